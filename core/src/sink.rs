@@ -45,9 +45,9 @@ use crate::table::{TableId, TableRecord};
 /// # Visibility
 ///
 /// A checkpoint is a consistent state for readers. None is made while any source has an open transaction, while a
-/// removal or a sweep's end is half done, or before every source has finished its first load. The rows of a table in
-/// state `loading` whose readers could already see other tables become visible all at once, with the table's record
-/// that says `live`.
+/// removal or a sweep's end is half done, or before every source has finished its first load: until each has been
+/// restored, has a position, and has no table in state `loading`. Rows of a table whose record isn't `visible` while
+/// readers can already see other tables become visible all at once, with the record that says `visible`.
 #[async_trait]
 pub trait Sink: Send + Sync {
     /// The tables wanted of a source.
@@ -63,6 +63,10 @@ pub trait Sink: Send + Sync {
     /// The durable position of a source, as it moves. The channel closes when the sink has failed; `accept` then tells
     /// why.
     fn durable(&self, source: &str) -> watch::Receiver<Option<Position>>;
+
+    /// How many rows are stored of a table, tombstones not counted; `None` if the sink doesn't count or doesn't know
+    /// the table.
+    fn stored_rows(&self, source: &str, table: TableId) -> Option<u64>;
 
     /// Waits until everything accepted so far is stored, and stops.
     async fn close(&self) -> Result<(), SinkError>;
@@ -143,6 +147,8 @@ pub enum WriteItem {
     Clear {
         /// Of which table.
         table: TableId,
+        /// Where to report, once it is stored; only the ops are counted.
+        reply: oneshot::Sender<PassReport>,
     },
     /// The new record of a table.
     Table(TableRecord),

@@ -86,6 +86,8 @@ pub struct TableRecord {
     pub schema: Option<Arc<TableSchema>>,
     /// How it stands.
     pub state: TableState,
+    /// Whether readers see its rows: from the first time that it is `live`, for as long as it is tracked.
+    pub visible: bool,
     /// The generation that every write to a stored row of the table is stamped with. Grows with every pass.
     pub generation: u64,
     /// The pass in progress.
