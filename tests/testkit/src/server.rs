@@ -1,0 +1,266 @@
+//! A server of a test's own.
+
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::{BuildHasher, Hasher};
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::{Deref, RangeInclusive};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use mysql_async::prelude::Queryable;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+use crate::endpoint::Endpoint;
+use crate::error::{Error, io};
+use crate::options::ServerOptions;
+use crate::prefix::{Flavor, Prefix, copy_folder, remove_folder, tail};
+use crate::process::{Owner, Process};
+
+const START_TIMEOUT: Duration = Duration::from_secs(90);
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+const KILL_TIMEOUT: Duration = Duration::from_secs(15);
+const READY_POLL: Duration = Duration::from_millis(20);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Another process may take a port between our look at it and the server's start.
+const START_ATTEMPTS: u32 = 5;
+const PORT_ATTEMPTS: u32 = 200;
+/// Below the range that Linux gives to outgoing connections, so that a stopped server's port is there for its restart.
+const PORTS: RangeInclusive<u16> = 15_000..=31_999;
+/// The size of `sun_path`, less the closing zero.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// A running server with a data directory of its own. Dropping it kills the server and removes the data.
+///
+/// It dereferences to its [`Endpoint`], which can be cloned for use in other tasks.
+#[derive(Debug)]
+pub struct Server {
+    endpoint: Endpoint,
+    options: ServerOptions,
+    server_id: u32,
+    process: Option<Process>,
+    /// Given away: another process's life decides over this server now.
+    released: bool,
+}
+
+impl Deref for Server {
+    type Target = Endpoint;
+
+    fn deref(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl Server {
+    /// Starts a server with an empty database and waits until it answers. The first call on a machine fetches the
+    /// server's programs and makes a template of a data directory; later ones take about a second.
+    pub async fn start(flavor: Flavor, options: ServerOptions) -> Result<Self, Error> {
+        let dir = spawn_blocking(move || {
+            let builder = tempfile::Builder::new().prefix(&format!("millstream-{flavor}-")).tempdir();
+            builder.map(tempfile::TempDir::keep).map_err(io("create a folder in", std::env::temp_dir()))
+        });
+        Self::start_in(flavor, options, dir.await??, Owner::Value).await
+    }
+
+    /// Starts a server in this folder, which must exist and be empty.
+    pub(crate) async fn start_in(
+        flavor: Flavor,
+        options: ServerOptions,
+        dir: PathBuf,
+        owner: Owner,
+    ) -> Result<Self, Error> {
+        let prepared = dir.clone();
+        let prefix = spawn_blocking(move || {
+            let prefix = Prefix::get(flavor)?;
+            let template = prefix.template()?;
+            copy_folder(&template, &prepared.join("data"))?;
+            let tmp = prepared.join("tmp");
+            fs::create_dir_all(&tmp).map_err(io("create", tmp))?;
+            Ok::<_, Error>(prefix)
+        });
+        let socket = dir.join("s");
+        let length = socket.as_os_str().len();
+        if length > SOCKET_PATH_BYTES_MAX {
+            return Err(Error::LongSocketPath { path: socket, length, limit: SOCKET_PATH_BYTES_MAX });
+        }
+        let endpoint = Endpoint { prefix: prefix.await??, dir, socket, port: free_port()? };
+        // Zero and one are what other servers of a careless set-up have.
+        let server_id = random().clamp(1_000, u64::from(u32::MAX) - 1_000) as u32;
+        let mut server = Self { endpoint, options, server_id, process: None, released: false };
+        for attempt in 1.. {
+            match server.run(owner).await {
+                Err(Error::Ended { log, .. }) if attempt < START_ATTEMPTS && port_was_taken(&log) => {
+                    server.endpoint.port = free_port()?;
+                }
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+        }
+        Ok(server)
+    }
+
+    /// The way to a server that ends with its owner and not with this value.
+    pub(crate) fn release(mut self) -> Endpoint {
+        self.released = true;
+        self.endpoint.clone()
+    }
+
+    /// Stops the server cleanly, as an operator would; kills it if that takes too long.
+    pub async fn stop(&mut self) -> Result<(), Error> {
+        self.end("TERM", STOP_TIMEOUT).await
+    }
+
+    /// Kills the server with SIGKILL: it recovers from its logs at the next start.
+    pub async fn kill(&mut self) -> Result<(), Error> {
+        self.end("KILL", KILL_TIMEOUT).await
+    }
+
+    /// Starts the server again on the same data and port; stops it first if it runs.
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        self.stop().await?;
+        self.run(Owner::Value).await
+    }
+
+    /// As [`restart`](Self::restart), with other settings.
+    pub async fn restart_with(&mut self, options: ServerOptions) -> Result<(), Error> {
+        self.options = options;
+        self.restart().await
+    }
+
+    /// Freezes the server's process (SIGSTOP): its connections stay open and silent.
+    pub fn freeze(&mut self) -> Result<(), Error> {
+        self.running()?.signal("STOP")
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&mut self) -> Result<(), Error> {
+        self.running()?.signal("CONT")
+    }
+
+    /// The way to the server, for other tasks.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint.clone()
+    }
+
+    /// Whether the server's process runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| matches!(process.exit_code(), Ok(None)))
+    }
+
+    /// The server's process id, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().and_then(Process::server_id)
+    }
+
+    /// The end of the server's error log.
+    pub fn log_tail(&self) -> String {
+        tail(&self.log())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.endpoint.dir.join("server.log")
+    }
+
+    fn running(&mut self) -> Result<&mut Process, Error> {
+        let flavor = self.endpoint.flavor().name();
+        self.process.as_mut().ok_or(Error::NotRunning { flavor })
+    }
+
+    async fn run(&mut self, owner: Owner) -> Result<(), Error> {
+        let Endpoint { prefix, dir, socket, port } = &self.endpoint;
+        // A killed server leaves its socket behind; without it nothing can mistake the old one for the new.
+        match fs::remove_file(socket) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", socket)(error)),
+            _ => {}
+        }
+        let arguments = self.options.arguments(prefix.flavor(), dir, socket, *port, self.server_id);
+        self.process = Some(Process::spawn(dir, owner, &prefix.program("server"), &arguments)?);
+        self.ready().await
+    }
+
+    async fn ready(&mut self) -> Result<(), Error> {
+        let flavor = self.endpoint.flavor().name();
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            if let Some(code) = self.running()?.exit_code()? {
+                self.process = None;
+                return Err(Error::Ended { flavor, code, log: self.log_tail() });
+            }
+            if self.endpoint.socket.exists() && answers(&self.endpoint).await {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::NotReady { flavor, seconds: START_TIMEOUT.as_secs(), log: self.log_tail() });
+            }
+            sleep(READY_POLL).await;
+        }
+    }
+
+    async fn end(&mut self, signal: &'static str, at_most: Duration) -> Result<(), Error> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let ended = spawn_blocking(move || {
+            // A frozen server can't act on a signal, except to be killed; a server that has ended hears none.
+            let _heard = process.signal("CONT").and_then(|()| process.signal(signal));
+            if !process.wait(at_most)? {
+                let _heard = process.signal("KILL");
+                process.wait(KILL_TIMEOUT)?;
+            }
+            Ok::<(), Error>(())
+        });
+        ended.await?
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.released {
+            return;
+        }
+        if let Some(mut process) = self.process.take() {
+            process.abandon(KILL_TIMEOUT);
+        }
+        // Nobody is left to hear of a folder that can't be removed; it is in the system's temporary folder.
+        let _removed = remove_folder(&self.endpoint.dir);
+    }
+}
+
+async fn answers(endpoint: &Endpoint) -> bool {
+    let probe = async {
+        let mut connection = endpoint.connect().await.ok()?;
+        connection.ping().await.ok()?;
+        connection.query_drop("DO 1").await.ok()?;
+        connection.disconnect().await.ok()
+    };
+    timeout(PROBE_TIMEOUT, probe).await.is_ok_and(|answer| answer.is_some())
+}
+
+fn port_was_taken(log: &str) -> bool {
+    log.contains("Address already in use") || log.contains("Bind on TCP/IP port")
+}
+
+fn free_port() -> Result<u16, Error> {
+    let width = u64::from(PORTS.end() - PORTS.start());
+    (0..PORT_ATTEMPTS)
+        .map(|_| PORTS.start() + (random() % width) as u16)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .ok_or(Error::NoPort { attempts: PORT_ATTEMPTS })
+}
+
+/// A number that differs between calls and processes; the standard library seeds its hash maps with such.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_ports_are_outside_the_range_of_outgoing_connections() {
+        for _ in 0..50 {
+            let port = free_port().unwrap();
+            assert!(PORTS.contains(&port));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The test kit against the real servers.
+
+mod server;
