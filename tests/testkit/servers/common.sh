@@ -274,6 +274,14 @@ file_below() {
     printf '%s\n' "$found"
 }
 
+# The server's plugin folder; the client library has one of its own. A server without plugins gets an empty folder.
+server_plugins() {
+    local root=$1 folder
+    folder=$(first_of "$root" usr/lib/mysql/plugin usr/lib64/mysql/plugin usr/lib/*/mysql/plugin) || folder=usr/lib/mysql/plugin
+    mkdir -p "$root/$folder"
+    printf '%s\n' "$folder"
+}
+
 # Every server is tried before it is published: a prefix in the cache is one that has answered.
 prove() {
     local prefix=$1 version

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, io};
 
-const SUPERVISOR: &str = include_str!("../servers/supervise.sh");
+const SUPERVISOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/servers/supervise.sh");
 const EXIT_POLL: Duration = Duration::from_millis(5);
 
 /// Who keeps the server alive.
@@ -35,7 +35,7 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn spawn(dir: &Path, owner: Owner, program: &Path, arguments: &[String]) -> Result<Self, Error> {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", SUPERVISOR, "supervise.sh"]).arg(dir);
+        command.arg(SUPERVISOR).arg(dir);
         match owner {
             Owner::Value => command.arg("pipe").stdin(Stdio::piped()),
             Owner::ProcessId(id) => command.arg(id.to_string()).stdin(Stdio::null()),

@@ -28,6 +28,7 @@ const START_ATTEMPTS: u32 = 5;
 const PORT_ATTEMPTS: u32 = 200;
 /// Below the range that Linux gives to outgoing connections, so that a stopped server's port is there for its restart.
 const PORTS: RangeInclusive<u16> = 15_000..=31_999;
+const SERVER_ID_MIN: u32 = 100_000;
 /// The size of `sun_path`, less the closing zero.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -85,8 +86,8 @@ impl Server {
             return Err(Error::LongSocketPath { path: socket, length, limit: SOCKET_PATH_BYTES_MAX });
         }
         let endpoint = Endpoint { prefix: prefix.await??, dir, socket, port: free_port()? };
-        // Zero and one are what other servers of a careless set-up have.
-        let server_id = random().clamp(1_000, u64::from(u32::MAX) - 1_000) as u32;
+        // Not zero, which means none, nor a small number, which another replica of a test is likely to have.
+        let server_id = SERVER_ID_MIN + (random() % u64::from(u32::MAX - SERVER_ID_MIN)) as u32;
         let mut server = Self { endpoint, options, server_id, process: None, released: false };
         for attempt in 1.. {
             match server.run(owner).await {
