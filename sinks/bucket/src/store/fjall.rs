@@ -1,0 +1,317 @@
+//! The store on disk, on the engine fjall: a log-structured merge tree for each keyspace behind one journal.
+
+mod tuning;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::fjall as engine;
+use engine::{AbstractTree as _, PersistMode, Readable as _};
+
+use self::tuning::Tuning;
+use super::batch::Batch;
+use super::directory::{self, Directory, is_disk_full};
+use super::error::{PoisonCause, StoreError};
+use super::range::{Direction, KeyRange};
+use super::{Durability, KEY_BYTES_MAX, Keyspace, Read, Scan, ScanItem, Store};
+
+/// A bucket store on disk.
+///
+/// Dropping it stops the engine's threads; it isn't necessary for durability.
+pub struct FjallStore {
+    // Declared in the order in which they must be dropped: the engine lets go of its files before the directory's
+    // lock is given up.
+    keyspaces: Arc<Keyspaces>,
+    database: engine::Database,
+    failure: Mutex<Option<PoisonCause>>,
+    directory: Directory,
+}
+
+/// The engine's handles, one for each keyspace.
+struct Keyspaces {
+    path: PathBuf,
+    handles: [(Keyspace, engine::Keyspace); Keyspace::ALL.len()],
+}
+
+impl FjallStore {
+    /// Opens the store in a directory, or creates it if the directory is empty or missing. What an interrupted creation
+    /// has left is completed; a commit that was cut short by a crash is undone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Held`] if another process has it open, [`StoreError::NewerFormat`], [`StoreError::Foreign`],
+    /// [`StoreError::Damaged`] and [`StoreError::Io`] as they say.
+    pub fn open(path: &Path) -> Result<FjallStore, StoreError> {
+        let directory = Directory::open(path)?;
+        let database = open_engine(&directory)?;
+        let keyspaces = Arc::new(Keyspaces::open(&directory, &database)?);
+        let store = FjallStore { keyspaces, database, failure: Mutex::new(None), directory };
+        store.check_format()?;
+        store.directory.mark_created()?;
+        Ok(store)
+    }
+
+    /// The directory that it was opened in.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The engine's own record of the format, inside the atomic part of the store: the marker file beside it could be
+    /// copied from elsewhere, this can't.
+    fn check_format(&self) -> Result<(), StoreError> {
+        match self.get(Keyspace::Meta, super::META_FORMAT_KEY)? {
+            Some(record) => self.directory.check_format_record(&record),
+            None if self.is_blank()? => {
+                let mut batch = Batch::new();
+                batch.put(Keyspace::Meta, super::META_FORMAT_KEY, &directory::format_record());
+                self.commit(&batch, Durability::Synced)
+            }
+            None => Err(StoreError::Foreign {
+                path: self.path().to_path_buf(),
+                found: "it holds data but no record of Millstream's format".to_string(),
+            }),
+        }
+    }
+
+    fn is_blank(&self) -> Result<bool, StoreError> {
+        for (_, handle) in &self.keyspaces.handles {
+            if !handle.is_empty().map_err(|error| self.keyspaces.read_error(error))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until the engine has room in memory for more.
+    ///
+    /// The engine itself stops writers that are far ahead of its background threads, but in long sleeps, and for ever
+    /// if those threads have died. Waiting here, earlier, keeps its own limits from being reached, bounds the memory of
+    /// unflushed writes, and notices a failure.
+    fn wait_for_room(&self) -> Result<(), StoreError> {
+        const PAUSE: Duration = Duration::from_millis(1);
+        while self.keyspaces.handles.iter().any(|(_, handle)| is_behind(handle)) {
+            self.database.persist(PersistMode::Buffer).map_err(|error| self.poison("writing in the background", error))?;
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<PoisonCause>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuse_if_poisoned(&self) -> Result<(), StoreError> {
+        match &*self.failure() {
+            Some(cause) => Err(StoreError::Poisoned { path: self.path().to_path_buf(), cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes the first failure, and answers with it now and ever after.
+    fn poison(&self, doing: &'static str, error: engine::Error) -> StoreError {
+        let mut failure = self.failure();
+        let cause = failure.get_or_insert_with(|| self.cause(doing, error)).clone();
+        StoreError::Poisoned { path: self.path().to_path_buf(), cause }
+    }
+
+    /// The engine only says *that* one of its threads has failed; whether for want of space is found by trying.
+    fn cause(&self, doing: &'static str, error: engine::Error) -> PoisonCause {
+        let is_full = match &error {
+            engine::Error::Io(error) => is_disk_full(error),
+            engine::Error::Storage(engine::LsmError::Io(error)) => is_disk_full(error),
+            engine::Error::Poisoned => self.directory.is_full(),
+            _ => false,
+        };
+        if is_full { PoisonCause::DiskFull { doing } } else { PoisonCause::Failed { doing, reason: reason(&error) } }
+    }
+}
+
+fn open_engine(directory: &Directory) -> Result<engine::Database, StoreError> {
+    let tuning = Tuning::default();
+    tuning.database(directory.engine_path()).open().map_err(|error| open_error(directory.path(), error))
+}
+
+/// Whether a keyspace has more unflushed or unsorted data than it should before it gets more.
+fn is_behind(handle: &engine::Keyspace) -> bool {
+    handle.tree.sealed_memtable_count() >= tuning::SEALED_MEMTABLES_MAX
+        || handle.tree.l0_run_count() >= tuning::UNSORTED_RUNS_MAX
+}
+
+impl Keyspaces {
+    fn open(directory: &Directory, database: &engine::Database) -> Result<Keyspaces, StoreError> {
+        let tuning = Tuning::default();
+        let mut handles = Vec::with_capacity(Keyspace::ALL.len());
+        for keyspace in Keyspace::ALL {
+            let handle = database
+                .keyspace(keyspace.name(), || tuning.keyspace(keyspace))
+                .map_err(|error| open_error(directory.path(), error))?;
+            handles.push((keyspace, handle));
+        }
+        let handles = handles.try_into().map_err(|_| StoreError::Damaged {
+            path: directory.path().to_path_buf(),
+            doing: "opening its keyspaces",
+            reason: "their number isn't as it must be".to_string(),
+        })?;
+        Ok(Keyspaces { path: directory.path().to_path_buf(), handles })
+    }
+
+    fn handle(&self, keyspace: Keyspace) -> Result<&engine::Keyspace, StoreError> {
+        let found = self.handles.iter().find(|(name, _)| *name == keyspace);
+        found.map(|(_, handle)| handle).ok_or_else(|| StoreError::Damaged {
+            path: self.path.clone(),
+            doing: "looking for a keyspace",
+            reason: format!("{keyspace} isn't there"),
+        })
+    }
+
+    fn read_error(&self, error: engine::Error) -> StoreError {
+        engine_error(&self.path, "reading", error)
+    }
+}
+
+/// A moment of the store, kept by the engine as long as this lives.
+struct FjallSnapshot {
+    snapshot: engine::Snapshot,
+    keyspaces: Arc<Keyspaces>,
+}
+
+impl Read for FjallSnapshot {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if key.len() > KEY_BYTES_MAX {
+            return Ok(None);
+        }
+        let value = self.snapshot.get(self.keyspaces.handle(keyspace)?, key);
+        Ok(value.map_err(|error| self.keyspaces.read_error(error))?.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Scan<'_> {
+        scan(&self.snapshot, &self.keyspaces, keyspace, range, direction)
+    }
+}
+
+impl Read for FjallStore {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if key.len() > KEY_BYTES_MAX {
+            return Ok(None);
+        }
+        let value = self.keyspaces.handle(keyspace)?.get(key);
+        Ok(value.map_err(|error| self.keyspaces.read_error(error))?.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Scan<'_> {
+        scan(&self.database.snapshot(), &self.keyspaces, keyspace, range, direction)
+    }
+}
+
+/// The engine's iterator owns what it needs, so it outlives the snapshot's handle.
+fn scan(
+    snapshot: &engine::Snapshot,
+    keyspaces: &Arc<Keyspaces>,
+    keyspace: Keyspace,
+    range: &KeyRange,
+    direction: Direction,
+) -> Scan<'static> {
+    if range.is_empty() {
+        return Box::new(std::iter::empty());
+    }
+    let handle = match keyspaces.handle(keyspace) {
+        Ok(handle) => handle,
+        Err(error) => return Box::new(std::iter::once(Err(error))),
+    };
+    let pairs = snapshot.range::<&[u8], _>(handle, range.bounds());
+    Box::new(FjallScan { pairs: Some(pairs), direction, keyspaces: Arc::clone(keyspaces) })
+}
+
+struct FjallScan {
+    /// `None` after an error.
+    pairs: Option<engine::Iter>,
+    direction: Direction,
+    keyspaces: Arc<Keyspaces>,
+}
+
+impl Iterator for FjallScan {
+    type Item = ScanItem;
+
+    fn next(&mut self) -> Option<ScanItem> {
+        let pairs = self.pairs.as_mut()?;
+        let guard = match self.direction {
+            Direction::Forward => pairs.next(),
+            Direction::Backward => pairs.next_back(),
+        }?;
+        match guard.into_inner() {
+            Ok((key, value)) => Some(Ok((key.to_vec(), value.to_vec()))),
+            Err(error) => {
+                self.pairs = None;
+                Some(Err(self.keyspaces.read_error(error)))
+            }
+        }
+    }
+}
+
+impl Store for FjallStore {
+    fn snapshot(&self) -> Box<dyn Read> {
+        Box::new(FjallSnapshot { snapshot: self.database.snapshot(), keyspaces: Arc::clone(&self.keyspaces) })
+    }
+
+    fn commit(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError> {
+        self.refuse_if_poisoned()?;
+        batch.check_lengths()?;
+        let mode = match durability {
+            Durability::Buffered => PersistMode::Buffer,
+            Durability::Synced => PersistMode::SyncData,
+        };
+        if batch.is_empty() {
+            return self.database.persist(mode).map_err(|error| self.poison("syncing", error));
+        }
+        self.wait_for_room()?;
+        let mut write = engine::OwnedWriteBatch::with_capacity(self.database.clone(), batch.len()).durability(Some(mode));
+        for entry in batch.entries() {
+            let handle = self.keyspaces.handle(entry.keyspace)?;
+            match entry.value {
+                Some(value) => write.insert(handle, entry.key, value),
+                None => write.remove(handle, entry.key),
+            }
+        }
+        write.commit().map_err(|error| self.poison("committing", error))
+    }
+
+    fn reclaim(&self, keyspace: Keyspace) -> Result<(), StoreError> {
+        self.refuse_if_poisoned()?;
+        let handle = self.keyspaces.handle(keyspace)?;
+        handle.major_compact().map_err(|error| engine_error(self.path(), "compacting", error))
+    }
+
+    fn disk_bytes(&self) -> Result<u64, StoreError> {
+        self.directory.disk_bytes()
+    }
+}
+
+fn open_error(path: &Path, error: engine::Error) -> StoreError {
+    match error {
+        engine::Error::Locked => StoreError::Held { path: path.to_path_buf(), holder: None },
+        error => engine_error(path, "opening", error),
+    }
+}
+
+fn engine_error(path: &Path, doing: &'static str, error: engine::Error) -> StoreError {
+    let path = path.to_path_buf();
+    match error {
+        engine::Error::Io(source) | engine::Error::Storage(engine::LsmError::Io(source)) => {
+            StoreError::Io { path, doing, source: Arc::new(source) }
+        }
+        error => StoreError::Damaged { path, doing, reason: reason(&error) },
+    }
+}
+
+
+/// The engine's errors display as debug output; this says the same in words where there are any.
+fn reason(error: &engine::Error) -> String {
+    match error {
+        engine::Error::Poisoned => "a background thread of the engine has failed".to_string(),
+        engine::Error::Io(error) => error.to_string(),
+        engine::Error::Storage(engine::LsmError::Io(error)) => error.to_string(),
+        engine::Error::JournalRecovery(error) => format!("its journal can't be read: {error:?}"),
+        error => format!("{error:?}"),
+    }
+}
