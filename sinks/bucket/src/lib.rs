@@ -1,1 +1,3 @@
+//! A sink that keeps sync buckets equal to what their definitions say of the source.
 
+pub mod store;
