@@ -69,24 +69,24 @@ is_debian() { [[ -r /etc/debian_version ]] && have apt-get && have dpkg-deb && g
 
 codename() { sed -n 's/^VERSION_CODENAME=//p' /etc/os-release | tr -d '"'; }
 
-# "URI RELEASE" for each of the machine's own Debian suites, in whichever format its sources are written.
+# "URI SUITE" for each of the machine's own Debian suites, whichever format its sources are written in. apt says them
+# itself, also where no index was ever fetched: 'URI/dists/SUITE/main/binary-amd64/Packages.xz' ...
 machine_suites() {
     local code
     code=$(codename)
-    apt-get indextargets --format "\$(REPO_URI) \$(RELEASE) \$(COMPONENT)" 'Created-By: Packages' 2>/dev/null |
-        awk -v code="$code" '$3 == "main" && $1 !~ /^cdrom:/ {
+    if [[ -n ${MILLSTREAM_DEBIAN_MIRROR:-} ]]; then
+        printf '%s %s\n' "$MILLSTREAM_DEBIAN_MIRROR" "$code"
+        return
+    fi
+    apt-get update --print-uris 2>/dev/null |
+        sed -nE "s|^'([^']*)/dists/([^']*)/main/binary-[^/]*/Packages.*|\1 \2|p" |
+        awk -v code="$code" '$1 !~ /^cdrom:/ && !seen[$0]++ {
             base = $2; sub(/-(updates|security)$/, "", base)
-            if (base == code || base ~ /^(stable|oldstable|testing|unstable|sid)$/) print $1, $2 }' | sort -u
+            if (base == code || base ~ /^(stable|oldstable|testing|unstable|sid)$/) print }'
 }
 
-# The mirror of the machine's main suite: the one that has the other suites beside it.
-machine_mirror() {
-    if [[ -n ${MILLSTREAM_DEBIAN_MIRROR:-} ]]; then
-        printf '%s\n' "$MILLSTREAM_DEBIAN_MIRROR"
-    else
-        machine_suites | awk '$2 !~ /-(updates|security)$/ { print $1; exit }'
-    fi
-}
+# The mirror of the machine's main suite, which has the other suites beside it.
+machine_mirror() { machine_suites | awk '$2 !~ /-(updates|security)$/ && !found++ { print $1 }'; }
 
 # make_apt DIR: a private apt with its own lists, cache and configuration, and with no package "installed", so that
 # every dependency is fetched. Of the machine's configuration it keeps what is needed to reach the mirror (proxies,
