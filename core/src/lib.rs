@@ -9,7 +9,9 @@
 
 pub mod change;
 pub mod error;
+pub mod pipeline;
 pub mod position;
+pub mod reconcile;
 pub mod row;
 pub mod schema;
 pub mod schema_change;

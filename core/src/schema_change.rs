@@ -165,7 +165,7 @@ fn same_values(before: &Column, after: &Column) -> bool {
 }
 
 /// One line of the history of schema changes, as users read it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// Where in the log.
     pub position: String,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{TableName, TableSchema};
+use crate::schema_change::HistoryEntry;
 use crate::source::KeyRange;
 
-/// The number of a table within its source; never reused.
+/// The number of a table within its source; not given to another while any row of it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TableId(pub u32);
 
@@ -58,6 +59,25 @@ pub struct RangeProgress {
     pub done: bool,
 }
 
+/// A line of the history whose effect lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenHistory {
+    /// The line's number.
+    pub id: u64,
+    /// The line as it was written when the change arrived.
+    pub entry: HistoryEntry,
+    /// When the change arrived, in milliseconds since 1970 (UTC), by this machine's clock.
+    pub arrived_at_ms: i64,
+}
+
+impl OpenHistory {
+    /// The line once its effect has ended, now.
+    pub fn closed(self, rows_read: u64, ops_written: u64) -> HistoryEntry {
+        let duration_ms = u64::try_from(now_ms().saturating_sub(self.arrived_at_ms)).unwrap_or(0);
+        HistoryEntry { rows_read, ops_written, duration_ms: Some(duration_ms), ..self.entry }
+    }
+}
+
 /// A re-read of a whole table in progress, as persisted with every chunk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassRecord {
@@ -71,8 +91,36 @@ pub struct PassRecord {
     pub rows_estimate: Option<u64>,
     /// When it began, in milliseconds since 1970 (UTC), by this machine's clock.
     pub started_at_ms: i64,
-    /// The entry of the history that this pass completes.
-    pub history_id: Option<u64>,
+    /// The line of the history that this pass completes.
+    pub history: Option<OpenHistory>,
+    /// Something happened meanwhile that this pass may have missed: when it ends, another begins.
+    pub again: bool,
+    /// Rows had to be asked for one by one meanwhile, which is remembered in memory only: after a restart of the
+    /// process the pass begins anew instead of going on.
+    pub rechecked: bool,
+}
+
+impl PassRecord {
+    /// A pass that begins now.
+    pub fn new(cause: impl Into<String>, history: Option<OpenHistory>) -> Self {
+        Self {
+            cause: cause.into(),
+            ranges: Vec::new(),
+            rows_read: 0,
+            rows_estimate: None,
+            started_at_ms: now_ms(),
+            history,
+            again: false,
+            rechecked: false,
+        }
+    }
+}
+
+/// This machine's clock, in milliseconds since 1970 (UTC).
+pub fn now_ms() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Everything remembered about one table.

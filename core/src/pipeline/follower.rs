@@ -1,0 +1,593 @@
+//! The loop: deliveries, chunks, requests and replies, one at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{info, warn};
+
+use crate::change::{Commit, Delivery, Event, RowChanges};
+use crate::error::{SinkError, SourceError, chain};
+use crate::position::Position;
+use crate::reconcile::{PassMessage, Readers};
+use crate::row::ValueTooLong;
+use crate::sink::{PassReport, Sink, Write, WriteItem};
+use crate::source::{Catalog, Discovery, ReadRequest, ReadScope, SourceConnector};
+use crate::table::{OpenHistory, TableId};
+
+use super::backoff::Backoff;
+use super::handle::Command;
+use super::meter::Meter;
+use super::passes::Passes;
+use super::recheck::{Answer, Rechecks, Verdict};
+use super::status::{ConnectionStatus, PassProgress, SourceStatus, TableStatus};
+use super::tables::Tables;
+use super::{PipelineError, PipelineOptions};
+
+/// How often the status is renewed and the source's head asked for.
+const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+/// How long to wait before asking for rows again after the source didn't answer.
+const RECHECK_RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// What stops a session with the source.
+#[derive(Debug)]
+pub(super) enum Interruption {
+    Source(SourceError),
+    Sink(SinkError),
+    Value(ValueTooLong),
+}
+
+impl From<SourceError> for Interruption {
+    fn from(error: SourceError) -> Self {
+        Interruption::Source(error)
+    }
+}
+
+impl From<SinkError> for Interruption {
+    fn from(error: SinkError) -> Self {
+        Interruption::Sink(error)
+    }
+}
+
+impl From<ValueTooLong> for Interruption {
+    fn from(error: ValueTooLong) -> Self {
+        Interruption::Value(error)
+    }
+}
+
+/// The sink's word that a sweep or a removal is stored.
+pub(super) enum Ended {
+    Sweep { table: TableId, generation: u64, report: Option<PassReport> },
+    Clear { history: OpenHistory, report: Option<PassReport> },
+}
+
+/// Somebody who waits until a fence is durable and all tables are settled.
+struct CurrentWaiter {
+    fence: Position,
+    reply: oneshot::Sender<()>,
+}
+
+/// What came of asking for the head for somebody.
+type FenceAsked = (Result<Position, SourceError>, oneshot::Sender<()>);
+type HeadAsked = (Result<Position, SourceError>, Option<u64>);
+
+pub(super) struct Follower {
+    pub(super) name: String,
+    pub(super) connector: Arc<dyn SourceConnector>,
+    pub(super) sink: Arc<dyn Sink>,
+    options: PipelineOptions,
+    pub(super) tables: Tables,
+    pub(super) passes: Passes,
+    pub(super) pass_messages: Option<mpsc::Receiver<PassMessage>>,
+    pub(super) rechecks: Rechecks,
+    recheck_answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    pub(super) endings: FuturesUnordered<BoxFuture<'static, Ended>>,
+    /// The last commit that the sink accepted: where a new stream starts.
+    pub(super) accepted: Option<Commit>,
+    /// Up to where the stream's rows have been handed to the sink, its commits held back included.
+    pub(super) reached: Option<Position>,
+    /// A commit held back because rows before it are being asked for.
+    held_commit: Option<Commit>,
+    /// Whether the sink has parts of a transaction without its commit.
+    open: bool,
+    pub(super) last_history_id: u64,
+    durable: watch::Receiver<Option<Position>>,
+    fences: FuturesUnordered<BoxFuture<'static, FenceAsked>>,
+    waiters: Vec<CurrentWaiter>,
+    head_asked: FuturesUnordered<BoxFuture<'static, HeadAsked>>,
+    head: Option<Position>,
+    behind_bytes: Option<u64>,
+    connection: ConnectionStatus,
+    changes: Meter,
+    pub(super) rows_read: Meter,
+    pub(super) schema_changes: u64,
+    status: watch::Sender<SourceStatus>,
+}
+
+impl Follower {
+    pub(super) fn new(
+        name: String,
+        connector: Arc<dyn SourceConnector>,
+        sink: Arc<dyn Sink>,
+        options: PipelineOptions,
+    ) -> (Self, watch::Receiver<SourceStatus>) {
+        let (readers, pass_messages) = Readers::new(
+            Arc::clone(&connector),
+            options.chunks_in_flight_max,
+            options.ranges_per_table,
+            options.chunk_rows_max,
+            options.rows_per_second_max.map(|rate| rate / options.ranges_per_table.max(1) as u64),
+        );
+        let initial = SourceStatus { name: name.clone(), kind: connector.kind().to_owned(), ..SourceStatus::default() };
+        let (status, status_receiver) = watch::channel(initial);
+        let durable = sink.durable(&name);
+        let follower = Self {
+            name,
+            connector,
+            sink,
+            passes: Passes::new(readers, options.tables_read_at_once_max),
+            options,
+            tables: Tables::default(),
+            pass_messages: Some(pass_messages),
+            rechecks: Rechecks::default(),
+            recheck_answers: FuturesUnordered::new(),
+            endings: FuturesUnordered::new(),
+            accepted: None,
+            reached: None,
+            held_commit: None,
+            open: false,
+            last_history_id: 0,
+            durable,
+            fences: FuturesUnordered::new(),
+            waiters: Vec::new(),
+            head_asked: FuturesUnordered::new(),
+            head: None,
+            behind_bytes: None,
+            connection: ConnectionStatus::Starting,
+            changes: Meter::new(),
+            rows_read: Meter::new(),
+            schema_changes: 0,
+            status,
+        };
+        (follower, status_receiver)
+    }
+
+    /// Sessions with the source, one after another, until stopped or until something definite is in the way.
+    pub(super) async fn run(
+        &mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), PipelineError> {
+        let mut messages = self.pass_messages.take();
+        self.restore().await?;
+        let mut backoff = Backoff::default();
+        loop {
+            let interruption = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                result = self.session(commands, &mut messages, &mut backoff) => match result {
+                    Ok(never) => match never {},
+                    Err(interruption) => interruption,
+                },
+            };
+            match interruption {
+                Interruption::Sink(error) => return Err(PipelineError::Sink(error)),
+                Interruption::Value(error) => return Err(PipelineError::Value { name: self.name.clone(), error }),
+                Interruption::Source(SourceError::PositionLost { reason, .. }) => {
+                    warn!(source = %self.name, %reason, "the log no longer reaches back to where we are: reading all tables again");
+                    self.relocate(&reason).await;
+                }
+                Interruption::Source(error) if error.is_transient() => {
+                    let pause = backoff.next_pause();
+                    warn!(source = %self.name, error = %chain(&error), "lost the source, trying again in {pause:?}");
+                    self.connection = ConnectionStatus::Retrying { error: chain(&error), attempts: backoff.attempts() };
+                    self.publish_status();
+                    tokio::select! {
+                        biased;
+                        _ = stop.wait_for(|stop| *stop) => break,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
+                Interruption::Source(error) => {
+                    return Err(PipelineError::Source { name: self.name.clone(), error });
+                }
+            }
+        }
+        self.connection = ConnectionStatus::Stopped;
+        self.publish_status();
+        Ok(())
+    }
+
+    async fn restore(&mut self) -> Result<(), SinkError> {
+        let restored = self.sink.restore(&self.name).await?;
+        self.tables = Tables::restored(restored.tables);
+        self.last_history_id = restored.last_history_id;
+        self.accepted =
+            restored.position.map(|position| Commit { position, committed_at_ms: 0, transactions: 0, log_bytes: 0 });
+        self.reached = self.accepted.as_ref().map(|commit| commit.position.clone());
+        for table in self.tables.iter_mut() {
+            let stale = restored.stale.contains(&table.record.name);
+            let lost = table.record.pass.as_ref().is_some_and(|pass| pass.again || pass.rechecked);
+            if table.record.schema.is_some() && (stale || lost) {
+                table.begin_pass(if stale { "sync config changed" } else { "resumed" }, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the position: the next session begins at the source's head and reads every table again.
+    async fn relocate(&mut self, reason: &str) {
+        self.accepted = None;
+        self.reached = None;
+        self.held_commit = None;
+        self.rechecks.clear();
+        self.passes.clear(reason);
+        self.publish_status();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    /// From opening the stream to whatever ends it. Never returns `Ok`.
+    async fn session(
+        &mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        messages: &mut Option<mpsc::Receiver<PassMessage>>,
+        backoff: &mut Backoff,
+    ) -> Result<std::convert::Infallible, Interruption> {
+        let selection = self.sink.selection(&self.name);
+        let discovery = self.connector.discover(&selection).await?;
+        let (catalog, from) = self.open_session(selection, discovery).await?;
+        let mut stream = self.connector.stream(&from, catalog).await?;
+        self.reached = Some(from);
+        self.held_commit = None;
+        self.connection = ConnectionStatus::Following;
+        self.schedule_passes().await?;
+        self.publish_status();
+        let mut ticker = tokio::time::interval(STATUS_INTERVAL);
+        loop {
+            tokio::select! {
+                delivery = stream.next() => {
+                    let delivery = delivery.unwrap_or_else(|| {
+                        Err(SourceError::transient("following the source", "the stream ended"))
+                    })?;
+                    backoff.reset();
+                    self.on_delivery(delivery).await?;
+                }
+                Some(message) = receive(messages) => self.on_pass_message(message).await?,
+                Some(answer) = self.recheck_answers.next() => {
+                    self.rechecks.answered(answer);
+                    self.settle_rechecks().await?;
+                }
+                Some(ended) = self.endings.next() => self.on_ended(ended).await?,
+                Some(command) = commands.recv() => self.on_command(command).await?,
+                Some((head, reply)) = self.fences.next() => self.on_fence(head, reply)?,
+                Some((head, bytes)) = self.head_asked.next() => self.on_head(head, bytes),
+                changed = self.durable.changed() => match changed {
+                    Ok(()) => self.on_durable().await?,
+                    // The sink has failed; the next write is told why.
+                    Err(_) => self.accept(Write::default()).await?,
+                },
+                _ = ticker.tick() => self.on_tick().await?,
+            }
+            self.answer_waiters();
+        }
+    }
+
+    /// Brings the list of tables and the source together; gives what the stream starts with.
+    async fn open_session(
+        &mut self,
+        selection: crate::selection::Selection,
+        discovery: Discovery,
+    ) -> Result<(Catalog, Position), Interruption> {
+        let from = match self.accepted.as_ref().map(|commit| commit.position.clone()) {
+            Some(position) => {
+                self.forget_deselected(&selection).await?;
+                position
+            }
+            None => {
+                self.adopt(&discovery).await?;
+                discovery.position.clone()
+            }
+        };
+        let mut tables: Vec<_> =
+            self.tables.iter().map(|table| (table.record.name.clone(), table.record.schema.clone())).collect();
+        // Selected tables that exist but aren't tracked: the selection grew, or they came to be after `from`, in which
+        // case the stream tells, too. The connector settles what shape they have.
+        for schema in &discovery.tables {
+            if self.tables.id(&schema.table).is_none() {
+                tables.push((schema.table.clone(), None));
+            }
+        }
+        Ok((Catalog { selection, tables }, from))
+    }
+
+    async fn on_delivery(&mut self, delivery: Delivery) -> Result<(), Interruption> {
+        let Delivery { events, commit } = delivery;
+        let place = commit.as_ref().map(|commit| commit.position.clone()).or_else(|| self.reached.clone());
+        let mut items = Vec::with_capacity(events.len());
+        for event in events {
+            match event {
+                Event::Rows(changes) => self.on_rows(changes, &mut items)?,
+                Event::Schema(change) => self.on_schema_change(change, place.as_ref(), &mut items)?,
+            }
+        }
+        if let Some(commit) = &commit {
+            self.reached = Some(commit.position.clone());
+        }
+        match commit {
+            // Rows before this commit are still unknown: what is stored isn't yet what a read here would give.
+            Some(commit) if self.must_hold_commit() => {
+                self.held_commit = Some(commit);
+                self.open = true;
+                self.accept(Write { items, commit: None }).await?;
+            }
+            Some(commit) => {
+                self.held_commit = None;
+                self.accept_commit(items, commit).await?;
+            }
+            None => {
+                self.open = true;
+                self.accept(Write { items, commit: None }).await?;
+            }
+        }
+        self.ask_rechecks()?;
+        self.settle_rechecks().await?;
+        self.apply_waiting_chunks().await?;
+        self.schedule_passes().await
+    }
+
+    fn on_rows(&mut self, changes: RowChanges, items: &mut Vec<WriteItem>) -> Result<(), Interruption> {
+        let name = &changes.schema.table;
+        let Some(table) = self.tables.named_mut(name) else {
+            return Err(SourceError::definite(
+                format!("the connector delivered rows of table {name}, which isn't tracked"),
+                "This is a fault in the connector: please report it",
+            )
+            .into());
+        };
+        let id = table.record.id;
+        let generation = table.record.generation;
+        self.changes.add(changes.changes.len() as u64);
+        let pass_active = self.passes.concerns(id) || table.record.pass.is_some();
+        let changes = self.rechecks.take(id, changes)?;
+        if let Some(pass) = table.record.pass.as_mut().filter(|pass| !pass.rechecked)
+            && self.rechecks.concerns(id)
+        {
+            pass.rechecked = true;
+            items.push(WriteItem::Table(table.record.clone()));
+        }
+        if !changes.changes.is_empty() {
+            items.push(WriteItem::Stream { table: id, generation, pass_active, changes });
+        }
+        Ok(())
+    }
+
+    /// Whether a live table has rows that must be asked for before the next commit is true.
+    fn must_hold_commit(&self) -> bool {
+        self.rechecks
+            .tables()
+            .into_iter()
+            .any(|id| self.tables.get(id).is_some_and(|table| table.record.pass.is_none()))
+    }
+
+    fn ask_rechecks(&mut self) -> Result<(), Interruption> {
+        while let Some(question) = self.rechecks.next_question()? {
+            let connector = Arc::clone(&self.connector);
+            self.recheck_answers.push(Box::pin(async move {
+                let request = ReadRequest {
+                    table: Arc::clone(&question.schema),
+                    limit_rows: question.identities.len(),
+                    scope: ReadScope::Keys(question.identities.clone()),
+                };
+                let result = connector.read(request).await;
+                if result.is_err() {
+                    tokio::time::sleep(RECHECK_RETRY_PAUSE).await;
+                }
+                question.answer(result)
+            }));
+        }
+        Ok(())
+    }
+
+    /// Applies answers that the stream has caught up with, and lets go of the commit that waited for them.
+    async fn settle_rechecks(&mut self) -> Result<(), Interruption> {
+        let mut items = Vec::new();
+        for id in self.rechecks.tables() {
+            let Some(table) = self.tables.get(id) else {
+                self.rechecks.forget(id);
+                continue;
+            };
+            let under_pass = table.record.pass.is_some();
+            let generation = table.record.generation;
+            match self.rechecks.settle(id, self.reached.as_ref(), self.options.recheck_hold_max, under_pass)? {
+                Verdict::Wait => {}
+                Verdict::Apply(changes) => {
+                    let pass_active = under_pass || self.passes.concerns(id);
+                    items.push(WriteItem::Stream { table: id, generation, pass_active, changes });
+                }
+                Verdict::ReadWhole { table, reason } => self.rows_replaced(&table, &reason, None, &mut items),
+            }
+        }
+        let release = !self.must_hold_commit();
+        if let Some(commit) = self.held_commit.take_if(|_| release) {
+            self.accept_commit(items, commit).await?;
+        } else if !items.is_empty() {
+            self.accept_between(items).await?;
+        }
+        self.ask_rechecks()?;
+        self.finish_read_passes().await
+    }
+
+    /// Hands over items that belong to no transaction of the stream.
+    pub(super) async fn accept_between(&mut self, items: Vec<WriteItem>) -> Result<(), Interruption> {
+        // Inside a transaction of the stream nothing may become durable by itself: its commit will carry this, too.
+        let commit = if self.open {
+            None
+        } else {
+            self.accepted.clone().map(|commit| Commit { transactions: 0, log_bytes: 0, ..commit })
+        };
+        self.accept(Write { items, commit }).await
+    }
+
+    pub(super) async fn accept_commit(&mut self, items: Vec<WriteItem>, commit: Commit) -> Result<(), Interruption> {
+        self.accept(Write { items, commit: Some(commit.clone()) }).await?;
+        self.accepted = Some(commit);
+        self.open = false;
+        Ok(())
+    }
+
+    async fn accept(&mut self, write: Write) -> Result<(), Interruption> {
+        Ok(self.sink.accept(&self.name, write).await?)
+    }
+
+    async fn on_durable(&mut self) -> Result<(), Interruption> {
+        let durable = self.durable.borrow_and_update().clone();
+        if let Some(position) = durable {
+            self.connector.acknowledge(&position).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_command(&mut self, command: Command) -> Result<(), Interruption> {
+        match command {
+            Command::UntilCurrent { reply } => {
+                self.ask_fence(reply);
+                Ok(())
+            }
+            Command::Reload { table, reply } => self.reload(table, reply).await,
+            Command::Verify { tables, reply } => self.verify(tables, reply).await,
+            Command::Tables { reply } => {
+                // Nobody waits for the answer any more: then nobody needs it.
+                let _ = reply.send(self.tables.iter().map(|table| table.record.clone()).collect());
+                Ok(())
+            }
+        }
+    }
+
+    fn ask_fence(&mut self, reply: oneshot::Sender<()>) {
+        let connector = Arc::clone(&self.connector);
+        self.fences.push(Box::pin(async move { (connector.head().await, reply) }));
+    }
+
+    fn on_fence(
+        &mut self,
+        head: Result<Position, SourceError>,
+        reply: oneshot::Sender<()>,
+    ) -> Result<(), Interruption> {
+        match head {
+            Ok(fence) => self.waiters.push(CurrentWaiter { fence, reply }),
+            Err(error) => {
+                // Whoever waits goes on waiting: the session starts over, and the fence is asked for again in it.
+                self.ask_fence(reply);
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_waiters(&mut self) {
+        if self.waiters.is_empty() || !self.tables.iter().all(|table| table.is_settled()) {
+            return;
+        }
+        let durable = self.durable.borrow().clone();
+        let settled_at_the_end = self.held_commit.is_none() && !self.open;
+        let (ready, waiting) = std::mem::take(&mut self.waiters).into_iter().partition::<Vec<_>, _>(|waiter| {
+            settled_at_the_end && durable.as_ref().is_some_and(|durable| *durable >= waiter.fence)
+        });
+        self.waiters = waiting;
+        if !ready.is_empty() {
+            self.publish_status();
+        }
+        for waiter in ready {
+            let _ = waiter.reply.send(());
+        }
+    }
+
+    async fn on_tick(&mut self) -> Result<(), Interruption> {
+        if self.head_asked.is_empty() {
+            let connector = Arc::clone(&self.connector);
+            let durable = self.durable.borrow().clone();
+            self.head_asked.push(Box::pin(async move {
+                let head = connector.head().await;
+                let bytes = match (&durable, &head) {
+                    (Some(durable), Ok(head)) if durable < head => {
+                        connector.bytes_between(durable, head).await.ok().flatten()
+                    }
+                    (Some(_), Ok(_)) => Some(0),
+                    _ => None,
+                };
+                (head, bytes)
+            }));
+        }
+        self.publish_status();
+        self.settle_rechecks().await?;
+        self.schedule_passes().await
+    }
+
+    fn on_head(&mut self, head: Result<Position, SourceError>, bytes: Option<u64>) {
+        match head {
+            Ok(head) => {
+                self.head = Some(head);
+                self.behind_bytes = bytes;
+            }
+            // Only the status wants it; if the source is in trouble, the stream tells.
+            Err(error) => info!(source = %self.name, error = %chain(&error), "could not ask for the source's head"),
+        }
+    }
+
+    pub(super) fn publish_status(&mut self) {
+        let durable = self.durable.borrow().clone();
+        let behind_ms = match (&durable, &self.head) {
+            (Some(durable), Some(head)) if durable >= head => Some(0),
+            (Some(_), Some(_)) => self.accepted.as_ref().filter(|commit| commit.committed_at_ms > 0).map(|commit| {
+                u64::try_from(crate::table::now_ms().saturating_sub(commit.committed_at_ms)).unwrap_or(0)
+            }),
+            _ => None,
+        };
+        let mut tables: Vec<TableStatus> = self.tables.iter().map(|table| self.table_status(table)).collect();
+        tables.sort_by(|a, b| a.table.cmp(&b.table));
+        let status = SourceStatus {
+            name: self.name.clone(),
+            kind: self.connector.kind().to_owned(),
+            position: durable.map(|position| position.to_string()),
+            head: self.head.as_ref().map(Position::to_string),
+            behind_ms,
+            behind_bytes: self.behind_bytes,
+            connection: self.connection.clone(),
+            changes_per_second: self.changes.sample(),
+            rows_read_per_second: self.rows_read.sample(),
+            schema_changes: self.schema_changes,
+            tables,
+        };
+        self.status.send_replace(status);
+    }
+
+    fn table_status(&self, table: &super::tables::Table) -> TableStatus {
+        let record = &table.record;
+        let reason = match &record.state {
+            crate::table::TableState::Held { reason, remedy } => Some(format!("{reason}. {remedy}")),
+            _ => table.trouble.clone(),
+        };
+        TableStatus {
+            table: record.name.clone(),
+            state: record.state.word().to_owned(),
+            rows: self.sink.stored_rows(&self.name, record.id),
+            reason,
+            progress: record.pass.as_ref().map(|pass| PassProgress {
+                cause: pass.cause.clone(),
+                rows_read: pass.rows_read,
+                rows_estimate: pass.rows_estimate,
+                elapsed_ms: u64::try_from(crate::table::now_ms().saturating_sub(pass.started_at_ms)).unwrap_or(0),
+            }),
+        }
+    }
+}
+
+async fn receive(messages: &mut Option<mpsc::Receiver<PassMessage>>) -> Option<PassMessage> {
+    match messages {
+        Some(messages) => messages.recv().await,
+        None => std::future::pending().await,
+    }
+}

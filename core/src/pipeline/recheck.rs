@@ -1,0 +1,228 @@
+//! Rows of which the log tells that they changed but not what they are now: the source is asked.
+//!
+//! A row asked for is right when it is applied by the same argument as a chunk's (see [`crate::reconcile`]), with the
+//! place of the mark in place of the generation: the answer shows the row at some *q*, the stream has reached
+//! *s ≥ high ≥ q*, and it counts only if the stream brought nothing about the row after it was asked for, which a later
+//! mark, or an upsert or delete that takes the mark away, would tell.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::change::{RowChange, RowChanges};
+use crate::error::SourceError;
+use crate::row::{RowBatch, ValueTooLong};
+use crate::schema::{TableName, TableSchema};
+use crate::source::Chunk;
+use crate::table::TableId;
+
+/// How many rows are asked for in one read.
+const ASKED_ROWS_MAX: usize = 500;
+/// How many rows of one table may wait; beyond that reading the whole table is cheaper.
+const PENDING_ROWS_MAX: usize = 50_000;
+
+/// The rows of one table that must be asked for.
+struct Pending {
+    schema: Arc<TableSchema>,
+    rows: HashMap<Vec<u8>, PendingRow>,
+    since: Instant,
+    /// Whether a read is on its way.
+    asking: bool,
+    /// A finished read that waits for the stream to reach its high position.
+    answered: Option<Answer>,
+}
+
+struct PendingRow {
+    /// Which mark this is, so that an answer to an older one is recognised.
+    mark: u64,
+    identity: RowBatch,
+}
+
+/// A finished read.
+pub(super) struct Answer {
+    pub(super) table: TableId,
+    asked: Vec<(Vec<u8>, u64)>,
+    result: Result<Chunk, SourceError>,
+}
+
+/// A read to be made.
+pub(super) struct Question {
+    pub(super) table: TableId,
+    pub(super) schema: Arc<TableSchema>,
+    pub(super) identities: RowBatch,
+    asked: Vec<(Vec<u8>, u64)>,
+}
+
+impl Question {
+    pub(super) fn answer(self, result: Result<Chunk, SourceError>) -> Answer {
+        Answer { table: self.table, asked: self.asked, result }
+    }
+}
+
+/// What a table's rechecks ask of the pipeline.
+pub(super) enum Verdict {
+    /// Nothing yet.
+    Wait,
+    /// Rows to apply as if the stream had brought them.
+    Apply(RowChanges),
+    /// Asking row by row doesn't work out: read the whole table.
+    ReadWhole { table: TableName, reason: String },
+}
+
+/// All rows of one source that must be asked for.
+#[derive(Default)]
+pub(super) struct Rechecks {
+    tables: HashMap<TableId, Pending>,
+    last_mark: u64,
+}
+
+impl Rechecks {
+    /// Takes the rechecks out of a table's changes and notes them; what the stream tells about noted rows settles them.
+    pub(super) fn take(&mut self, table: TableId, changes: RowChanges) -> Result<RowChanges, ValueTooLong> {
+        let contains_rechecks = changes.changes.contains(&RowChange::Recheck);
+        if !contains_rechecks && !self.tables.contains_key(&table) {
+            return Ok(changes);
+        }
+        let pending = self.tables.entry(table).or_insert_with(|| Pending::new(Arc::clone(&changes.schema)));
+        let mut rest = RowChanges::new(Arc::clone(&changes.schema));
+        let mut key = Vec::new();
+        for (row, change) in changes.rows.rows().zip(&changes.changes) {
+            changes.schema.row_key(row, &mut key);
+            if *change == RowChange::Recheck {
+                self.last_mark += 1;
+                let mut identity = RowBatch::new(changes.schema.columns.len());
+                identity.push_row(row)?;
+                pending.rows.insert(key.clone(), PendingRow { mark: self.last_mark, identity });
+            } else {
+                pending.rows.remove(&key);
+                rest.rows.push_row(row)?;
+                rest.changes.push(*change);
+            }
+        }
+        if self.tables.get(&table).is_some_and(Pending::is_done) {
+            self.tables.remove(&table);
+        }
+        Ok(rest)
+    }
+
+    /// The next read to make, of any table that has rows waiting and no read on its way.
+    pub(super) fn next_question(&mut self) -> Result<Option<Question>, ValueTooLong> {
+        let idle = self.tables.iter_mut().find(|(_, pending)| !pending.asking && pending.answered.is_none());
+        let Some((table, pending)) = idle else { return Ok(None) };
+        let mut identities = RowBatch::new(pending.schema.columns.len());
+        let mut asked = Vec::new();
+        for (key, row) in pending.rows.iter().take(ASKED_ROWS_MAX) {
+            if let Some(identity) = row.identity.row(0) {
+                identities.push_row(identity)?;
+                asked.push((key.clone(), row.mark));
+            }
+        }
+        pending.asking = true;
+        Ok(Some(Question { table: *table, schema: Arc::clone(&pending.schema), identities, asked }))
+    }
+
+    /// Takes the answer to a question in; `None` for one whose rows nobody waits for any more.
+    pub(super) fn answered(&mut self, answer: Answer) {
+        if let Some(pending) = self.tables.get_mut(&answer.table) {
+            pending.asking = false;
+            pending.answered = Some(answer);
+        }
+    }
+
+    /// What to do about a table now that the stream has reached `reached`.
+    pub(super) fn settle(
+        &mut self,
+        table: TableId,
+        reached: Option<&crate::position::Position>,
+        hold_max: std::time::Duration,
+        under_pass: bool,
+    ) -> Result<Verdict, ValueTooLong> {
+        let Some(pending) = self.tables.get_mut(&table) else { return Ok(Verdict::Wait) };
+        if pending.rows.len() > PENDING_ROWS_MAX {
+            let reason = format!("more than {PENDING_ROWS_MAX} rows would have to be asked for one by one");
+            return Ok(self.give_up(table, reason));
+        }
+        if !under_pass && pending.since.elapsed() > hold_max {
+            let reason = "rows change faster than they can be asked for one by one".to_owned();
+            return Ok(self.give_up(table, reason));
+        }
+        match pending.answered.take() {
+            None => Ok(Verdict::Wait),
+            Some(Answer { result: Err(error), .. }) if error.is_transient() => Ok(Verdict::Wait),
+            Some(Answer { result: Err(error), .. }) => {
+                let reason = crate::error::chain(&error);
+                Ok(self.give_up(table, reason))
+            }
+            Some(Answer { table: id, asked, result: Ok(chunk) }) => {
+                if reached.is_none_or(|reached| *reached < chunk.high) {
+                    pending.answered = Some(Answer { table: id, asked, result: Ok(chunk) });
+                    return Ok(Verdict::Wait);
+                }
+                let changes = pending.apply(&asked, &chunk)?;
+                if pending.is_done() {
+                    self.tables.remove(&table);
+                }
+                Ok(Verdict::Apply(changes))
+            }
+        }
+    }
+
+    fn give_up(&mut self, table: TableId, reason: String) -> Verdict {
+        match self.tables.remove(&table) {
+            Some(pending) => Verdict::ReadWhole { table: pending.schema.table.clone(), reason },
+            None => Verdict::Wait,
+        }
+    }
+
+    pub(super) fn forget(&mut self, table: TableId) {
+        self.tables.remove(&table);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.tables.clear();
+    }
+
+    pub(super) fn tables(&self) -> Vec<TableId> {
+        self.tables.keys().copied().collect()
+    }
+
+    pub(super) fn concerns(&self, table: TableId) -> bool {
+        self.tables.contains_key(&table)
+    }
+}
+
+impl Pending {
+    fn new(schema: Arc<TableSchema>) -> Self {
+        Self { schema, rows: HashMap::new(), since: Instant::now(), asking: false, answered: None }
+    }
+
+    fn is_done(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The rows of an answer whose marks still stand, as changes; their marks are taken away.
+    fn apply(&mut self, asked: &[(Vec<u8>, u64)], chunk: &Chunk) -> Result<RowChanges, ValueTooLong> {
+        let mut found = HashMap::new();
+        let mut key = Vec::new();
+        for row in chunk.rows.rows() {
+            self.schema.row_key(row, &mut key);
+            found.insert(key.clone(), row);
+        }
+        let mut changes = RowChanges::new(Arc::clone(&self.schema));
+        for (key, mark) in asked {
+            if self.rows.get(key).is_none_or(|row| row.mark != *mark) {
+                continue;
+            }
+            let Some(row) = self.rows.remove(key) else { continue };
+            let (change, values) = match found.get(key) {
+                Some(current) => (RowChange::Upsert, Some(*current)),
+                None => (RowChange::Delete, row.identity.row(0)),
+            };
+            if let Some(values) = values {
+                changes.rows.push_row(values)?;
+                changes.changes.push(change);
+            }
+        }
+        Ok(changes)
+    }
+}

@@ -1,0 +1,281 @@
+//! Carrying out what schema changes require.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::position::Position;
+use crate::schema::{TableName, TableSchema};
+use crate::schema_change::{Effect, HistoryEntry, SchemaChange, SchemaChangeKind, effect};
+use crate::selection::Selection;
+use crate::sink::WriteItem;
+use crate::source::Discovery;
+use crate::table::{OpenHistory, TableId, TableState, now_ms};
+
+use super::follower::{Ended, Follower, Interruption};
+
+impl Follower {
+    /// Begins at a position without a past: every table that exists there is read, others that are tracked are gone.
+    pub(super) async fn adopt(&mut self, discovery: &Discovery) -> Result<(), Interruption> {
+        let mut items = Vec::new();
+        let gone: Vec<TableId> = self
+            .tables
+            .iter()
+            .filter(|table| !discovery.tables.iter().any(|schema| schema.table == table.record.name))
+            .map(|table| table.record.id)
+            .collect();
+        for id in gone {
+            self.remove_table(id, None, &mut items);
+        }
+        for schema in &discovery.tables {
+            let table = match self.tables.named_mut(&schema.table) {
+                Some(table) => table,
+                None => self.tables.add(schema.table.clone(), None),
+            };
+            let cause = if table.record.visible { "log lost" } else { "first read" };
+            table.record.schema = Some(Arc::clone(schema));
+            table.begin_pass(cause, None);
+            items.push(WriteItem::Table(table.record.clone()));
+        }
+        let commit = crate::change::Commit {
+            position: discovery.position.clone(),
+            committed_at_ms: now_ms(),
+            transactions: 0,
+            log_bytes: 0,
+        };
+        self.accept_commit(items, commit).await
+    }
+
+    /// Removes tables that the sink doesn't want any more, and writes down the passes that the restart began.
+    pub(super) async fn forget_deselected(&mut self, selection: &Selection) -> Result<(), Interruption> {
+        let mut items = Vec::new();
+        let deselected: Vec<TableId> = self
+            .tables
+            .iter()
+            .filter(|table| !selection.matches(&table.record.name))
+            .map(|table| table.record.id)
+            .collect();
+        for id in deselected {
+            self.remove_table(id, None, &mut items);
+        }
+        let reading = self.tables.iter().filter(|table| table.record.pass.is_some());
+        items.extend(reading.map(|table| WriteItem::Table(table.record.clone())));
+        if items.is_empty() { Ok(()) } else { self.accept_between(items).await }
+    }
+
+    /// Carries a schema change out: adds to `items` what must be stored at its place in the stream.
+    pub(super) fn on_schema_change(
+        &mut self,
+        change: SchemaChange,
+        place: Option<&Position>,
+        items: &mut Vec<WriteItem>,
+    ) -> Result<(), Interruption> {
+        self.schema_changes += 1;
+        let effect = self.effect_of(&change);
+        let history = self.open_history(&change, effect, place);
+        if let Some(statement) = &change.statement {
+            info!(source = %self.name, table = %change.table, kind = change.kind.word(), %effect, %statement, "schema change");
+        } else {
+            info!(source = %self.name, table = %change.table, kind = change.kind.word(), %effect, "schema change");
+        }
+        let name = change.table;
+        match change.kind {
+            SchemaChangeKind::Created { schema, .. }
+            | SchemaChangeKind::Replaced { schema }
+            | SchemaChangeKind::Altered { schema, .. }
+            | SchemaChangeKind::Settled { schema } => self.take_shape(&name, schema, effect, history, items),
+            SchemaChangeKind::Dropped => match self.tables.id(&name) {
+                Some(id) => self.remove_table(id, Some(history), items),
+                None => items.push(WriteItem::History { id: history.id, entry: history.closed(0, 0) }),
+            },
+            SchemaChangeKind::Truncated => self.truncate(&name, history, items),
+            SchemaChangeKind::RowsReplaced { cause } => self.rows_replaced(&name, &cause, Some(history), items),
+            SchemaChangeKind::Unreadable { reason } => self.hold(name, reason, history, items),
+        }
+        Ok(())
+    }
+
+    fn effect_of(&self, change: &SchemaChange) -> Effect {
+        let tracked = self.tables.named(&change.table);
+        let before = tracked.and_then(|table| table.record.schema.as_deref());
+        let effect = effect(before, &change.kind);
+        let rows_in_doubt = tracked.is_some_and(|table| {
+            // Either its stored rows were held back at some point, or rows of the old shape are being asked for.
+            table.record.schema.is_none() || self.rechecks.concerns(table.record.id)
+        });
+        match effect {
+            Effect::Keep | Effect::Load if rows_in_doubt => Effect::Reconcile,
+            effect if tracked.is_none() && effect == Effect::Reconcile => Effect::Load,
+            effect => effect,
+        }
+    }
+
+    fn open_history(&mut self, change: &SchemaChange, effect: Effect, place: Option<&Position>) -> OpenHistory {
+        self.last_history_id += 1;
+        let entry = HistoryEntry {
+            position: place.map(Position::to_string).unwrap_or_default(),
+            at_ms: change.at_ms,
+            table: change.table.clone(),
+            change: change.kind.word().to_owned(),
+            effect,
+            statement: change.statement.clone(),
+            rows_read: 0,
+            ops_written: 0,
+            duration_ms: None,
+        };
+        OpenHistory { id: self.last_history_id, entry, arrived_at_ms: now_ms() }
+    }
+
+    /// The name denotes a table of this shape from here on.
+    fn take_shape(
+        &mut self,
+        name: &TableName,
+        schema: Arc<TableSchema>,
+        effect: Effect,
+        history: OpenHistory,
+        items: &mut Vec<WriteItem>,
+    ) {
+        let new = self.tables.id(name).is_none();
+        let table = match self.tables.named_mut(name) {
+            Some(table) => table,
+            None => self.tables.add(name.clone(), None),
+        };
+        let id = table.record.id;
+        let same_shape = table.record.schema.as_ref().is_some_and(|before| before.version() == schema.version());
+        table.record.schema = Some(schema);
+        if effect == Effect::Keep {
+            if new {
+                table.become_live();
+            }
+            items.push(WriteItem::History { id: history.id, entry: history.closed(0, 0) });
+            // A pass on its way reads by the old shape.
+            if !same_shape && table.record.pass.is_some() {
+                let cause = table.record.pass.as_ref().map_or("altered", |pass| pass.cause.as_str()).to_owned();
+                self.begin_pass(id, &cause, None, items);
+            } else {
+                items.push(WriteItem::Table(table.record.clone()));
+            }
+            if !same_shape {
+                self.passes.cancel(id, "its schema changed meanwhile");
+            }
+        } else {
+            items.push(WriteItem::History { id: history.id, entry: history.entry.clone() });
+            let cause = if effect == Effect::Load { "first read".to_owned() } else { history.entry.change.clone() };
+            self.begin_pass(id, &cause, Some(history), items);
+        }
+    }
+
+    /// Begins a pass over a table, in place of any other.
+    pub(super) fn begin_pass(
+        &mut self,
+        id: TableId,
+        cause: &str,
+        history: Option<OpenHistory>,
+        items: &mut Vec<WriteItem>,
+    ) {
+        self.rechecks.forget(id);
+        self.passes.cancel(id, "its schema changed meanwhile");
+        let Some(table) = self.tables.get_mut(id) else { return };
+        close_history(table.record.pass.take(), history.as_ref(), items);
+        table.begin_pass(cause, history);
+        items.push(WriteItem::Table(table.record.clone()));
+    }
+
+    /// All rows of a table are gone, but not the table.
+    fn truncate(&mut self, name: &TableName, history: OpenHistory, items: &mut Vec<WriteItem>) {
+        let Some(id) = self.tables.id(name) else {
+            items.push(WriteItem::History { id: history.id, entry: history.closed(0, 0) });
+            return;
+        };
+        self.clear(id, Some(history), items);
+        self.rechecks.forget(id);
+        // Chunks on their way may show rows of before.
+        if let Some(pass) = self.tables.get(id).and_then(|table| table.record.pass.clone()) {
+            self.begin_pass(id, &pass.cause, pass.history, items);
+        } else {
+            self.passes.cancel(id, "its rows were removed meanwhile");
+        }
+    }
+
+    /// Rows changed with nothing in the stream to show for it: read them again. A pass on its way isn't thrown away,
+    /// as that could go on for ever; another follows it.
+    pub(super) fn rows_replaced(
+        &mut self,
+        name: &TableName,
+        cause: &str,
+        history: Option<OpenHistory>,
+        items: &mut Vec<WriteItem>,
+    ) {
+        let Some(table) = self.tables.named_mut(name) else { return };
+        let id = table.record.id;
+        if table.record.schema.is_none() {
+            // Held: what ends the hold reads the table again anyway.
+            return;
+        }
+        if let Some(pass) = &mut table.record.pass {
+            if !pass.again {
+                pass.again = true;
+                items.push(WriteItem::Table(table.record.clone()));
+            }
+            if let Some(history) = history {
+                items.push(WriteItem::History { id: history.id, entry: history.closed(0, 0) });
+            }
+            return;
+        }
+        if let Some(history) = &history {
+            items.push(WriteItem::History { id: history.id, entry: history.entry.clone() });
+        }
+        warn!(source = %self.name, table = %name, cause, "reading the table again");
+        self.begin_pass(id, cause, history, items);
+    }
+
+    /// The table's shape isn't known: its changes are skipped.
+    fn hold(&mut self, name: TableName, reason: String, history: OpenHistory, items: &mut Vec<WriteItem>) {
+        let table = match self.tables.named_mut(&name) {
+            Some(table) => table,
+            None => self.tables.add(name, None),
+        };
+        let id = table.record.id;
+        close_history(table.record.pass.take(), None, items);
+        table.record.schema = None;
+        table.record.state = TableState::Held {
+            reason,
+            remedy: "Nothing to do: it is read again as soon as its shape is known".to_owned(),
+        };
+        items.push(WriteItem::Table(table.record.clone()));
+        items.push(WriteItem::History { id: history.id, entry: history.closed(0, 0) });
+        self.rechecks.forget(id);
+        self.passes.cancel(id, "its shape isn't known");
+    }
+
+    fn remove_table(&mut self, id: TableId, history: Option<OpenHistory>, items: &mut Vec<WriteItem>) {
+        self.clear(id, history, items);
+        self.rechecks.forget(id);
+        self.passes.cancel(id, "it isn't there any more");
+        self.passes.answer(id, Err("the table isn't there any more".to_owned()));
+        if let Some(table) = self.tables.remove(id) {
+            close_history(table.record.pass, None, items);
+        }
+        items.push(WriteItem::Forget { table: id });
+    }
+
+    fn clear(&mut self, id: TableId, history: Option<OpenHistory>, items: &mut Vec<WriteItem>) {
+        let (reply, report) = oneshot::channel();
+        items.push(WriteItem::Clear { table: id, reply });
+        if let Some(history) = history {
+            items.push(WriteItem::History { id: history.id, entry: history.entry.clone() });
+            self.endings.push(Box::pin(async move { Ended::Clear { history, report: report.await.ok() } }));
+        }
+    }
+}
+
+/// A pass that another replaces leaves its line of the history complete, unless the new one goes on with it.
+fn close_history(pass: Option<crate::table::PassRecord>, continued: Option<&OpenHistory>, items: &mut Vec<WriteItem>) {
+    let Some(pass) = pass else { return };
+    if let Some(history) = pass.history
+        && continued.is_none_or(|continued| continued.id != history.id)
+    {
+        items.push(WriteItem::History { id: history.id, entry: history.closed(pass.rows_read, 0) });
+    }
+}

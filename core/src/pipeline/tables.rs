@@ -1,0 +1,107 @@
+//! The tables of one source, as the stream and the passes leave them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::schema::{TableName, TableSchema};
+use crate::table::{OpenHistory, PassRecord, TableId, TableRecord, TableState};
+
+/// A tracked table.
+pub(super) struct Table {
+    pub(super) record: TableRecord,
+    /// What is in the way of its pass, for people; in memory only.
+    pub(super) trouble: Option<String>,
+}
+
+impl Table {
+    /// Whether it is what a caller may wait for: done, or not to be done without somebody's help.
+    pub(super) fn is_settled(&self) -> bool {
+        match &self.record.state {
+            TableState::Live => self.record.pass.is_none(),
+            TableState::Loading | TableState::Reconciling => false,
+            // Without a schema it is the connector that holds it, which goes on to settle it.
+            TableState::Held { .. } => self.record.schema.is_some(),
+        }
+    }
+
+    /// Begins a pass with a new generation, in the state that fits.
+    pub(super) fn begin_pass(&mut self, cause: &str, history: Option<OpenHistory>) {
+        self.record.generation += 1;
+        self.record.state = if self.record.visible { TableState::Reconciling } else { TableState::Loading };
+        self.record.pass = Some(PassRecord::new(cause, history));
+        self.trouble = None;
+    }
+
+    /// Ends whatever pass there is: what is stored is what a fresh read would give.
+    pub(super) fn become_live(&mut self) {
+        self.record.state = TableState::Live;
+        self.record.visible = true;
+        self.record.pass = None;
+        self.trouble = None;
+    }
+}
+
+/// All tables of one source.
+#[derive(Default)]
+pub(super) struct Tables {
+    by_id: BTreeMap<TableId, Table>,
+    ids: HashMap<TableName, TableId>,
+}
+
+impl Tables {
+    pub(super) fn restored(records: Vec<TableRecord>) -> Self {
+        let mut tables = Self::default();
+        for record in records {
+            tables.ids.insert(record.name.clone(), record.id);
+            tables.by_id.insert(record.id, Table { record, trouble: None });
+        }
+        tables
+    }
+
+    /// Tracks a new table. Its state is for the caller to set.
+    pub(super) fn add(&mut self, name: TableName, schema: Option<Arc<TableSchema>>) -> &mut Table {
+        let id = TableId(self.by_id.keys().next_back().map_or(1, |last| last.0 + 1));
+        self.ids.insert(name.clone(), id);
+        let record =
+            TableRecord { id, name, schema, state: TableState::Loading, visible: false, generation: 0, pass: None };
+        self.by_id.entry(id).or_insert(Table { record, trouble: None })
+    }
+
+    pub(super) fn remove(&mut self, id: TableId) -> Option<Table> {
+        let table = self.by_id.remove(&id)?;
+        self.ids.remove(&table.record.name);
+        Some(table)
+    }
+
+    pub(super) fn id(&self, name: &TableName) -> Option<TableId> {
+        self.ids.get(name).copied()
+    }
+
+    pub(super) fn get(&self, id: TableId) -> Option<&Table> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: TableId) -> Option<&mut Table> {
+        self.by_id.get_mut(&id)
+    }
+
+    pub(super) fn named_mut(&mut self, name: &TableName) -> Option<&mut Table> {
+        self.by_id.get_mut(self.ids.get(name)?)
+    }
+
+    pub(super) fn named(&self, name: &TableName) -> Option<&Table> {
+        self.by_id.get(self.ids.get(name)?)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Table> {
+        self.by_id.values()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Table> {
+        self.by_id.values_mut()
+    }
+
+    pub(super) fn ids(&self) -> Vec<TableId> {
+        self.by_id.keys().copied().collect()
+    }
+}
