@@ -151,7 +151,7 @@ pub enum WriteItem {
         reply: oneshot::Sender<PassReport>,
     },
     /// The new record of a table.
-    Table(TableRecord),
+    Table(Box<TableRecord>),
     /// The table isn't tracked any more; its rows have been cleared.
     Forget {
         /// Which table.

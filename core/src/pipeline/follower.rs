@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::change::{Commit, Delivery, Event, RowChanges};
 use crate::error::{SinkError, SourceError, chain};
@@ -15,22 +15,20 @@ use crate::position::Position;
 use crate::reconcile::{PassMessage, Readers};
 use crate::row::ValueTooLong;
 use crate::sink::{PassReport, Sink, Write, WriteItem};
-use crate::source::{Catalog, Discovery, ReadRequest, ReadScope, SourceConnector};
+use crate::source::{Catalog, Discovery, SourceConnector};
 use crate::table::{OpenHistory, TableId};
 
 use super::backoff::Backoff;
 use super::handle::Command;
 use super::meter::Meter;
 use super::passes::Passes;
-use super::recheck::{Answer, Rechecks, Verdict};
-use super::status::{ConnectionStatus, PassProgress, SourceStatus, TableStatus};
+use super::recheck::{Answer, Rechecks};
+use super::status::{ConnectionStatus, SourceStatus};
 use super::tables::Tables;
 use super::{PipelineError, PipelineOptions};
 
 /// How often the status is renewed and the source's head asked for.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
-/// How long to wait before asking for rows again after the source didn't answer.
-const RECHECK_RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// What stops a session with the source.
 #[derive(Debug)]
@@ -78,33 +76,33 @@ pub(super) struct Follower {
     pub(super) name: String,
     pub(super) connector: Arc<dyn SourceConnector>,
     pub(super) sink: Arc<dyn Sink>,
-    options: PipelineOptions,
+    pub(super) options: PipelineOptions,
     pub(super) tables: Tables,
     pub(super) passes: Passes,
     pub(super) pass_messages: Option<mpsc::Receiver<PassMessage>>,
     pub(super) rechecks: Rechecks,
-    recheck_answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    pub(super) recheck_answers: FuturesUnordered<BoxFuture<'static, Answer>>,
     pub(super) endings: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// The last commit that the sink accepted: where a new stream starts.
     pub(super) accepted: Option<Commit>,
     /// Up to where the stream's rows have been handed to the sink, its commits held back included.
     pub(super) reached: Option<Position>,
     /// A commit held back because rows before it are being asked for.
-    held_commit: Option<Commit>,
+    pub(super) held_commit: Option<Commit>,
     /// Whether the sink has parts of a transaction without its commit.
     open: bool,
     pub(super) last_history_id: u64,
-    durable: watch::Receiver<Option<Position>>,
+    pub(super) durable: watch::Receiver<Option<Position>>,
     fences: FuturesUnordered<BoxFuture<'static, FenceAsked>>,
     waiters: Vec<CurrentWaiter>,
     head_asked: FuturesUnordered<BoxFuture<'static, HeadAsked>>,
-    head: Option<Position>,
-    behind_bytes: Option<u64>,
-    connection: ConnectionStatus,
-    changes: Meter,
+    pub(super) head: Option<Position>,
+    pub(super) behind_bytes: Option<u64>,
+    pub(super) connection: ConnectionStatus,
+    pub(super) changes: Meter,
     pub(super) rows_read: Meter,
     pub(super) schema_changes: u64,
-    status: watch::Sender<SourceStatus>,
+    pub(super) status: watch::Sender<SourceStatus>,
 }
 
 impl Follower {
@@ -356,68 +354,12 @@ impl Follower {
             && self.rechecks.concerns(id)
         {
             pass.rechecked = true;
-            items.push(WriteItem::Table(table.record.clone()));
+            items.push(WriteItem::Table(Box::new(table.record.clone())));
         }
         if !changes.changes.is_empty() {
             items.push(WriteItem::Stream { table: id, generation, pass_active, changes });
         }
         Ok(())
-    }
-
-    /// Whether a live table has rows that must be asked for before the next commit is true.
-    fn must_hold_commit(&self) -> bool {
-        self.rechecks
-            .tables()
-            .into_iter()
-            .any(|id| self.tables.get(id).is_some_and(|table| table.record.pass.is_none()))
-    }
-
-    fn ask_rechecks(&mut self) -> Result<(), Interruption> {
-        while let Some(question) = self.rechecks.next_question()? {
-            let connector = Arc::clone(&self.connector);
-            self.recheck_answers.push(Box::pin(async move {
-                let request = ReadRequest {
-                    table: Arc::clone(&question.schema),
-                    limit_rows: question.identities.len(),
-                    scope: ReadScope::Keys(question.identities.clone()),
-                };
-                let result = connector.read(request).await;
-                if result.is_err() {
-                    tokio::time::sleep(RECHECK_RETRY_PAUSE).await;
-                }
-                question.answer(result)
-            }));
-        }
-        Ok(())
-    }
-
-    /// Applies answers that the stream has caught up with, and lets go of the commit that waited for them.
-    async fn settle_rechecks(&mut self) -> Result<(), Interruption> {
-        let mut items = Vec::new();
-        for id in self.rechecks.tables() {
-            let Some(table) = self.tables.get(id) else {
-                self.rechecks.forget(id);
-                continue;
-            };
-            let under_pass = table.record.pass.is_some();
-            let generation = table.record.generation;
-            match self.rechecks.settle(id, self.reached.as_ref(), self.options.recheck_hold_max, under_pass)? {
-                Verdict::Wait => {}
-                Verdict::Apply(changes) => {
-                    let pass_active = under_pass || self.passes.concerns(id);
-                    items.push(WriteItem::Stream { table: id, generation, pass_active, changes });
-                }
-                Verdict::ReadWhole { table, reason } => self.rows_replaced(&table, &reason, None, &mut items),
-            }
-        }
-        let release = !self.must_hold_commit();
-        if let Some(commit) = self.held_commit.take_if(|_| release) {
-            self.accept_commit(items, commit).await?;
-        } else if !items.is_empty() {
-            self.accept_between(items).await?;
-        }
-        self.ask_rechecks()?;
-        self.finish_read_passes().await
     }
 
     /// Hands over items that belong to no transaction of the stream.
@@ -524,64 +466,6 @@ impl Follower {
         self.publish_status();
         self.settle_rechecks().await?;
         self.schedule_passes().await
-    }
-
-    fn on_head(&mut self, head: Result<Position, SourceError>, bytes: Option<u64>) {
-        match head {
-            Ok(head) => {
-                self.head = Some(head);
-                self.behind_bytes = bytes;
-            }
-            // Only the status wants it; if the source is in trouble, the stream tells.
-            Err(error) => info!(source = %self.name, error = %chain(&error), "could not ask for the source's head"),
-        }
-    }
-
-    pub(super) fn publish_status(&mut self) {
-        let durable = self.durable.borrow().clone();
-        let behind_ms = match (&durable, &self.head) {
-            (Some(durable), Some(head)) if durable >= head => Some(0),
-            (Some(_), Some(_)) => self.accepted.as_ref().filter(|commit| commit.committed_at_ms > 0).map(|commit| {
-                u64::try_from(crate::table::now_ms().saturating_sub(commit.committed_at_ms)).unwrap_or(0)
-            }),
-            _ => None,
-        };
-        let mut tables: Vec<TableStatus> = self.tables.iter().map(|table| self.table_status(table)).collect();
-        tables.sort_by(|a, b| a.table.cmp(&b.table));
-        let status = SourceStatus {
-            name: self.name.clone(),
-            kind: self.connector.kind().to_owned(),
-            position: durable.map(|position| position.to_string()),
-            head: self.head.as_ref().map(Position::to_string),
-            behind_ms,
-            behind_bytes: self.behind_bytes,
-            connection: self.connection.clone(),
-            changes_per_second: self.changes.sample(),
-            rows_read_per_second: self.rows_read.sample(),
-            schema_changes: self.schema_changes,
-            tables,
-        };
-        self.status.send_replace(status);
-    }
-
-    fn table_status(&self, table: &super::tables::Table) -> TableStatus {
-        let record = &table.record;
-        let reason = match &record.state {
-            crate::table::TableState::Held { reason, remedy } => Some(format!("{reason}. {remedy}")),
-            _ => table.trouble.clone(),
-        };
-        TableStatus {
-            table: record.name.clone(),
-            state: record.state.word().to_owned(),
-            rows: self.sink.stored_rows(&self.name, record.id),
-            reason,
-            progress: record.pass.as_ref().map(|pass| PassProgress {
-                cause: pass.cause.clone(),
-                rows_read: pass.rows_read,
-                rows_estimate: pass.rows_estimate,
-                elapsed_ms: u64::try_from(crate::table::now_ms().saturating_sub(pass.started_at_ms)).unwrap_or(0),
-            }),
-        }
     }
 }
 

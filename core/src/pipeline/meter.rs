@@ -21,10 +21,6 @@ impl Meter {
         self.total += count;
     }
 
-    pub(super) fn total(&self) -> u64 {
-        self.total
-    }
-
     /// The growth a second since the window's begin. Called at every tick, which is what bounds the samples.
     pub(super) fn sample(&mut self) -> f64 {
         let now = Instant::now();

@@ -162,7 +162,7 @@ impl Follower {
         let record = &table.record;
         pass.rows_read = record.pass.as_ref().map_or(0, |pass| pass.rows_read);
         let ranges = record.pass.as_ref().map(|pass| pass.ranges.clone()).unwrap_or_default();
-        items.push(WriteItem::Table(record.clone()));
+        items.push(WriteItem::Table(Box::new(record.clone())));
         self.passes.start(pass, &ranges);
         true
     }
@@ -183,7 +183,7 @@ impl Follower {
             }
         };
         table.record.generation += 1;
-        items.push(WriteItem::Table(table.record.clone()));
+        items.push(WriteItem::Table(Box::new(table.record.clone())));
         verification.running.insert(id);
         let pass = Pass::new(id, table.record.generation, PassMode::Verify, schema);
         self.passes.start(pass, &[]);
@@ -233,7 +233,7 @@ impl Follower {
         if let Some(record) = record {
             record.ranges = ranges.to_vec();
             record.rows_estimate = rows_estimate;
-            let item = WriteItem::Table(table.record.clone());
+            let item = WriteItem::Table(Box::new(table.record.clone()));
             self.accept_between(vec![item]).await?;
         }
         self.finish_read_passes().await
@@ -253,7 +253,7 @@ impl Follower {
         let Some(table) = self.tables.get_mut(id) else { return Ok(()) };
         warn!(source = %self.name, table = %table.record.name, %diagnosis, %remedy, "the table can't be read");
         table.record.state = TableState::Held { reason: diagnosis, remedy };
-        let item = WriteItem::Table(table.record.clone());
+        let item = WriteItem::Table(Box::new(table.record.clone()));
         self.accept_between(vec![item]).await
     }
 
@@ -306,7 +306,7 @@ impl Follower {
                 progress.done = done;
                 progress.left.after = chunk.next.or(progress.left.after.take());
             }
-            items.push(WriteItem::Table(table.record.clone()));
+            items.push(WriteItem::Table(Box::new(table.record.clone())));
         }
         items
     }
@@ -382,7 +382,7 @@ impl Follower {
             self.passes.answer(pass.table, Ok(summary));
         }
         if let Some(table) = self.tables.get(pass.table) {
-            items.push(WriteItem::Table(table.record.clone()));
+            items.push(WriteItem::Table(Box::new(table.record.clone())));
         }
         self.accept_between(items).await
     }

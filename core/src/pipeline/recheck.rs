@@ -7,17 +7,22 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::change::{RowChange, RowChanges};
 use crate::error::SourceError;
 use crate::row::{RowBatch, ValueTooLong};
 use crate::schema::{TableName, TableSchema};
-use crate::source::Chunk;
+use crate::sink::WriteItem;
+use crate::source::{Chunk, ReadRequest, ReadScope};
 use crate::table::TableId;
+
+use super::follower::{Follower, Interruption};
 
 /// How many rows are asked for in one read.
 const ASKED_ROWS_MAX: usize = 500;
+/// How long to wait before asking for rows again after the source didn't answer.
+const RECHECK_RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How many rows of one table may wait; beyond that reading the whole table is cheaper.
 const PENDING_ROWS_MAX: usize = 50_000;
 
@@ -134,7 +139,7 @@ impl Rechecks {
         &mut self,
         table: TableId,
         reached: Option<&crate::position::Position>,
-        hold_max: std::time::Duration,
+        hold_max: Duration,
         under_pass: bool,
     ) -> Result<Verdict, ValueTooLong> {
         let Some(pending) = self.tables.get_mut(&table) else { return Ok(Verdict::Wait) };
@@ -224,5 +229,63 @@ impl Pending {
             }
         }
         Ok(changes)
+    }
+}
+
+impl Follower {
+    /// Whether a live table has rows that must be asked for before the next commit is true.
+    pub(super) fn must_hold_commit(&self) -> bool {
+        self.rechecks
+            .tables()
+            .into_iter()
+            .any(|id| self.tables.get(id).is_some_and(|table| table.record.pass.is_none()))
+    }
+
+    pub(super) fn ask_rechecks(&mut self) -> Result<(), Interruption> {
+        while let Some(question) = self.rechecks.next_question()? {
+            let connector = Arc::clone(&self.connector);
+            self.recheck_answers.push(Box::pin(async move {
+                let request = ReadRequest {
+                    table: Arc::clone(&question.schema),
+                    limit_rows: question.identities.len(),
+                    scope: ReadScope::Keys(question.identities.clone()),
+                };
+                let result = connector.read(request).await;
+                if result.is_err() {
+                    tokio::time::sleep(RECHECK_RETRY_PAUSE).await;
+                }
+                question.answer(result)
+            }));
+        }
+        Ok(())
+    }
+
+    /// Applies answers that the stream has caught up with, and lets go of the commit that waited for them.
+    pub(super) async fn settle_rechecks(&mut self) -> Result<(), Interruption> {
+        let mut items = Vec::new();
+        for id in self.rechecks.tables() {
+            let Some(table) = self.tables.get(id) else {
+                self.rechecks.forget(id);
+                continue;
+            };
+            let under_pass = table.record.pass.is_some();
+            let generation = table.record.generation;
+            match self.rechecks.settle(id, self.reached.as_ref(), self.options.recheck_hold_max, under_pass)? {
+                Verdict::Wait => {}
+                Verdict::Apply(changes) => {
+                    let pass_active = under_pass || self.passes.concerns(id);
+                    items.push(WriteItem::Stream { table: id, generation, pass_active, changes });
+                }
+                Verdict::ReadWhole { table, reason } => self.rows_replaced(&table, &reason, None, &mut items),
+            }
+        }
+        let release = !self.must_hold_commit();
+        if let Some(commit) = self.held_commit.take_if(|_| release) {
+            self.accept_commit(items, commit).await?;
+        } else if !items.is_empty() {
+            self.accept_between(items).await?;
+        }
+        self.ask_rechecks()?;
+        self.finish_read_passes().await
     }
 }

@@ -36,7 +36,7 @@ impl Follower {
             let cause = if table.record.visible { "log lost" } else { "first read" };
             table.record.schema = Some(Arc::clone(schema));
             table.begin_pass(cause, None);
-            items.push(WriteItem::Table(table.record.clone()));
+            items.push(WriteItem::Table(Box::new(table.record.clone())));
         }
         let commit = crate::change::Commit {
             position: discovery.position.clone(),
@@ -60,7 +60,7 @@ impl Follower {
             self.remove_table(id, None, &mut items);
         }
         let reading = self.tables.iter().filter(|table| table.record.pass.is_some());
-        items.extend(reading.map(|table| WriteItem::Table(table.record.clone())));
+        items.extend(reading.map(|table| WriteItem::Table(Box::new(table.record.clone()))));
         if items.is_empty() { Ok(()) } else { self.accept_between(items).await }
     }
 
@@ -154,7 +154,7 @@ impl Follower {
                 let cause = table.record.pass.as_ref().map_or("altered", |pass| pass.cause.as_str()).to_owned();
                 self.begin_pass(id, &cause, None, items);
             } else {
-                items.push(WriteItem::Table(table.record.clone()));
+                items.push(WriteItem::Table(Box::new(table.record.clone())));
             }
             if !same_shape {
                 self.passes.cancel(id, "its schema changed meanwhile");
@@ -179,7 +179,7 @@ impl Follower {
         let Some(table) = self.tables.get_mut(id) else { return };
         close_history(table.record.pass.take(), history.as_ref(), items);
         table.begin_pass(cause, history);
-        items.push(WriteItem::Table(table.record.clone()));
+        items.push(WriteItem::Table(Box::new(table.record.clone())));
     }
 
     /// All rows of a table are gone, but not the table.
@@ -216,7 +216,7 @@ impl Follower {
         if let Some(pass) = &mut table.record.pass {
             if !pass.again {
                 pass.again = true;
-                items.push(WriteItem::Table(table.record.clone()));
+                items.push(WriteItem::Table(Box::new(table.record.clone())));
             }
             if let Some(history) = history {
                 items.push(WriteItem::History { id: history.id, entry: history.closed(0, 0) });
@@ -243,7 +243,7 @@ impl Follower {
             reason,
             remedy: "Nothing to do: it is read again as soon as its shape is known".to_owned(),
         };
-        items.push(WriteItem::Table(table.record.clone()));
+        items.push(WriteItem::Table(Box::new(table.record.clone())));
         items.push(WriteItem::History { id: history.id, entry: history.closed(0, 0) });
         self.rechecks.forget(id);
         self.passes.cancel(id, "its shape isn't known");

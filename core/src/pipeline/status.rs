@@ -1,8 +1,15 @@
 //! What users can see of a source at any time.
 
 use serde::{Deserialize, Serialize};
+use tracing::info;
 
+use crate::error::{SourceError, chain};
+use crate::position::Position;
 use crate::schema::TableName;
+use crate::table::{TableState, now_ms};
+
+use super::follower::Follower;
+use super::tables::Table;
 
 /// A source and its tables, now.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -81,4 +88,66 @@ pub struct PassProgress {
     pub rows_estimate: Option<u64>,
     /// How long it has been going on, in milliseconds.
     pub elapsed_ms: u64,
+}
+
+impl Follower {
+    pub(super) fn on_head(&mut self, head: Result<Position, SourceError>, bytes: Option<u64>) {
+        match head {
+            Ok(head) => {
+                self.head = Some(head);
+                self.behind_bytes = bytes;
+            }
+            // Only the status wants it; if the source is in trouble, the stream tells.
+            Err(error) => info!(source = %self.name, error = %chain(&error), "could not ask for the source's head"),
+        }
+    }
+
+    pub(super) fn publish_status(&mut self) {
+        let durable = self.durable.borrow().clone();
+        let behind_ms = match (&durable, &self.head) {
+            (Some(durable), Some(head)) if durable >= head => Some(0),
+            (Some(_), Some(_)) => self
+                .accepted
+                .as_ref()
+                .filter(|commit| commit.committed_at_ms > 0)
+                .map(|commit| u64::try_from(now_ms().saturating_sub(commit.committed_at_ms)).unwrap_or(0)),
+            _ => None,
+        };
+        let mut tables: Vec<TableStatus> = self.tables.iter().map(|table| self.table_status(table)).collect();
+        tables.sort_by(|a, b| a.table.cmp(&b.table));
+        let status = SourceStatus {
+            name: self.name.clone(),
+            kind: self.connector.kind().to_owned(),
+            position: durable.map(|position| position.to_string()),
+            head: self.head.as_ref().map(Position::to_string),
+            behind_ms,
+            behind_bytes: self.behind_bytes,
+            connection: self.connection.clone(),
+            changes_per_second: self.changes.sample(),
+            rows_read_per_second: self.rows_read.sample(),
+            schema_changes: self.schema_changes,
+            tables,
+        };
+        self.status.send_replace(status);
+    }
+
+    fn table_status(&self, table: &Table) -> TableStatus {
+        let record = &table.record;
+        let reason = match &record.state {
+            TableState::Held { reason, remedy } => Some(format!("{reason}. {remedy}")),
+            _ => table.trouble.clone(),
+        };
+        TableStatus {
+            table: record.name.clone(),
+            state: record.state.word().to_owned(),
+            rows: self.sink.stored_rows(&self.name, record.id),
+            reason,
+            progress: record.pass.as_ref().map(|pass| PassProgress {
+                cause: pass.cause.clone(),
+                rows_read: pass.rows_read,
+                rows_estimate: pass.rows_estimate,
+                elapsed_ms: u64::try_from(now_ms().saturating_sub(pass.started_at_ms)).unwrap_or(0),
+            }),
+        }
+    }
 }
