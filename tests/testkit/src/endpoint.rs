@@ -10,6 +10,7 @@ use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
 
 use crate::error::Error;
 use crate::prefix::{Flavor, Prefix};
+use crate::tls;
 
 /// How to reach a server. It says nothing about who keeps the server running; see [`Server`](crate::Server) and
 /// [`shared`](crate::shared()).
@@ -58,9 +59,10 @@ impl Endpoint {
         self.dir.join("data")
     }
 
-    /// The certificate of the authority that signed the server's own. MySQL makes one; MariaDB 10.11 has no TLS.
+    /// The certificate of the authority that signed the server's own, if [`ServerOptions::tls`](crate::ServerOptions::tls)
+    /// was asked for.
     pub fn ca_certificate(&self) -> PathBuf {
-        self.data_dir().join("ca.pem")
+        tls::authority(&self.dir)
     }
 
     /// One of the server's tools by MySQL's name: `mysql`, `mysqldump`, `mysqlbinlog`, `mysqladmin`.

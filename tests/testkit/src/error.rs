@@ -52,6 +52,10 @@ pub enum Error {
         source: mysql_async::Error,
     },
 
+    /// A TLS certificate could not be made.
+    #[error("Can't make a TLS certificate for the test's server")]
+    Certificate(#[from] rcgen::Error),
+
     /// A blocking step of the test kit was cancelled or panicked.
     #[error("A background step of the test kit did not finish")]
     Background(#[from] tokio::task::JoinError),

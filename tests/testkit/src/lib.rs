@@ -24,6 +24,7 @@ mod proxy;
 mod server;
 mod shared;
 mod skip;
+mod tls;
 
 pub use endpoint::Endpoint;
 pub use error::Error;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::Flavor;
+use crate::{Flavor, tls};
 
 /// Settings for a server. What is not set here is the server's own default, except for a few that make it small and
 /// fast: no flush at each commit (a kill of the server loses nothing, a crash of the machine might), no performance
@@ -12,6 +12,7 @@ use crate::Flavor;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerOptions {
     settings: Vec<(String, Option<String>)>,
+    pub(crate) tls: bool,
 }
 
 const BUFFER_POOL_BYTES: &str = "64M";
@@ -45,6 +46,15 @@ impl ServerOptions {
             Flavor::MySql => self.set("gtid_mode", "ON").set("enforce_gtid_consistency", "ON"),
             Flavor::MariaDb => self,
         }
+    }
+
+    /// Makes the server speak TLS with a certificate for 127.0.0.1 and `localhost`, signed by an authority made for this
+    /// server: [`Endpoint::ca_certificate`](crate::Endpoint::ca_certificate). Without it MySQL has a certificate of its
+    /// own that names no host, and MariaDB has no TLS.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
     }
 
     /// Commits that survive a crash of the machine, at the speed of the disk: for measurements.
@@ -86,6 +96,9 @@ impl ServerOptions {
                 arguments.push(format!("--innodb-redo-log-capacity={REDO_LOG_BYTES}"));
             }
             Flavor::MariaDb => arguments.push(format!("--innodb-log-file-size={REDO_LOG_BYTES}")),
+        }
+        if self.tls {
+            arguments.extend(tls::arguments(dir));
         }
         // Servers read their options in order, so the test's own come last and win.
         arguments.extend(self.settings.iter().map(|(name, value)| match value {

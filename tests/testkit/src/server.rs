@@ -17,6 +17,7 @@ use crate::error::{Error, io};
 use crate::options::ServerOptions;
 use crate::prefix::{Flavor, Prefix, copy_folder, remove_folder, tail};
 use crate::process::{Owner, Process};
+use crate::tls;
 
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -72,10 +73,14 @@ impl Server {
         owner: Owner,
     ) -> Result<Self, Error> {
         let prepared = dir.clone();
+        let with_tls = options.tls;
         let prefix = spawn_blocking(move || {
             let prefix = Prefix::get(flavor)?;
             let template = prefix.template()?;
             copy_folder(&template, &prepared.join("data"))?;
+            if with_tls {
+                tls::make(&prepared)?;
+            }
             let tmp = prepared.join("tmp");
             fs::create_dir_all(&tmp).map_err(io("create", tmp))?;
             Ok::<_, Error>(prefix)

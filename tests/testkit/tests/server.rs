@@ -1,6 +1,8 @@
 //! Starting, stopping and killing servers, and SQL on them.
 
-use millstream_testkit::{Error, Flavor, Server, ServerOptions, require_server, shared, shared_with};
+use millstream_testkit::{Error, Flavor, Server, ServerOptions, may_run, require_server, shared, shared_with};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, OptsBuilder, SslOpts};
 
 async fn starts_stops_and_restarts(flavor: Flavor) {
     let mut server = Server::start(flavor, ServerOptions::new()).await.unwrap();
@@ -38,7 +40,9 @@ async fn mariadb_starts_stops_and_restarts() {
 #[tokio::test]
 async fn a_dropped_server_leaves_nothing() {
     for flavor in Flavor::ALL {
-        require_server!(flavor);
+        if !may_run(flavor) {
+            continue;
+        }
         let server = Server::start(flavor, ServerOptions::new()).await.unwrap();
         let (data, id) = (server.data_dir(), server.process_id().unwrap());
         assert!(process_runs(id) && data.is_dir());
@@ -75,7 +79,9 @@ async fn a_setting_that_the_server_refuses_is_reported_with_its_log() {
 #[tokio::test]
 async fn a_failing_statement_is_named() {
     for flavor in Flavor::ALL {
-        require_server!(flavor);
+        if !may_run(flavor) {
+            continue;
+        }
         let server = shared(flavor).await.unwrap();
         // The second of two statements: its fault must not be swallowed.
         let error = server.sql("DO 1; SELECT * FROM no_such.thing").await.unwrap_err();
@@ -86,7 +92,9 @@ async fn a_failing_statement_is_named() {
 #[tokio::test]
 async fn users_connect_over_tcp() {
     for flavor in Flavor::ALL {
-        require_server!(flavor);
+        if !may_run(flavor) {
+            continue;
+        }
         let server = shared_with(flavor, "users", ServerOptions::new()).await.unwrap();
         server.create_replication_user("reader", "secret").await.unwrap();
         server.create_user("nobody", "secret", "").await.unwrap();
@@ -122,4 +130,26 @@ async fn a_frozen_server_is_silent_until_thawed() {
     assert!(tokio::time::timeout(silence, &mut statement).await.is_err(), "it answered");
     server.thaw().unwrap();
     statement.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn tls_can_be_required() {
+    for flavor in Flavor::ALL {
+        if !may_run(flavor) {
+            continue;
+        }
+        let options = ServerOptions::new().tls().set("require_secure_transport", "ON");
+        let server = Server::start(flavor, options).await.unwrap();
+        server.create_replication_user("reader", "secret").await.unwrap();
+        let plain = || {
+            let builder = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(server.port());
+            builder.user(Some("reader")).pass(Some("secret")).prefer_socket(false)
+        };
+        assert!(Conn::new(plain()).await.is_err(), "{flavor} let in a connection without TLS");
+
+        let tls = SslOpts::default().with_root_certs(vec![server.ca_certificate().into()]);
+        let mut connection = Conn::new(plain().ssl_opts(tls)).await.unwrap();
+        let cipher: Option<(String, String)> = connection.query_first("SHOW STATUS LIKE 'Ssl_cipher'").await.unwrap();
+        assert!(!cipher.unwrap().1.is_empty());
+    }
 }
