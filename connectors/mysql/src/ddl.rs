@@ -1,0 +1,44 @@
+//! What statements of the log do to tables, read from their tokens alone.
+//!
+//! The reader is total: every text, whatever its bytes, has an answer. It needn't understand a statement to say which
+//! tables it may concern, and when in doubt it names too many; a table named in vain costs a comparison of schemas or
+//! a re-read, one forgotten costs the promise. It says nothing about columns: what a table looks like afterwards is
+//! found out otherwise.
+
+mod alter;
+mod columns;
+mod create;
+mod cursor;
+mod dispatch;
+mod lexer;
+mod names;
+mod statement;
+mod transaction;
+
+pub(crate) use columns::values_kept;
+pub(crate) use lexer::SqlMode;
+pub(crate) use names::NameCase;
+pub(crate) use statement::{Alter, Create, Statement, Suspects, Transaction, Xid};
+
+use crate::version::Version;
+
+/// How a statement was read by the server. All of it comes with the statement's event, save the last two.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// The session's default database; empty if it had none.
+    pub(crate) database: &'a str,
+    /// The session's SQL mode.
+    pub(crate) mode: SqlMode,
+    /// The id of the collation that the client's text was in (`character_set_client`); `None` for UTF-8.
+    pub(crate) client_collation: Option<u16>,
+    /// The server's version: it decides which version comments count.
+    pub(crate) version: Version,
+    /// The server's `lower_case_table_names`.
+    pub(crate) names: NameCase,
+}
+
+/// Reads one statement.
+pub(crate) fn read(statement: &[u8], context: &Context<'_>) -> Statement {
+    let text = names::decode(statement, context.client_collation);
+    dispatch::read(&text, context)
+}

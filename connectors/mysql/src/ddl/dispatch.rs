@@ -1,0 +1,243 @@
+//! From a statement's first words to its meaning.
+
+use std::collections::BTreeMap;
+
+use millstream_core::schema::TableName;
+
+use super::create::{self, Object};
+use super::cursor::Cursor;
+use super::names::UNDECODABLE;
+use super::statement::{Statement, Suspects};
+use super::{Context, alter, transaction};
+
+/// First words of statements that never concern a table's name, shape or rows.
+const NOISE: &[&str] = &[
+    "BACKUP",
+    "BINLOG",
+    "CACHE",
+    "CHANGE",
+    "CHECK",
+    "CHECKSUM",
+    "CLONE",
+    "DEALLOCATE",
+    "DESC",
+    "DESCRIBE",
+    "EXPLAIN",
+    "FLUSH",
+    "GET",
+    "GRANT",
+    "HANDLER",
+    "HELP",
+    "INSTALL",
+    "KILL",
+    "LOCK",
+    "OPTIMIZE",
+    "PREPARE",
+    "PURGE",
+    "RESET",
+    "RESIGNAL",
+    "RESTART",
+    "REVOKE",
+    "SET",
+    "SHOW",
+    "SHUTDOWN",
+    "SIGNAL",
+    "START",
+    "STOP",
+    "UNINSTALL",
+    "UNLOCK",
+    "USE",
+];
+
+/// First words of statements that change rows, and of those that call what may change rows.
+const ROWS: &[&str] = &["INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH"];
+
+/// First words of statements that are in the log only because a function that they call changes rows somewhere.
+const CALLS: &[&str] = &["CALL", "DO", "SELECT", "TABLE", "VALUES", "EXECUTE"];
+
+/// `SET STATEMENT ... FOR` may stand before itself.
+const SET_STATEMENT_DEPTH_MAX: usize = 8;
+
+/// Reads one statement.
+pub(super) fn read(text: &str, context: &Context<'_>) -> Statement {
+    let mut cursor = Cursor::new(text, context);
+    for _ in 0..SET_STATEMENT_DEPTH_MAX {
+        if !skip_set_statement(&mut cursor) {
+            break;
+        }
+    }
+    while cursor.eat_symbol(';') {}
+    if is_noise(&cursor) {
+        return Statement::Noise;
+    }
+    if let Some(control) = transaction::read(cursor.clone()) {
+        return Statement::Transaction(control);
+    }
+    let statement = concerning(&cursor);
+    // Objects that are no tables are known by the first words, whatever comes behind them.
+    if statement == Some(Statement::Noise) {
+        return Statement::Noise;
+    }
+    if !cursor.clone().is_whole() {
+        return Statement::Unknown(Suspects::Mentioned(text.to_lowercase()));
+    }
+    match statement {
+        Some(statement) if !has_undecodable_name(&statement) => statement,
+        Some(_) => Statement::Unknown(Suspects::Everything),
+        None => Statement::Unknown(cursor.suspects()),
+    }
+}
+
+/// Whether a statement's first words say that it isn't about tables. A text without any token is a comment: servers
+/// log such in the place of events that a replica doesn't know.
+fn is_noise(cursor: &Cursor<'_>) -> bool {
+    let mut ahead = cursor.clone();
+    let Some(first) = ahead.bump() else { return true };
+    let no_table_follows = match () {
+        () if first.is("ANALYZE") => {
+            ahead.eat_any(&["LOCAL", "NO_WRITE_TO_BINLOG"]);
+            ahead.at_any(&["TABLE", "TABLES"])
+        }
+        () if first.is("LOAD") => ahead.at("INDEX"),
+        () if first.is("RENAME") => ahead.at("USER"),
+        () if first.is("REPAIR") => ahead.at("VIEW"),
+        () if first.is("START") => !ahead.at("TRANSACTION"),
+        () => first.is_any(NOISE),
+    };
+    no_table_follows
+}
+
+/// Takes MariaDB's `SET STATEMENT variable = value, ... FOR` if it is next.
+fn skip_set_statement(cursor: &mut Cursor<'_>) -> bool {
+    let mut ahead = cursor.clone();
+    if !ahead.eat_all(&["SET", "STATEMENT"]) {
+        return false;
+    }
+    let mut depth = 0_usize;
+    while let Some(token) = ahead.bump() {
+        match token {
+            super::lexer::Token::Symbol('(') => depth += 1,
+            super::lexer::Token::Symbol(')') => depth = depth.saturating_sub(1),
+            token if depth == 0 && token.is("FOR") => {
+                *cursor = ahead;
+                return true;
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The statements that may concern tables; `None` if this one isn't understood.
+fn concerning(cursor: &Cursor<'_>) -> Option<Statement> {
+    let mut ahead = cursor.clone();
+    let first = ahead.bump()?;
+    match () {
+        () if first.is("CREATE") => create::read(&mut ahead),
+        () if first.is("ALTER") => alter_statement(&mut ahead),
+        () if first.is("DROP") => drop_statement(&mut ahead),
+        () if first.is("TRUNCATE") => {
+            ahead.eat("TABLE");
+            let table = ahead.table()?;
+            ahead.eat_wait();
+            ahead.at_end().then_some(Statement::Truncate { table })
+        }
+        () if first.is("RENAME") => rename_tables(&mut ahead),
+        // IMPORT TABLE FROM 'file': the names are in files on the server.
+        () if first.is("IMPORT") => Some(Statement::Unknown(Suspects::Everything)),
+        () if first.is_any(CALLS) => Some(Statement::Dml(Suspects::Everything)),
+        () if first.is_any(ROWS) => Some(Statement::Dml(cursor.clone().suspects())),
+        () => None,
+    }
+}
+
+fn alter_statement(cursor: &mut Cursor<'_>) -> Option<Statement> {
+    let (object, modifiers) = create::object(cursor)?;
+    match object {
+        Object::Table => alter::read(cursor, modifiers),
+        Object::Database => Some(alter_database(cursor)),
+        Object::Sequence | Object::Other => Some(Statement::Noise),
+        Object::Index => None,
+    }
+}
+
+/// Only UPGRADE DATA DIRECTORY NAME, a remedy from before MySQL 5.1, changes more than options of later tables.
+fn alter_database(cursor: &mut Cursor<'_>) -> Statement {
+    let database = cursor.name();
+    match database.filter(|_| cursor.at("UPGRADE")) {
+        Some(database) => {
+            let upgraded = database.strip_prefix("#mysql50#").unwrap_or(&database).to_owned();
+            Statement::Unknown(Suspects::Database(upgraded))
+        }
+        None => Statement::Noise,
+    }
+}
+
+fn drop_statement(cursor: &mut Cursor<'_>) -> Option<Statement> {
+    let (object, modifiers) = create::object(cursor)?;
+    match object {
+        Object::Other => return Some(Statement::Noise),
+        Object::Index => return create::drop_index(cursor),
+        Object::Table | Object::Sequence | Object::Database => {
+            cursor.eat_if_exists();
+        }
+    }
+    if object == Object::Database {
+        let database = cursor.name()?;
+        return cursor.at_end().then_some(Statement::DropDatabase { database });
+    }
+    let tables = cursor.tables()?;
+    cursor.eat_wait();
+    cursor.eat_any(&["RESTRICT", "CASCADE"]);
+    cursor.at_end().then_some(Statement::Drop { tables, temporary: modifiers.temporary })
+}
+
+/// RENAME TABLE, behind the first word.
+fn rename_tables(cursor: &mut Cursor<'_>) -> Option<Statement> {
+    if !cursor.eat_any(&["TABLE", "TABLES"]) {
+        return None;
+    }
+    cursor.eat_if_exists();
+    let mut steps = Vec::new();
+    loop {
+        let from = cursor.table()?;
+        cursor.eat_wait();
+        if !cursor.eat("TO") {
+            return None;
+        }
+        steps.push((from, cursor.table()?));
+        if !cursor.eat_symbol(',') {
+            break;
+        }
+    }
+    cursor.at_end().then(|| Statement::Rename { pairs: permutation(steps) })
+}
+
+/// The server renames one pair after the other, so `a TO x, b TO a, x TO b` exchanges two tables and leaves no x. What
+/// counts is where each table that was there before ends up.
+fn permutation(steps: Vec<(TableName, TableName)>) -> Vec<(TableName, TableName)> {
+    // By name now: the name before.
+    let mut origins: BTreeMap<TableName, TableName> = BTreeMap::new();
+    for (from, to) in steps {
+        let origin = origins.remove(&from).unwrap_or(from);
+        origins.insert(to, origin);
+    }
+    origins.into_iter().filter(|(now, before)| now != before).map(|(now, before)| (before, now)).collect()
+}
+
+/// Whether a name that matters came in bytes that aren't text in the client's character set.
+fn has_undecodable_name(statement: &Statement) -> bool {
+    let bad = |name: &str| name.contains(UNDECODABLE);
+    let bad_table = |table: &TableName| bad(&table.schema) || bad(&table.name);
+    match statement {
+        Statement::Noise | Statement::Transaction(_) | Statement::Dml(_) | Statement::Unknown(_) => false,
+        Statement::Create(create) => bad_table(&create.table) || create.like.as_ref().is_some_and(bad_table),
+        Statement::Drop { tables, .. } => tables.iter().any(bad_table),
+        Statement::DropDatabase { database } => bad(database),
+        Statement::Truncate { table } => bad_table(table),
+        Statement::Rename { pairs } => pairs.iter().any(|(from, to)| bad_table(from) || bad_table(to)),
+        Statement::Alter(alter) => {
+            bad_table(&alter.table) || alter.rename_to.iter().chain(&alter.others).any(bad_table)
+        }
+    }
+}
