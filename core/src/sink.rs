@@ -83,6 +83,11 @@ pub struct Restored {
     pub stale: Vec<TableName>,
     /// The largest history id in use; new ones are larger.
     pub last_history_id: u64,
+    /// How many times this source has been restored, this time included; on disk before this is returned.
+    ///
+    /// Writes without a commit may survive a crash with stamps of a generation that no stored record tells of. The
+    /// number keeps generations apart that were given before a crash and after it.
+    pub incarnation: u32,
 }
 
 /// A sequence of items, stored in order.

@@ -136,7 +136,8 @@ pub struct TableRecord {
     pub state: TableState,
     /// Whether readers see its rows: from the first time that it is `live`, for as long as it is tracked.
     pub visible: bool,
-    /// The generation that every write to a stored row of the table is stamped with. Grows with every pass.
+    /// The generation that every write to a stored row of the table is stamped with. Grows with every pass; never
+    /// given twice, not even when a crash takes back what was written (see [`crate::sink::Restored::incarnation`]).
     pub generation: u64,
     /// The pass in progress.
     pub pass: Option<PassRecord>,

@@ -201,7 +201,7 @@ impl Follower {
 
     async fn restore(&mut self) -> Result<(), SinkError> {
         let restored = self.sink.restore(&self.name).await?;
-        self.tables = Tables::restored(restored.tables);
+        self.tables = Tables::restored(restored.tables, restored.incarnation);
         self.last_history_id = restored.last_history_id;
         self.accepted =
             restored.position.map(|position| Commit { position, committed_at_ms: 0, transactions: 0, log_bytes: 0 });

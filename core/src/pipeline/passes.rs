@@ -182,7 +182,7 @@ impl Follower {
                 return true;
             }
         };
-        table.record.generation += 1;
+        table.next_generation();
         items.push(WriteItem::Table(Box::new(table.record.clone())));
         verification.running.insert(id);
         let pass = Pass::new(id, table.record.generation, PassMode::Verify, schema);
@@ -260,7 +260,12 @@ impl Follower {
     async fn on_scan_lost(&mut self, id: TableId, mode: PassMode, reason: &str) -> Result<(), Interruption> {
         warn!(source = %self.name, reason, "a scan was lost, beginning it anew");
         if mode == PassMode::Verify {
-            self.passes.cancel(id, &format!("reading it failed: {reason}"));
+            self.passes.running.remove(&id);
+            if let Some(verification) = &mut self.passes.verification
+                && verification.running.remove(&id)
+            {
+                verification.queued.push_back(id);
+            }
             return Ok(());
         }
         let record = self.tables.get(id).and_then(|table| table.record.pass.clone());

@@ -11,6 +11,8 @@ pub(super) struct Table {
     pub(super) record: TableRecord,
     /// What is in the way of its pass, for people; in memory only.
     pub(super) trouble: Option<String>,
+    /// No generation below this has been left free by former runs of the process.
+    generation_floor: u64,
 }
 
 impl Table {
@@ -26,10 +28,15 @@ impl Table {
 
     /// Begins a pass with a new generation, in the state that fits.
     pub(super) fn begin_pass(&mut self, cause: &str, history: Option<OpenHistory>) {
-        self.record.generation += 1;
+        self.next_generation();
         self.record.state = if self.record.visible { TableState::Reconciling } else { TableState::Loading };
         self.record.pass = Some(PassRecord::new(cause, history));
         self.trouble = None;
+    }
+
+    /// A generation that no stored row can carry yet.
+    pub(super) fn next_generation(&mut self) {
+        self.record.generation = (self.record.generation + 1).max(self.generation_floor);
     }
 
     /// Ends whatever pass there is: what is stored is what a fresh read would give.
@@ -46,14 +53,16 @@ impl Table {
 pub(super) struct Tables {
     by_id: BTreeMap<TableId, Table>,
     ids: HashMap<TableName, TableId>,
+    generation_floor: u64,
 }
 
 impl Tables {
-    pub(super) fn restored(records: Vec<TableRecord>) -> Self {
-        let mut tables = Self::default();
+    pub(super) fn restored(records: Vec<TableRecord>, incarnation: u32) -> Self {
+        let generation_floor = u64::from(incarnation) << 32;
+        let mut tables = Self { generation_floor, ..Self::default() };
         for record in records {
             tables.ids.insert(record.name.clone(), record.id);
-            tables.by_id.insert(record.id, Table { record, trouble: None });
+            tables.by_id.insert(record.id, Table { record, trouble: None, generation_floor });
         }
         tables
     }
@@ -62,9 +71,16 @@ impl Tables {
     pub(super) fn add(&mut self, name: TableName, schema: Option<Arc<TableSchema>>) -> &mut Table {
         let id = TableId(self.by_id.keys().next_back().map_or(1, |last| last.0 + 1));
         self.ids.insert(name.clone(), id);
-        let record =
-            TableRecord { id, name, schema, state: TableState::Loading, visible: false, generation: 0, pass: None };
-        self.by_id.entry(id).or_insert(Table { record, trouble: None })
+        let record = TableRecord {
+            id,
+            name,
+            schema,
+            state: TableState::Loading,
+            visible: false,
+            generation: self.generation_floor,
+            pass: None,
+        };
+        self.by_id.entry(id).or_insert(Table { record, trouble: None, generation_floor: self.generation_floor })
     }
 
     pub(super) fn remove(&mut self, id: TableId) -> Option<Table> {

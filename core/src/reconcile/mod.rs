@@ -28,7 +28,9 @@
 //!
 //! *A restart of the process* resumes a pass: what remains of each range is stored with the chunk that covered the
 //! part before, in one commit. The stream resumes at the position of that commit at the latest, with the same *g*, so
-//! both arguments hold across it.
+//! both arguments hold across it. What was written without a commit may have survived a crash, too. Its stamps are no
+//! danger to passes that begin after the restart, as a generation is never given twice; and a pass that goes on may
+//! meet them, but the stream brings everything after its position once more.
 
 mod pass;
 mod reader;
