@@ -1,0 +1,279 @@
+//! Rows of one table map, read by one schema.
+
+use millstream_core::change::{RowChange, RowChanges};
+use millstream_core::schema::{IdentityKind, TableSchema};
+use millstream_core::value::ValueRef;
+
+use super::DecodeError;
+use super::agreement::log_columns;
+use super::bytes::{Bytes, bit};
+use super::column::{LogColumn, Scratch};
+use super::json::{Patched, apply_diffs};
+use super::rows::{Present, RowsEvent, RowsKind};
+use super::table_map::TableMap;
+
+const ROW: &str = "a row";
+
+/// Turns rows events into row changes.
+#[derive(Debug)]
+pub(crate) struct RowDecoder {
+    columns: Vec<LogColumn>,
+    /// How many of the columns the schema has; those after them are the server's own.
+    width: usize,
+    identity: Vec<usize>,
+    has_key: bool,
+    /// Whether the identity has a generated column, whose value before an update the log may not tell.
+    identity_is_generated: bool,
+    /// For each column whether it is generated: an image that lacks it says nothing about it.
+    generated: Vec<bool>,
+    /// How many columns may be concerned by partial updates.
+    json_columns: usize,
+}
+
+/// A table map and a schema disagree: rows that follow the map can't be read by the schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub(crate) struct Mismatch {
+    /// On what.
+    pub(crate) what: String,
+}
+
+/// How the decoding of an event ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "rows whose identity isn't known change the table all the same"]
+pub(crate) enum Decoded {
+    /// Every row's change is told.
+    Whole,
+    /// The log lacks the identity of some row: that rows changed is all that is known, as if they had been replaced
+    /// without row events. The changes decoded before stand.
+    IdentityUnknown,
+}
+
+/// A column's value in one image of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field<'a> {
+    Absent,
+    Null,
+    Raw(&'a [u8]),
+    /// What changed in a JSON document.
+    Diffs(&'a [u8]),
+}
+
+impl RowDecoder {
+    /// Fails if map and schema aren't of the same table or disagree about its shape.
+    pub(crate) fn new(map: &TableMap, schema: &TableSchema) -> Result<RowDecoder, Mismatch> {
+        let columns = log_columns(map, schema).map_err(|what| Mismatch { what })?;
+        let generated: Vec<bool> = schema.columns.iter().map(|column| column.generated.is_some()).collect();
+        let identity = schema.identity.columns.clone();
+        Ok(RowDecoder {
+            width: schema.columns.len(),
+            has_key: schema.identity.kind != IdentityKind::WholeRow,
+            identity_is_generated: identity.iter().any(|index| generated.get(*index) == Some(&true)),
+            identity,
+            generated,
+            json_columns: columns.iter().filter(|column| column.is_json()).count(),
+            columns,
+        })
+    }
+
+    /// Appends the changes of an event's rows. After an error, `changes` holds the whole rows before it.
+    pub(crate) fn decode(&self, event: &RowsEvent<'_>, changes: &mut RowChanges) -> Result<Decoded, DecodeError> {
+        if event.width != self.columns.len() {
+            let found = format!("{} columns where the table map has {}", event.width, self.columns.len());
+            return Err(DecodeError::malformed("a rows event", found));
+        }
+        // Rows without any column take no bytes, so not even their number is told.
+        if event.before.count() + event.after.count() == 0 {
+            return Ok(Decoded::IdentityUnknown);
+        }
+        let mut rows = Rows {
+            decoder: self,
+            bytes: Bytes::new(event.rows),
+            before: vec![Field::Absent; self.columns.len()],
+            after: vec![Field::Absent; self.columns.len()],
+            scratch: Scratch::default(),
+            patched: String::new(),
+        };
+        let mut outcome = Decoded::Whole;
+        while !rows.bytes.is_empty() {
+            match rows.next(event, changes) {
+                Ok(Decoded::Whole) => {}
+                Ok(Decoded::IdentityUnknown) => outcome = Decoded::IdentityUnknown,
+                Err(error) => {
+                    changes.rows.abandon_row();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+/// The rows of one event while they are read, with memory that serves every row.
+struct Rows<'d, 'a> {
+    decoder: &'d RowDecoder,
+    bytes: Bytes<'a>,
+    before: Vec<Field<'a>>,
+    after: Vec<Field<'a>>,
+    scratch: Scratch,
+    patched: String,
+}
+
+impl<'a> Rows<'_, 'a> {
+    fn next(&mut self, event: &RowsEvent<'a>, changes: &mut RowChanges) -> Result<Decoded, DecodeError> {
+        match event.kind {
+            RowsKind::Write => {
+                read_image(self.decoder, &mut self.bytes, &event.after, &[], &mut self.after)?;
+                self.upsert(changes)
+            }
+            RowsKind::Delete => {
+                read_image(self.decoder, &mut self.bytes, &event.before, &[], &mut self.before)?;
+                self.gone(changes)
+            }
+            RowsKind::Update | RowsKind::PartialUpdate => {
+                read_image(self.decoder, &mut self.bytes, &event.before, &[], &mut self.before)?;
+                let partial = if event.kind == RowsKind::PartialUpdate { self.read_partial_columns()? } else { &[] };
+                read_image(self.decoder, &mut self.bytes, &event.after, partial, &mut self.after)?;
+                self.update(changes)
+            }
+        }
+    }
+
+    /// Which of the JSON columns hold what changed instead of the document: a bit each.
+    fn read_partial_columns(&mut self) -> Result<&'a [u8], DecodeError> {
+        const PARTIAL_JSON: u64 = 1;
+        let options = self.bytes.length(ROW)?;
+        if options & !PARTIAL_JSON != 0 {
+            return Err(DecodeError::malformed(ROW, format!("value options {options}")));
+        }
+        if options == 0 { Ok(&[]) } else { self.bytes.take(self.decoder.json_columns.div_ceil(8), ROW) }
+    }
+
+    fn update(&mut self, changes: &mut RowChanges) -> Result<Decoded, DecodeError> {
+        let decoder = self.decoder;
+        if decoder.identity_is_generated || !decoder.has_identity(&self.before) {
+            return Ok(Decoded::IdentityUnknown);
+        }
+        let is_moved = decoder.identity.iter().any(|index| {
+            let after = self.after.get(*index).copied().unwrap_or(Field::Absent);
+            after != Field::Absent && self.before.get(*index) != Some(&after)
+        });
+        if is_moved {
+            let gone = self.gone(changes)?;
+            debug_assert_eq!(gone, Decoded::Whole, "its identity was there");
+        }
+        // What the image after lacks is what it was, unless it follows from what changed.
+        for ((after, before), generated) in self.after.iter_mut().zip(&self.before).zip(&decoder.generated) {
+            if *after == Field::Absent && !generated {
+                *after = *before;
+            }
+        }
+        self.upsert(changes)
+    }
+
+    /// The row after exists.
+    fn upsert(&mut self, changes: &mut RowChanges) -> Result<Decoded, DecodeError> {
+        let decoder = self.decoder;
+        let is_whole = self.after.iter().take(decoder.width).all(|field| *field != Field::Absent);
+        if is_whole && self.push_whole(changes)? {
+            changes.changes.push(RowChange::Upsert);
+            return Ok(Decoded::Whole);
+        }
+        // JSON is part of an identity only where all columns are, and then a document that isn't known makes the
+        // identity unknown too.
+        if !decoder.has_identity(&self.after) {
+            return Ok(Decoded::IdentityUnknown);
+        }
+        decoder.push_identity(&self.after, changes, &mut self.scratch)?;
+        changes.changes.push(RowChange::Recheck);
+        Ok(Decoded::Whole)
+    }
+
+    /// The row before is gone. Of equal rows without a key only one is, so somebody must look whether another is left.
+    fn gone(&mut self, changes: &mut RowChanges) -> Result<Decoded, DecodeError> {
+        if !self.decoder.has_identity(&self.before) {
+            return Ok(Decoded::IdentityUnknown);
+        }
+        self.decoder.push_identity(&self.before, changes, &mut self.scratch)?;
+        changes.changes.push(if self.decoder.has_key { RowChange::Delete } else { RowChange::Recheck });
+        Ok(Decoded::Whole)
+    }
+
+    /// Appends the row after; says no, and appends nothing, if a changed document can't be put together.
+    fn push_whole(&mut self, changes: &mut RowChanges) -> Result<bool, DecodeError> {
+        let decoder = self.decoder;
+        for (index, (column, field)) in decoder.columns.iter().zip(&self.after).take(decoder.width).enumerate() {
+            match field {
+                Field::Absent | Field::Null => changes.rows.push(ValueRef::Null)?,
+                Field::Raw(raw) => column.push(raw, &mut changes.rows, &mut self.scratch)?,
+                Field::Diffs(diffs) => {
+                    self.patched.clear();
+                    let document = match self.before.get(index) {
+                        Some(Field::Raw(before)) => apply_diffs(before, diffs, &mut self.patched)?,
+                        _ => Patched::Unknown,
+                    };
+                    if document == Patched::Unknown {
+                        changes.rows.abandon_row();
+                        return Ok(false);
+                    }
+                    changes.rows.push(ValueRef::Text(&self.patched))?;
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl RowDecoder {
+    fn has_identity(&self, image: &[Field<'_>]) -> bool {
+        let is_there = |index: &usize| matches!(image.get(*index), Some(Field::Null | Field::Raw(_)));
+        self.identity.iter().all(is_there)
+    }
+
+    /// Appends a row of which only the identity's columns hold their values.
+    fn push_identity(
+        &self,
+        image: &[Field<'_>],
+        changes: &mut RowChanges,
+        scratch: &mut Scratch,
+    ) -> Result<(), DecodeError> {
+        for (index, (column, field)) in self.columns.iter().zip(image).take(self.width).enumerate() {
+            match field {
+                Field::Raw(raw) if self.identity.contains(&index) => column.push(raw, &mut changes.rows, scratch)?,
+                _ => changes.rows.push(ValueRef::Null)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads one image: a bit for each column that it has, set where that is NULL, and the values of the others.
+fn read_image<'a>(
+    decoder: &RowDecoder,
+    bytes: &mut Bytes<'a>,
+    present: &Present<'_>,
+    partial: &[u8],
+    image: &mut [Field<'a>],
+) -> Result<(), DecodeError> {
+    let nulls = bytes.take(present.count().div_ceil(8), ROW)?;
+    let mut ordinal = 0;
+    let mut json_ordinal = 0;
+    for (index, (column, field)) in decoder.columns.iter().zip(image).enumerate() {
+        let is_partial = column.is_json() && bit(partial, json_ordinal);
+        json_ordinal += usize::from(column.is_json());
+        if !present.has(index) {
+            *field = Field::Absent;
+            continue;
+        }
+        *field = if bit(nulls, ordinal) {
+            Field::Null
+        } else if is_partial {
+            let length = bytes.u32(ROW)?;
+            Field::Diffs(bytes.take(usize::try_from(length).unwrap_or(usize::MAX), ROW)?)
+        } else {
+            Field::Raw(column.take(bytes)?)
+        };
+        ordinal += 1;
+    }
+    Ok(())
+}
