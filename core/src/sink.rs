@@ -54,6 +54,7 @@ pub trait Sink: Send + Sync {
     fn selection(&self, source: &str) -> Selection;
 
     /// What was durable when the process last ended. Called once for each source, before anything is accepted from it.
+    /// Rows of tables of which there is no record (written without a commit before a crash) are removed by then.
     async fn restore(&self, source: &str) -> Result<Restored, SinkError>;
 
     /// Accepts a write; waits while the queue is full. Writes of one source are stored in the order in which they were
@@ -83,6 +84,9 @@ pub struct Restored {
     pub stale: Vec<TableName>,
     /// The largest history id in use; new ones are larger.
     pub last_history_id: u64,
+    /// Whether row changes may have been stored that lie beyond the position: parts of a transaction whose commit
+    /// wasn't. A sink notes that in the same store batch as such parts, and takes it back with the commit.
+    pub unfinished: bool,
     /// How many times this source has been restored, this time included; on disk before this is returned.
     ///
     /// Writes without a commit may survive a crash with stamps of a generation that no stored record tells of. The

@@ -30,6 +30,7 @@ struct Content {
     position: Option<Position>,
     last_history_id: u64,
     incarnation: u32,
+    unfinished: bool,
 }
 
 /// What is called with the tables that must keep the promise, at every commit.
@@ -61,6 +62,7 @@ impl ModelSink {
         let mut durable = self.durable.lock().unwrap().clone();
         if keep_uncommitted_rows {
             durable.rows = current.rows.clone();
+            durable.unfinished = true;
         }
         *current = durable;
     }
@@ -170,9 +172,12 @@ impl Sink for ModelSink {
     async fn restore(&self, _: &str) -> Result<Restored, SinkError> {
         let mut content = self.current.lock().unwrap();
         content.incarnation += 1;
+        let known: Vec<TableId> = content.tables.keys().copied().collect();
+        content.rows.retain(|(id, _), _| known.contains(id));
         self.durable.lock().unwrap().incarnation = content.incarnation;
         Ok(Restored {
             incarnation: content.incarnation,
+            unfinished: content.unfinished,
             position: content.position.clone(),
             tables: content.tables.values().cloned().collect(),
             stale: Vec::new(),
@@ -183,10 +188,43 @@ impl Sink for ModelSink {
     async fn accept(&self, _: &str, write: Write) -> Result<(), SinkError> {
         let mut content = self.current.lock().unwrap();
         for item in write.items {
+            if std::env::var_os("MS_DEBUG").is_some() {
+                match &item {
+                    WriteItem::Table(r) => println!(
+                        "  table {} {:?} gen {} pass {:?}",
+                        r.name,
+                        r.state,
+                        r.generation & 0xffff,
+                        r.pass.as_ref().map(|p| (
+                            p.cause.clone(),
+                            p.again,
+                            p.ranges.iter().map(|r| r.done).collect::<Vec<_>>()
+                        ))
+                    ),
+                    WriteItem::Stream { table, changes, .. } => println!(
+                        "  stream {table:?} {:?} {:?}",
+                        changes.changes,
+                        changes.rows.rows().map(values).collect::<Vec<_>>()
+                    ),
+                    WriteItem::Chunk { table, generation, rows, .. } => println!(
+                        "  chunk {table:?} gen {} {:?}",
+                        generation & 0xffff,
+                        rows.rows().map(values).collect::<Vec<_>>()
+                    ),
+                    WriteItem::History { entry, .. } => {
+                        println!("  history {} {} {}", entry.table, entry.change, entry.effect)
+                    }
+                    other => println!("  {other:?}"),
+                }
+            }
             self.apply(&mut content, item);
+        }
+        if std::env::var_os("MS_DEBUG").is_some() {
+            println!("commit {:?}", write.commit.as_ref().map(|c| c.position.to_string()));
         }
         if let Some(commit) = write.commit {
             content.position = Some(commit.position.clone());
+            content.unfinished = false;
             *self.durable.lock().unwrap() = content.clone();
             self.position.send_replace(Some(commit.position.clone()));
             (self.watcher)(&commit.position, &visible(&content, |record| record.state == TableState::Live));

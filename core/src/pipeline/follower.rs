@@ -1,5 +1,6 @@
 //! The loop: deliveries, chunks, requests and replies, one at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +15,10 @@ use crate::error::{SinkError, SourceError, chain};
 use crate::position::Position;
 use crate::reconcile::{PassMessage, Readers};
 use crate::row::ValueTooLong;
+use crate::schema::TableName;
 use crate::sink::{PassReport, Sink, Write, WriteItem};
 use crate::source::{Catalog, Discovery, SourceConnector};
-use crate::table::{OpenHistory, TableId};
+use crate::table::{OpenHistory, TableId, TableRecord};
 
 use super::backoff::Backoff;
 use super::handle::Command;
@@ -91,6 +93,14 @@ pub(super) struct Follower {
     pub(super) held_commit: Option<Commit>,
     /// Whether the sink has parts of a transaction without its commit.
     open: bool,
+    /// The records, as of the last accepted commit, of tables that the stream has changed since; `None` for tables that
+    /// weren't tracked. A stream that starts over delivers those changes again, and what comes before them.
+    pub(super) undo: BTreeMap<TableName, Option<TableRecord>>,
+    /// The sink may hold rows of up to here already, from before the stream or the process started over: a commit
+    /// before this place would show a mixture.
+    pub(super) hold_until: Option<Position>,
+    /// Whether the sink was restored with such rows; how far they go is bounded by the head then.
+    restored_unfinished: bool,
     pub(super) last_history_id: u64,
     pub(super) durable: watch::Receiver<Option<Position>>,
     fences: FuturesUnordered<BoxFuture<'static, FenceAsked>>,
@@ -137,6 +147,9 @@ impl Follower {
             reached: None,
             held_commit: None,
             open: false,
+            undo: BTreeMap::new(),
+            hold_until: None,
+            restored_unfinished: false,
             last_history_id: 0,
             durable,
             fences: FuturesUnordered::new(),
@@ -205,7 +218,8 @@ impl Follower {
         self.last_history_id = restored.last_history_id;
         self.accepted =
             restored.position.map(|position| Commit { position, committed_at_ms: 0, transactions: 0, log_bytes: 0 });
-        self.reached = self.accepted.as_ref().map(|commit| commit.position.clone());
+        self.restored_unfinished = restored.unfinished;
+        self.open = restored.unfinished;
         for table in self.tables.iter_mut() {
             let stale = restored.stale.contains(&table.record.name);
             let lost = table.record.pass.as_ref().is_some_and(|pass| pass.again || pass.rechecked);
@@ -221,6 +235,8 @@ impl Follower {
         self.accepted = None;
         self.reached = None;
         self.held_commit = None;
+        self.hold_until = None;
+        self.undo.clear();
         self.rechecks.clear();
         self.passes.clear(reason);
         self.publish_status();
@@ -236,6 +252,14 @@ impl Follower {
     ) -> Result<std::convert::Infallible, Interruption> {
         let selection = self.sink.selection(&self.name);
         let discovery = self.connector.discover(&selection).await?;
+        if self.open {
+            let handed_over = if std::mem::take(&mut self.restored_unfinished) {
+                Some(discovery.position.clone())
+            } else {
+                self.reached.take()
+            };
+            self.hold_until = self.hold_until.take().max(handed_over);
+        }
         let (catalog, from) = self.open_session(selection, discovery).await?;
         let mut stream = self.connector.stream(&from, catalog).await?;
         self.reached = Some(from);
@@ -245,14 +269,10 @@ impl Follower {
         self.publish_status();
         let mut ticker = tokio::time::interval(STATUS_INTERVAL);
         loop {
+            // In this order, so that the same happenings give the same outcome. The stream comes last and isn't starved:
+            // chunks wait for it to reach their high position, and only so many may wait.
             tokio::select! {
-                delivery = stream.next() => {
-                    let delivery = delivery.unwrap_or_else(|| {
-                        Err(SourceError::transient("following the source", "the stream ended"))
-                    })?;
-                    backoff.reset();
-                    self.on_delivery(delivery).await?;
-                }
+                biased;
                 Some(message) = receive(messages) => self.on_pass_message(message).await?,
                 Some(answer) = self.recheck_answers.next() => {
                     self.rechecks.answered(answer);
@@ -268,6 +288,13 @@ impl Follower {
                     Err(_) => self.accept(Write::default()).await?,
                 },
                 _ = ticker.tick() => self.on_tick().await?,
+                delivery = stream.next() => {
+                    let delivery = delivery.unwrap_or_else(|| {
+                        Err(SourceError::transient("following the source", "the stream ended"))
+                    })?;
+                    backoff.reset();
+                    self.on_delivery(delivery).await?;
+                }
             }
             self.answer_waiters();
         }
@@ -281,6 +308,7 @@ impl Follower {
     ) -> Result<(Catalog, Position), Interruption> {
         let from = match self.accepted.as_ref().map(|commit| commit.position.clone()) {
             Some(position) => {
+                self.roll_back().await?;
                 self.forget_deselected(&selection).await?;
                 position
             }
@@ -377,6 +405,7 @@ impl Follower {
         self.accept(Write { items, commit: Some(commit.clone()) }).await?;
         self.accepted = Some(commit);
         self.open = false;
+        self.undo.clear();
         Ok(())
     }
 

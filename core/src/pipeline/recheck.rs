@@ -5,7 +5,7 @@
 //! *s ≥ high ≥ q*, and it counts only if the stream brought nothing about the row after it was asked for, which a later
 //! mark, or an upsert or delete that takes the mark away, would tell.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,7 +77,7 @@ pub(super) enum Verdict {
 /// All rows of one source that must be asked for.
 #[derive(Default)]
 pub(super) struct Rechecks {
-    tables: HashMap<TableId, Pending>,
+    tables: BTreeMap<TableId, Pending>,
     last_mark: u64,
 }
 
@@ -233,12 +233,12 @@ impl Pending {
 }
 
 impl Follower {
-    /// Whether a live table has rows that must be asked for before the next commit is true.
-    pub(super) fn must_hold_commit(&self) -> bool {
-        self.rechecks
-            .tables()
-            .into_iter()
-            .any(|id| self.tables.get(id).is_some_and(|table| table.record.pass.is_none()))
+    /// Whether what is stored isn't yet what a read at the position reached would give: rows of a live table still
+    /// have to be asked for, or rows from beyond that position are there already.
+    pub(super) fn must_hold_commit(&mut self) -> bool {
+        self.hold_until.take_if(|until| self.reached.as_ref().is_some_and(|reached| reached >= until));
+        let asking = |id| self.tables.get(id).is_some_and(|table| table.record.pass.is_none());
+        self.hold_until.is_some() || self.rechecks.tables().into_iter().any(asking)
     }
 
     pub(super) fn ask_rechecks(&mut self) -> Result<(), Interruption> {

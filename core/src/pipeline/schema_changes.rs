@@ -47,6 +47,36 @@ impl Follower {
         self.accept_commit(items, commit).await
     }
 
+    /// Takes back what the stream did to tables after the last accepted commit, as it is going to do it again.
+    ///
+    /// Without this, rows that came before a schema change in the log would be taken by the shape, and stamped with the
+    /// generation, of after it.
+    pub(super) async fn roll_back(&mut self) -> Result<(), Interruption> {
+        let mut items = Vec::new();
+        for (name, before) in std::mem::take(&mut self.undo) {
+            let current = self.tables.id(&name);
+            if let Some(id) = current {
+                self.rechecks.forget(id);
+                self.passes.cancel(id, "the stream started over");
+            }
+            let Some(before) = before else {
+                if let Some(id) = current {
+                    self.remove_table(id, None, &mut items);
+                }
+                continue;
+            };
+            if let Some(id) = current.filter(|id| *id != before.id) {
+                self.remove_table(id, None, &mut items);
+            }
+            let table = self.tables.put_back(before);
+            if let Some(pass) = table.record.pass.take() {
+                table.begin_pass(&pass.cause, pass.history);
+            }
+            items.push(WriteItem::Table(Box::new(table.record.clone())));
+        }
+        if items.is_empty() { Ok(()) } else { self.accept_between(items).await }
+    }
+
     /// Removes tables that the sink doesn't want any more, and writes down the passes that the restart began.
     pub(super) async fn forget_deselected(&mut self, selection: &Selection) -> Result<(), Interruption> {
         let mut items = Vec::new();
@@ -72,6 +102,8 @@ impl Follower {
         items: &mut Vec<WriteItem>,
     ) -> Result<(), Interruption> {
         self.schema_changes += 1;
+        let before = self.tables.named(&change.table).map(|table| table.record.clone());
+        self.undo.entry(change.table.clone()).or_insert(before);
         let effect = self.effect_of(&change);
         let history = self.open_history(&change, effect, place);
         if let Some(statement) = &change.statement {

@@ -83,6 +83,17 @@ impl Tables {
         self.by_id.entry(id).or_insert(Table { record, trouble: None, generation_floor: self.generation_floor })
     }
 
+    /// Restores a former record of a table; its generation doesn't go back.
+    pub(super) fn put_back(&mut self, mut record: TableRecord) -> &mut Table {
+        let id = record.id;
+        if let Some(current) = self.by_id.remove(&id) {
+            record.generation = record.generation.max(current.record.generation);
+        }
+        self.ids.insert(record.name.clone(), id);
+        let table = Table { record, trouble: None, generation_floor: self.generation_floor };
+        self.by_id.entry(id).or_insert(table)
+    }
+
     pub(super) fn remove(&mut self, id: TableId) -> Option<Table> {
         let table = self.by_id.remove(&id)?;
         self.ids.remove(&table.record.name);
