@@ -7,6 +7,8 @@
 
 mod alter;
 mod columns;
+#[cfg(test)]
+mod corpus;
 mod create;
 mod cursor;
 mod dispatch;
@@ -22,7 +24,7 @@ pub(crate) use statement::{Alter, Create, Statement, Suspects, Transaction, Xid}
 
 use crate::version::Version;
 
-/// How a statement was read by the server. All of it comes with the statement's event, save the last two.
+/// How a statement was read by the server. All of it comes with the statement's event, save what is the server's own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
     /// The session's default database; empty if it had none.
@@ -31,6 +33,9 @@ pub(crate) struct Context<'a> {
     pub(crate) mode: SqlMode,
     /// The id of the collation that the client's text was in (`character_set_client`); `None` for UTF-8.
     pub(crate) client_collation: Option<u16>,
+    /// Whether the event is flagged as depending on its session (`LOG_EVENT_THREAD_SPECIFIC_F`). Then a name may be
+    /// that of a temporary table, with a table of everybody's behind it.
+    pub(crate) thread_specific: bool,
     /// The server's version: it decides which version comments count.
     pub(crate) version: Version,
     /// The server's `lower_case_table_names`.

@@ -66,7 +66,7 @@ pub(super) fn read(cursor: &mut Cursor<'_>, modifiers: Modifiers) -> Option<Stat
     cursor.eat_wait();
     // With IGNORE, rows that a new unique key doesn't admit are removed.
     let mut sum = Sum { rows: modifiers.ignore, shape: modifiers.ignore, ..Sum::default() };
-    if partitions(cursor, &mut sum).is_none() {
+    if !partitions(cursor, &mut sum)? {
         actions(cursor, &mut sum)?;
     }
     let Sum { rename_to, shape, rows, foreign_keys, others } = sum;
@@ -74,35 +74,34 @@ pub(super) fn read(cursor: &mut Cursor<'_>, modifiers: Modifiers) -> Option<Stat
     Some(Statement::Alter(Alter { table, rename_to, shape, rows, foreign_keys, others }))
 }
 
-/// The actions on partitions and tablespaces that stand alone. Their lists have commas of their own.
-fn partitions(cursor: &mut Cursor<'_>, sum: &mut Sum) -> Option<()> {
+/// The actions on partitions and tablespaces that stand alone, as their lists have commas of their own. Says whether
+/// this is one; `None` if a table's name is missing.
+fn partitions(cursor: &Cursor<'_>, sum: &mut Sum) -> Option<bool> {
+    const KEEPING: &[&str] = &["ADD", "ANALYZE", "CHECK", "COALESCE", "OPTIMIZE", "REBUILD", "REORGANIZE"];
+    const REMOVING: &[&str] = &["DROP", "REPAIR", "TRUNCATE"];
     let mut ahead = cursor.clone();
-    let verb = ahead.bump()?;
-    if verb.is("CONVERT") && ahead.eat("TABLE") {
+    let Some(verb) = ahead.bump() else { return Some(false) };
+    if verb.is_any(&["DISCARD", "IMPORT"]) {
+        sum.rows = true;
+    } else if verb.is("CONVERT") && ahead.eat("TABLE") {
         // MariaDB: CONVERT TABLE other TO PARTITION p.
         sum.others.push(ahead.table()?);
         sum.rows = true;
-        return Some(());
-    }
-    if verb.is_any(&["DISCARD", "IMPORT"]) {
-        sum.rows = true;
-        return Some(());
-    }
-    if !ahead.eat("PARTITION") {
-        return None;
-    }
-    if verb.is_any(&["ADD", "ANALYZE", "CHECK", "COALESCE", "OPTIMIZE", "REBUILD", "REORGANIZE"]) {
-        return Some(());
-    }
-    sum.rows = true;
-    if verb.is_any(&["EXCHANGE", "CONVERT"]) {
+    } else if !ahead.eat("PARTITION") {
+        return Some(false);
+    } else if verb.is_any(&["EXCHANGE", "CONVERT"]) {
         // EXCHANGE PARTITION p WITH TABLE other; MariaDB: CONVERT PARTITION p TO TABLE other.
         while !ahead.eat("TABLE") {
             ahead.bump()?;
         }
         sum.others.push(ahead.table()?);
+        sum.rows = true;
+    } else if verb.is_any(REMOVING) {
+        sum.rows = true;
+    } else {
+        return Some(verb.is_any(KEEPING));
     }
-    verb.is_any(&["EXCHANGE", "CONVERT", "DROP", "TRUNCATE", "REPAIR"]).then_some(())
+    Some(true)
 }
 
 /// The actions between commas. `None` if a new name can't be read.
@@ -120,22 +119,19 @@ fn actions(cursor: &mut Cursor<'_>, sum: &mut Sum) -> Option<()> {
             break;
         }
     }
-    if !cursor.at_end() {
-        // A closing parenthesis too many, or another statement: not what it seemed.
-        return None;
-    }
-    Some(())
+    // A closing parenthesis too many, or another statement: not what it seemed.
+    cursor.at_end().then_some(())
 }
 
-/// Goes to the comma or semicolon that ends an action; says whether a column in it becomes AUTO_INCREMENT.
+/// Goes to the sign that ends an action; says whether a column in it becomes AUTO_INCREMENT.
 fn skip_action(cursor: &mut Cursor<'_>) -> bool {
     let mut depth = 0_usize;
     let mut auto_increment = false;
     while let Some(token) = cursor.peek() {
         match token {
             Token::Symbol('(') => depth += 1,
-            Token::Symbol(')') => depth = depth.saturating_sub(1),
-            Token::Symbol(',' | ';') if depth == 0 => break,
+            Token::Symbol(',' | ';' | ')') if depth == 0 => break,
+            Token::Symbol(')') => depth -= 1,
             token => auto_increment |= token.is_any(&["AUTO_INCREMENT", "SERIAL"]),
         }
         cursor.bump();

@@ -6,6 +6,7 @@ use millstream_core::schema::TableName;
 
 use super::create::{self, Object};
 use super::cursor::Cursor;
+use super::lexer::Token;
 use super::names::UNDECODABLE;
 use super::statement::{Statement, Suspects};
 use super::{Context, alter, transaction};
@@ -60,10 +61,14 @@ const SET_STATEMENT_DEPTH_MAX: usize = 8;
 
 /// Reads one statement.
 pub(super) fn read(text: &str, context: &Context<'_>) -> Statement {
+    let mentioned = || Statement::Unknown(Suspects::Mentioned(text.to_lowercase()));
     let mut cursor = Cursor::new(text, context);
     for _ in 0..SET_STATEMENT_DEPTH_MAX {
-        if !skip_set_statement(&mut cursor) {
-            break;
+        match skip_set_statement(&mut cursor) {
+            Prefix::None => break,
+            Prefix::Skipped => {}
+            // The event has the mode that this sets; the text was read in the one before.
+            Prefix::SetsMode => return mentioned(),
         }
     }
     while cursor.eat_symbol(';') {}
@@ -73,18 +78,25 @@ pub(super) fn read(text: &str, context: &Context<'_>) -> Statement {
     if let Some(control) = transaction::read(cursor.clone()) {
         return Statement::Transaction(control);
     }
-    let statement = concerning(&cursor);
-    // Objects that are no tables are known by the first words, whatever comes behind them.
-    if statement == Some(Statement::Noise) {
-        return Statement::Noise;
-    }
-    if !cursor.clone().is_whole() {
-        return Statement::Unknown(Suspects::Mentioned(text.to_lowercase()));
-    }
-    match statement {
-        Some(statement) if !has_undecodable_name(&statement) => statement,
-        Some(_) => Statement::Unknown(Suspects::Everything),
+    match concerning(&cursor) {
+        // Objects that are no tables are known by the first words, whatever comes behind them.
+        Some(Statement::Noise) => Statement::Noise,
+        _ if !cursor.clone().is_whole() => mentioned(),
+        Some(statement) if has_undecodable_name(&statement) => Statement::Unknown(Suspects::Everything),
+        Some(statement) if context.thread_specific => for_one_session(statement, cursor),
+        Some(statement) => statement,
         None => Statement::Unknown(cursor.suspects()),
+    }
+}
+
+/// A statement in which temporary tables play a part. Which of its names are theirs can't be told; CREATE and DROP say
+/// it themselves, as the server rewrites them.
+fn for_one_session(statement: Statement, cursor: Cursor<'_>) -> Statement {
+    match statement {
+        Statement::Truncate { .. } | Statement::Alter(_) | Statement::Rename { .. } => {
+            Statement::Unknown(cursor.suspects())
+        }
+        other => other,
     }
 }
 
@@ -107,25 +119,36 @@ fn is_noise(cursor: &Cursor<'_>) -> bool {
     no_table_follows
 }
 
+/// What stands before a statement proper.
+enum Prefix {
+    None,
+    Skipped,
+    SetsMode,
+}
+
 /// Takes MariaDB's `SET STATEMENT variable = value, ... FOR` if it is next.
-fn skip_set_statement(cursor: &mut Cursor<'_>) -> bool {
+fn skip_set_statement(cursor: &mut Cursor<'_>) -> Prefix {
     let mut ahead = cursor.clone();
     if !ahead.eat_all(&["SET", "STATEMENT"]) {
-        return false;
+        return Prefix::None;
     }
     let mut depth = 0_usize;
+    let mut prefix = Prefix::Skipped;
     while let Some(token) = ahead.bump() {
         match token {
-            super::lexer::Token::Symbol('(') => depth += 1,
-            super::lexer::Token::Symbol(')') => depth = depth.saturating_sub(1),
+            Token::Symbol('(') => depth += 1,
+            Token::Symbol(')') => depth = depth.saturating_sub(1),
+            token if token.as_name(true).is_some_and(|name| name.eq_ignore_ascii_case("sql_mode")) => {
+                prefix = Prefix::SetsMode;
+            }
             token if depth == 0 && token.is("FOR") => {
                 *cursor = ahead;
-                return true;
+                return prefix;
             }
             _ => {}
         }
     }
-    false
+    Prefix::None
 }
 
 /// The statements that may concern tables; `None` if this one isn't understood.

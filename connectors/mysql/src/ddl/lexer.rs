@@ -49,14 +49,21 @@ pub(crate) struct SqlMode {
     pub(crate) ansi_quotes: bool,
     /// NO_BACKSLASH_ESCAPES: `\` in a string is itself.
     pub(crate) no_backslash_escapes: bool,
+    /// MSSQL: MariaDB takes names in `[` and `]` as well.
+    pub(crate) brackets: bool,
 }
 
 impl SqlMode {
     /// From the bits that a query event carries.
     pub(crate) fn from_bits(bits: u64) -> Self {
         const ANSI_QUOTES: u64 = 1 << 2;
+        const MSSQL: u64 = 1 << 10;
         const NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
-        Self { ansi_quotes: bits & ANSI_QUOTES != 0, no_backslash_escapes: bits & NO_BACKSLASH_ESCAPES != 0 }
+        Self {
+            ansi_quotes: bits & ANSI_QUOTES != 0,
+            no_backslash_escapes: bits & NO_BACKSLASH_ESCAPES != 0,
+            brackets: bits & MSSQL != 0,
+        }
     }
 }
 
@@ -205,6 +212,8 @@ impl<'a> Iterator for Lexer<'a> {
         Some(match first {
             '`' => self.name('`'),
             '"' if self.mode.ansi_quotes => self.name('"'),
+            // MySQL 5.7 has the mode, too, and means less by it.
+            '[' if self.mode.brackets && self.version.flavor == Flavor::MariaDb => self.name(']'),
             '"' | '\'' => Token::Text(self.quoted(first, !self.mode.no_backslash_escapes)),
             _ if is_word(first) => {
                 let length = self.rest.find(|next| !is_word(next)).unwrap_or(self.rest.len());
@@ -268,9 +277,12 @@ mod tests {
 
     #[test]
     fn the_sql_mode_decides_about_quotes_and_backslashes() {
-        let mode = SqlMode::from_bits((1 << 2) | (1 << 20));
+        let mode = SqlMode { brackets: false, ..SqlMode::from_bits((1 << 2) | (1 << 20)) };
         assert_eq!(shown("\"a\"\"b\" 'c\\' d", mode, MYSQL), "`a\"b` 'c\\' d");
-        assert_eq!(SqlMode::from_bits(!((1 << 2) | (1 << 20))), SqlMode::default());
+        let mssql = SqlMode::from_bits(58_382);
+        assert_eq!(shown("[a]]b].[c d]", mssql, MARIADB), "`a]b` . `c d`");
+        assert_eq!(shown("[a]", mssql, MYSQL), "[ a ]");
+        assert_eq!(SqlMode::from_bits(!((1 << 2) | (1 << 10) | (1 << 20))), SqlMode::default());
     }
 
     #[test]

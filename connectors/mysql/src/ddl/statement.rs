@@ -90,9 +90,10 @@ pub(crate) enum Transaction {
     Commit,
     /// ROLLBACK of the whole: what the log shows of it so far didn't happen, save in non-transactional tables.
     Rollback,
-    /// SAVEPOINT. The log has these only in transactions that also wrote to non-transactional tables.
+    /// SAVEPOINT.
     Savepoint(String),
-    /// ROLLBACK TO SAVEPOINT: what followed that savepoint didn't happen, save in non-transactional tables.
+    /// ROLLBACK TO SAVEPOINT: what followed that savepoint didn't happen, save in non-transactional tables. Where no
+    /// such table was written to, servers cut the log instead.
     RollbackTo(String),
     /// RELEASE SAVEPOINT.
     Release(String),
