@@ -1,0 +1,6 @@
+//! The crate's public behaviour.
+// Clippy knows test functions, not the helpers beside them: in a test a panic is the report.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod examples;
+mod fixture;
