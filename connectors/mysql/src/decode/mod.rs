@@ -25,6 +25,7 @@ mod rows;
 mod table_map;
 pub(crate) mod temporal;
 
+pub(crate) use column::push_unsigned;
 pub(crate) use row_decoder::{Decoded, Mismatch, RowDecoder};
 pub(crate) use rows::{RowsEvent, RowsKind};
 pub(crate) use table_map::{TableMap, TableMapHead};

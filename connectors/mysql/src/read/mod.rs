@@ -1,0 +1,10 @@
+//! Rows by queries: ranges of a table in identity order, rows by identity, and whole tables without any key.
+//!
+//! Texts of values are those of [`decode`](crate::decode).
+
+mod chunk;
+mod key_value;
+mod plan;
+mod result_column;
+
+pub(crate) use chunk::{Answer, read_keys, read_range};
