@@ -188,39 +188,7 @@ impl Sink for ModelSink {
     async fn accept(&self, _: &str, write: Write) -> Result<(), SinkError> {
         let mut content = self.current.lock().unwrap();
         for item in write.items {
-            if std::env::var_os("MS_DEBUG").is_some() {
-                match &item {
-                    WriteItem::Table(r) => println!(
-                        "  table {} {:?} gen {} pass {:?}",
-                        r.name,
-                        r.state,
-                        r.generation & 0xffff,
-                        r.pass.as_ref().map(|p| (
-                            p.cause.clone(),
-                            p.again,
-                            p.ranges.iter().map(|r| r.done).collect::<Vec<_>>()
-                        ))
-                    ),
-                    WriteItem::Stream { table, changes, .. } => println!(
-                        "  stream {table:?} {:?} {:?}",
-                        changes.changes,
-                        changes.rows.rows().map(values).collect::<Vec<_>>()
-                    ),
-                    WriteItem::Chunk { table, generation, rows, .. } => println!(
-                        "  chunk {table:?} gen {} {:?}",
-                        generation & 0xffff,
-                        rows.rows().map(values).collect::<Vec<_>>()
-                    ),
-                    WriteItem::History { entry, .. } => {
-                        println!("  history {} {} {}", entry.table, entry.change, entry.effect)
-                    }
-                    other => println!("  {other:?}"),
-                }
-            }
             self.apply(&mut content, item);
-        }
-        if std::env::var_os("MS_DEBUG").is_some() {
-            println!("commit {:?}", write.commit.as_ref().map(|c| c.position.to_string()));
         }
         if let Some(commit) = write.commit {
             content.position = Some(commit.position.clone());

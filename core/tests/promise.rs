@@ -164,14 +164,14 @@ async fn keeps_the_promise(seed: u64) {
     }
 }
 
-/// Replay one with `MILLSTREAM_SEED=n`.
+/// Replay one with `MILLSTREAM_SEED=n`, try more with `MILLSTREAM_SEEDS=count`.
 #[tokio::test(start_paused = true)]
 async fn live_tables_hold_what_the_source_held_at_every_commit() {
-    let seeds = match std::env::var("MILLSTREAM_SEED") {
-        Ok(seed) => vec![seed.parse().expect("MILLSTREAM_SEED is a number")],
-        Err(_) => (0..150).collect::<Vec<u64>>(),
-    };
-    for seed in seeds {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a whole number"));
+    let first = number("MILLSTREAM_SEED");
+    let count = number("MILLSTREAM_SEEDS").unwrap_or(if first.is_some() { 1 } else { 150 });
+    let first = first.unwrap_or(0);
+    for seed in first..first + count {
         println!("seed {seed}");
         keeps_the_promise(seed).await;
     }

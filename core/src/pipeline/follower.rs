@@ -354,6 +354,8 @@ impl Follower {
                 self.accept_commit(items, commit).await?;
             }
             None => {
+                // A commit held back would now take this part with it: the commit of this transaction stands for both.
+                self.held_commit = None;
                 self.open = true;
                 self.accept(Write { items, commit: None }).await?;
             }
