@@ -1,0 +1,218 @@
+//! The connector itself: the core's contract, kept by the other modules.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use millstream_core::error::SourceError;
+use millstream_core::position::Position;
+use millstream_core::schema::TableSchema;
+use millstream_core::selection::Selection;
+use millstream_core::source::{
+    Catalog, Chunk, Cursor, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, SourceConnector,
+};
+
+use crate::config::MySqlConfig;
+use crate::connect::{Connection, Connector};
+use crate::discover::{self, Found};
+use crate::log::{self, Head};
+use crate::position::{MySqlPosition, PositionError};
+use crate::progress::Progress;
+use crate::{fence, stream};
+use pending::{check, read};
+
+/// How often the catalog is read again when it changed, or may have changed, during the reading.
+const DISCOVERIES_MAX: usize = 10;
+
+/// A MySQL or MariaDB server as a source.
+struct MySqlSource {
+    connector: Arc<Connector>,
+    progress: Arc<Progress>,
+    /// Names this replica to the server.
+    replica_id: u32,
+}
+
+impl MySqlConfig {
+    /// Checks the configuration and builds the source. Nothing is connected yet. `name` is the source's own, for
+    /// messages.
+    ///
+    /// # Errors
+    ///
+    /// A definite error that tells every fault at once.
+    pub fn build(self, name: &str) -> Result<Arc<dyn SourceConnector>, SourceError> {
+        let settings = self.settings(name)?;
+        let replica_id = settings.server_id.unwrap_or_else(random_replica_id);
+        let connector = Arc::new(Connector::new(settings));
+        Ok(Arc::new(MySqlSource { connector, progress: Arc::default(), replica_id }))
+    }
+}
+
+/// Above what people give to their servers. The standard library seeds its hashers at random.
+fn random_replica_id() -> u32 {
+    const OWN_RANGE: u32 = 1 << 31;
+    let random = RandomState::new().hash_one(std::process::id());
+    u32::try_from(random >> 33).unwrap_or_default() | OWN_RANGE
+}
+
+impl MySqlSource {
+    fn limit(&self) -> Duration {
+        self.connector.query_timeout()
+    }
+
+    fn position(&self, connection: &Connection, head: Head) -> MySqlPosition {
+        let server = connection.server.identity;
+        let Head { file, offset, gtid } = head;
+        MySqlPosition { epoch: self.progress.epoch(server), server, file, offset, gtid }
+    }
+
+    async fn head_on(&self, connection: &mut Connection) -> Result<Position, SourceError> {
+        let head = log::head(connection, self.limit()).await?;
+        Ok(Position::from(&self.position(connection, head)))
+    }
+}
+
+fn parse(position: &Position) -> Result<MySqlPosition, SourceError> {
+    MySqlPosition::try_from(position).map_err(|error: PositionError| {
+        SourceError::definite(
+            error.to_string(),
+            "Check that the store belongs to this source, and that it is a MySQL one",
+        )
+    })
+}
+
+#[async_trait]
+impl SourceConnector for MySqlSource {
+    fn kind(&self) -> &'static str {
+        "mysql"
+    }
+
+    async fn check(&self, selection: &Selection) -> Result<Vec<Problem>, SourceError> {
+        check::check(&self.connector, selection).await
+    }
+
+    async fn discover(&self, selection: &Selection) -> Result<Discovery, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let connection = &mut reader.connection;
+        let mut before: Option<(Head, _)> = None;
+        for _ in 0..DISCOVERIES_MAX {
+            let found = discover::selected(connection, self.limit(), selection).await?;
+            let head = log::head(connection, self.limit()).await?;
+            // Two equal readings with the head taken between them: the catalog was like this at that head. If the
+            // log didn't move between two heads either, nothing happened at all.
+            if let Some((head_between, _)) = before.take_if(|(_, earlier)| *earlier == found) {
+                let head = log::with_gtid(connection, self.limit(), head_between).await?;
+                let position = self.position(connection, head);
+                // What was committed before comes by reads alone, so they must see it.
+                self.progress.reach(&position);
+                self.connector.give_back(reader);
+                return Ok(Discovery { tables: tables(found), position: Position::from(&position) });
+            }
+            before = Some((head, found));
+        }
+        let error = format!("{DISCOVERIES_MAX} readings in a row were different");
+        Err(SourceError::transient("read the tables' shapes while none of them changes", error))
+    }
+
+    async fn head(&self) -> Result<Position, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let position = self.head_on(&mut reader.connection).await?;
+        self.connector.give_back(reader);
+        Ok(position)
+    }
+
+    async fn bytes_between(&self, from: &Position, to: &Position) -> Result<Option<u64>, SourceError> {
+        let (from, to) = (parse(from)?, parse(to)?);
+        if !from.same_log(&to) {
+            return Ok(None);
+        }
+        let mut reader = self.connector.reader().await?;
+        let files = log::files(&mut reader.connection, self.limit()).await?;
+        self.connector.give_back(reader);
+        Ok(log::bytes_between(&files, &from, &to))
+    }
+
+    async fn stream(&self, from: &Position, catalog: Catalog) -> Result<DeliveryStream, SourceError> {
+        let from = parse(from)?;
+        stream::open(Arc::clone(&self.connector), Arc::clone(&self.progress), self.replica_id, from, catalog).await
+    }
+
+    async fn split(&self, table: &TableSchema, parts: usize) -> Result<Vec<KeyRange>, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let ranges = read::split(&mut reader.connection, table, parts).await?;
+        self.connector.give_back(reader);
+        Ok(ranges)
+    }
+
+    async fn estimate_rows(&self, table: &TableSchema) -> Result<Option<u64>, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let rows = read::estimate_rows(&mut reader.connection, table).await?;
+        self.connector.give_back(reader);
+        Ok(rows)
+    }
+
+    async fn read(&self, request: ReadRequest) -> Result<Chunk, SourceError> {
+        let reached = self.progress.reached();
+        let mut reader = self.connector.reader().await?;
+        let connection = &mut reader.connection;
+        fence::await_visible(connection, self.limit(), reached.as_ref()).await?;
+        let (rows, next): (_, Option<Cursor>) = read::chunk(connection, &request).await?;
+        fence::end(connection, self.limit()).await?;
+        let high = self.head_on(connection).await?;
+        self.connector.give_back(reader);
+        Ok(Chunk { rows, high, next })
+    }
+
+    async fn acknowledge(&self, _position: &Position) -> Result<(), SourceError> {
+        // The server keeps its log for as long as it is configured to, whoever follows it.
+        Ok(())
+    }
+}
+
+/// Those that can be followed. `check` tells about the others.
+fn tables(found: std::collections::BTreeMap<millstream_core::schema::TableName, Found>) -> Vec<Arc<TableSchema>> {
+    let followed = |found| match found {
+        Found::Table(schema) => Some(Arc::new(schema)),
+        Found::Unsupported { .. } => None,
+    };
+    found.into_values().filter_map(followed).collect()
+}
+
+/// Reading rows and checking the server are being written; until then they say so.
+mod pending {
+    use millstream_core::error::SourceError;
+
+    fn missing() -> SourceError {
+        SourceError::definite("this build can't read tables yet", "Use a later build")
+    }
+
+    pub(super) mod check {
+        use crate::connect::Connector;
+        use millstream_core::{error::SourceError, selection::Selection, source::Problem};
+
+        pub(crate) async fn check(connector: &Connector, _: &Selection) -> Result<Vec<Problem>, SourceError> {
+            connector.open().await.map(|_| Vec::new())
+        }
+    }
+
+    pub(super) mod read {
+        use crate::connect::Connection;
+        use millstream_core::error::SourceError;
+        use millstream_core::row::RowBatch;
+        use millstream_core::schema::TableSchema;
+        use millstream_core::source::{Cursor, KeyRange, ReadRequest};
+
+        pub(crate) async fn split(_: &mut Connection, _: &TableSchema, _: usize) -> Result<Vec<KeyRange>, SourceError> {
+            std::future::ready(Ok(vec![KeyRange::default()])).await
+        }
+        pub(crate) async fn estimate_rows(_: &mut Connection, _: &TableSchema) -> Result<Option<u64>, SourceError> {
+            std::future::ready(Ok(None)).await
+        }
+        pub(crate) async fn chunk(
+            _: &mut Connection,
+            _: &ReadRequest,
+        ) -> Result<(RowBatch, Option<Cursor>), SourceError> {
+            std::future::ready(Err(super::missing())).await
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What a server says about its own log: where it ends, which files there are, which transactions are gone.
+
+use std::time::Duration;
+
+use millstream_core::error::SourceError;
+use mysql_async::Row;
+
+use crate::connect::Connection;
+use crate::discover::literal;
+use crate::gtid::GtidSet;
+use crate::position::{LogFile, MySqlPosition};
+use crate::version::Flavor;
+
+/// The end of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) file: LogFile,
+    pub(crate) offset: u64,
+    /// Every transaction up to there, where it came along for nothing.
+    pub(crate) gtid: Option<GtidSet>,
+}
+
+/// One file of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogSize {
+    pub(crate) file: LogFile,
+    pub(crate) bytes: u64,
+}
+
+/// The end of the log now: everything committed before lies before it.
+pub(crate) async fn head(connection: &mut Connection, limit: Duration) -> Result<Head, SourceError> {
+    let version = connection.server.version;
+    let statement = match version.flavor {
+        Flavor::MySql if version.at_least(8, 2, 0) => "SHOW BINARY LOG STATUS",
+        Flavor::MySql | Flavor::MariaDb => "SHOW MASTER STATUS",
+    };
+    let what = "ask where the binary log ends";
+    let rows: Vec<Row> = connection.rows(limit, what, statement).await?;
+    let off = || {
+        SourceError::definite(
+            "the server keeps no binary log",
+            "Turn it on in the server's configuration (log_bin, server_id) and restart the server",
+        )
+    };
+    let row = rows.into_iter().next().ok_or_else(off)?;
+    let file = field(&row, 0).and_then(LogFile::new).ok_or_else(|| unexpected(statement))?;
+    let offset = field(&row, 1).and_then(|text| text.parse().ok()).ok_or_else(|| unexpected(statement))?;
+    let gtid = match version.flavor {
+        Flavor::MySql if connection.server.gtid => {
+            let text = field(&row, 4).unwrap_or_default();
+            Some(GtidSet::parse(Flavor::MySql, &text).map_err(|_| unexpected(statement))?)
+        }
+        Flavor::MySql | Flavor::MariaDb => None,
+    };
+    Ok(Head { file, offset, gtid })
+}
+
+/// MariaDB: the transactions before a place in the log. The server reads the file up to there.
+async fn gtid_at(
+    connection: &mut Connection,
+    limit: Duration,
+    file: &LogFile,
+    offset: u64,
+) -> Result<GtidSet, SourceError> {
+    let statement = format!("SELECT BINLOG_GTID_POS({}, {offset})", literal(file.name()));
+    let rows: Vec<Row> = connection.rows(limit, "ask for the GTIDs of a place in the log", &statement).await?;
+    let text = rows.first().and_then(|row| field(row, 0)).ok_or_else(|| unexpected("BINLOG_GTID_POS"))?;
+    GtidSet::parse(Flavor::MariaDb, &text).map_err(|_| unexpected("BINLOG_GTID_POS"))
+}
+
+/// The files that there are, oldest first.
+pub(crate) async fn files(connection: &mut Connection, limit: Duration) -> Result<Vec<LogSize>, SourceError> {
+    let statement = "SHOW BINARY LOGS";
+    let rows: Vec<Row> = connection.rows(limit, "list the files of the binary log", statement).await?;
+    let size = |row: &Row| {
+        let file = field(row, 0).and_then(LogFile::new)?;
+        let bytes = field(row, 1)?.parse().ok()?;
+        Some(LogSize { file, bytes })
+    };
+    rows.iter().map(|row| size(row).ok_or_else(|| unexpected(statement))).collect()
+}
+
+/// Every transaction that the server has, and those of them that its log doesn't hold any more.
+pub(crate) struct Executed {
+    pub(crate) all: GtidSet,
+    pub(crate) purged: GtidSet,
+}
+
+/// Asks for both sets. MariaDB keeps no list of what was purged: it answers when its log is asked for.
+pub(crate) async fn executed(connection: &mut Connection, limit: Duration) -> Result<Executed, SourceError> {
+    let flavor = connection.server.version.flavor;
+    let statement = match flavor {
+        Flavor::MySql => "SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_purged",
+        Flavor::MariaDb => "SELECT @@GLOBAL.gtid_binlog_pos, ''",
+    };
+    let rows: Vec<Row> = connection.rows(limit, "ask which transactions the server has", statement).await?;
+    let set = |index| {
+        let text = rows.first().and_then(|row| field(row, index)).unwrap_or_default();
+        GtidSet::parse(flavor, &text).map_err(|_| unexpected(statement))
+    };
+    Ok(Executed { all: set(0)?, purged: set(1)? })
+}
+
+fn field(row: &Row, index: usize) -> Option<String> {
+    row.get_opt::<Vec<u8>, _>(index)?.ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn unexpected(statement: &str) -> SourceError {
+    SourceError::definite(
+        format!("the server's answer to {statement} isn't one of MySQL or MariaDB"),
+        "Check that nothing between Millstream and the server changes its answers, and report this otherwise",
+    )
+}
+
+/// The head with the transactions before it, wherever the server keeps GTIDs.
+pub(crate) async fn with_gtid(
+    connection: &mut Connection,
+    limit: Duration,
+    mut head: Head,
+) -> Result<Head, SourceError> {
+    if head.gtid.is_none() && connection.server.gtid {
+        head.gtid = Some(gtid_at(connection, limit, &head.file, head.offset).await?);
+    }
+    Ok(head)
+}
+
+/// How much log lies between two places of one series of files; `None` if a file of them is gone.
+pub(crate) fn bytes_between(files: &[LogSize], from: &MySqlPosition, to: &MySqlPosition) -> Option<u64> {
+    let (first, last) = (from.file.number(), to.file.number());
+    if (first, from.offset) >= (last, to.offset) {
+        return Some(0);
+    }
+    let earlier = files.iter().filter(|size| (first..last).contains(&size.file.number()));
+    let (count, bytes) = earlier.fold((0, 0_u64), |(count, bytes), size| (count + 1, bytes + size.bytes));
+    (count == last - first).then(|| (bytes + to.offset).saturating_sub(from.offset))
+}

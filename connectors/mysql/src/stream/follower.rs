@@ -1,0 +1,390 @@
+//! From events to transactions.
+
+use std::sync::Arc;
+
+use millstream_core::error::SourceError;
+use millstream_core::position::Position;
+use millstream_core::schema::TableName;
+use millstream_core::schema_change::{SchemaChange, SchemaChangeKind};
+use millstream_core::source::Catalog;
+
+use super::event::{self, Begin, Query, RawEvent, kind};
+use super::input::Input;
+use super::maps::Maps;
+use super::outbox::{Abandoned, Outbox};
+use super::payload::{self, Payload};
+use super::start::Beginning;
+use super::tables::{Standing, Tables};
+use super::xa::{Branch, Branches};
+use crate::connect::{Connector, Server};
+use crate::decode::DecodeError;
+use crate::gtid::{Gtid, GtidSet};
+use crate::position::{LogFile, LogPlace, MySqlPosition};
+use crate::progress::Progress;
+
+/// Why a stream ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Nobody listens any more.
+    Abandoned,
+    /// It can't go on.
+    Failed(SourceError),
+}
+
+impl From<Abandoned> for End {
+    fn from(_: Abandoned) -> Self {
+        End::Abandoned
+    }
+}
+
+impl From<SourceError> for End {
+    fn from(error: SourceError) -> Self {
+        End::Failed(error)
+    }
+}
+
+impl From<DecodeError> for End {
+    fn from(error: DecodeError) -> Self {
+        End::Failed(SourceError::definite(
+            format!("an event of the binary log can't be read: {error}"),
+            "Check that the server's version is supported; report this with the server's version otherwise",
+        ))
+    }
+}
+
+/// The transaction that is being read.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    gtid: Option<Gtid>,
+    committed_at_ms: Option<i64>,
+    /// It lasts until its own end; otherwise one statement is all of it.
+    began: bool,
+    /// Tables whose rows it changed.
+    touched: Vec<TableName>,
+    /// The distributed transaction that its rows belong to: they count when that is committed.
+    pub(super) branch: Option<Branch>,
+}
+
+impl Open {
+    /// It lasts until its own end.
+    pub(super) fn stays_open(&mut self) {
+        self.began = true;
+    }
+
+    /// The event that is being handled is its last.
+    pub(super) fn ends_here(&mut self) {
+        self.began = false;
+    }
+}
+
+/// Follows the log of one server from one place on.
+pub(super) struct Follower {
+    pub(super) connector: Arc<Connector>,
+    progress: Arc<Progress>,
+    pub(super) server: Arc<Server>,
+    pub(super) input: Input,
+    pub(super) outbox: Outbox,
+    pub(super) tables: Tables,
+    pub(super) maps: Maps,
+    pub(super) open: Option<Open>,
+    branches: Branches,
+    /// Behind the event that is being handled.
+    pub(super) place: LogPlace,
+    skip_until: u64,
+    /// All transactions before the open one.
+    gtid: Option<GtidSet>,
+    epoch: u16,
+    /// Where no transaction was open the last time.
+    rest: (LogFile, u64),
+    /// How many tables are settled by the stream's coming to a place.
+    pub(super) waiting_for_place: usize,
+    /// The time of the last event that had one.
+    at_ms: i64,
+}
+
+impl Follower {
+    pub(super) fn new(
+        connector: Arc<Connector>,
+        progress: Arc<Progress>,
+        server: Arc<Server>,
+        input: Input,
+        outbox: Outbox,
+        beginning: Beginning,
+        catalog: &Catalog,
+    ) -> Self {
+        let Beginning { start: _, place, skip_until, gtid, epoch } = beginning;
+        let mut tables = Tables::new(catalog.selection.clone());
+        for (name, schema) in &catalog.tables {
+            if let Some(schema) = schema {
+                tables.set(name, Standing::Known(Arc::clone(schema)));
+            }
+        }
+        Self {
+            connector,
+            progress,
+            server,
+            input,
+            outbox,
+            tables,
+            maps: Maps::default(),
+            open: None,
+            branches: Branches::default(),
+            rest: (place.file().clone(), skip_until.max(place.offset())),
+            place,
+            skip_until,
+            gtid,
+            epoch,
+            waiting_for_place: 0,
+            at_ms: 0,
+        }
+    }
+
+    /// Runs until nobody listens or something ends it.
+    pub(super) async fn run(mut self, catalog: Catalog) -> End {
+        let unknown = catalog.tables.into_iter().filter(|(_, schema)| schema.is_none()).map(|(name, _)| name).collect();
+        if let Err(end) = self.settle_at_start(unknown).await {
+            return end;
+        }
+        loop {
+            if let Err(end) = self.step().await {
+                return end;
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), End> {
+        if self.input.is_idle() && self.outbox.has_rested() {
+            self.hand_over().await?;
+        }
+        let event = self.input.next().await?;
+        self.handle(event).await
+    }
+
+    /// Hands over all whole transactions.
+    async fn hand_over(&mut self) -> Result<(), End> {
+        let (file, offset) = self.rest.clone();
+        let server = self.server.identity;
+        let position = MySqlPosition { epoch: self.epoch, server, file, offset, gtid: self.gtid.clone() };
+        // First, so that a read that is asked for on account of this delivery isn't older than it.
+        self.progress.reach(&position);
+        Ok(self.outbox.hand_over(Position::from(&position)).await?)
+    }
+
+    async fn hand_over_if_large(&mut self) -> Result<(), End> {
+        match self.open {
+            None if self.outbox.has_rested() && self.outbox.is_full() => self.hand_over().await,
+            Some(_) if self.outbox.overflows() => {
+                if self.outbox.has_rested() {
+                    self.hand_over().await?;
+                }
+                match self.outbox.overflows() {
+                    true => Ok(self.outbox.hand_over_part().await?),
+                    false => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn handle(&mut self, event: RawEvent) -> Result<(), End> {
+        if event.header.timestamp() != 0 {
+            self.at_ms = event.at_ms();
+        }
+        let before = self.place.offset();
+        advance(&mut self.place, &event)?;
+        let in_log = self.place.offset() != before || event.kind() == kind::ROTATE;
+        if in_log {
+            if event.kind() == kind::ROTATE {
+                self.skip_until = if self.place.file() == &self.rest.0 { self.skip_until } else { 0 };
+            } else if self.place.offset() <= self.skip_until {
+                return Ok(());
+            }
+            self.outbox.count_log(event.header.event_size());
+        }
+        if event.kind() == kind::TRANSACTION_PAYLOAD {
+            let mut payload = Payload::open(&event.body)?;
+            while let Some(inner) = payload.next()? {
+                self.handle_plain(&inner).await?;
+            }
+        } else {
+            self.handle_plain(&event).await?;
+        }
+        if self.open.is_none() && self.skip_until <= self.place.offset() {
+            self.rest();
+        }
+        Ok(())
+    }
+
+    async fn handle_plain(&mut self, event: &RawEvent) -> Result<(), End> {
+        match event.kind() {
+            kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED => self.begin(event::mysql_begin(event)?)?,
+            kind::MARIADB_GTID => self.begin(event::mariadb_begin(event)?)?,
+            kind::QUERY | kind::EXECUTE_LOAD_QUERY => {
+                self.query(Query::parse(&event.header, &event.body)?).await?;
+            }
+            kind::MARIADB_QUERY_COMPRESSED => {
+                let body = payload::inflate_query(&event.body)?;
+                self.query(Query::parse(&event.header, &body)?).await?;
+            }
+            kind::XID => self.commit(),
+            kind::XA_PREPARE => self.xa_prepare(event)?,
+            kind::TABLE_MAP => self.table_map(event).await?,
+            kind::WRITE_ROWS_V1..=kind::DELETE_ROWS_V1
+            | kind::WRITE_ROWS..=kind::DELETE_ROWS
+            | kind::PARTIAL_UPDATE_ROWS => self.rows(event.kind(), &event.body)?,
+            kind::MARIADB_WRITE_ROWS_COMPRESSED_V1..=kind::MARIADB_DELETE_ROWS_COMPRESSED => {
+                let (plain_kind, body) = payload::inflate_rows(event.kind(), &event.body)?;
+                self.rows(plain_kind, &body)?;
+            }
+            kind::INCIDENT => self.lost_rows("the server lost events of its log (an incident event)"),
+            // A file that begins, or a server that stops, while a transaction is open: it was never committed.
+            kind::FORMAT_DESCRIPTION | kind::STOP if event.header.log_pos() != 0 => self.broken_off(),
+            kind::STOP
+            | kind::ROTATE
+            | kind::INTVAR
+            | kind::APPEND_BLOCK
+            | kind::DELETE_FILE
+            | kind::RAND
+            | kind::USER_VAR
+            | kind::FORMAT_DESCRIPTION
+            | kind::BEGIN_LOAD_QUERY
+            | kind::HEARTBEAT
+            | kind::HEARTBEAT_V2
+            | kind::IGNORABLE
+            | kind::ROWS_QUERY
+            | kind::PREVIOUS_GTIDS
+            | kind::TRANSACTION_CONTEXT
+            | kind::VIEW_CHANGE
+            | kind::MARIADB_ANNOTATE_ROWS
+            | kind::MARIADB_BINLOG_CHECKPOINT
+            | kind::MARIADB_GTID_LIST
+            | kind::MARIADB_START_ENCRYPTION => {}
+            _ if event.is_ignorable() => {}
+            unknown => return Err(unknown_kind(unknown, &self.place)),
+        }
+        self.hand_over_if_large().await
+    }
+
+    fn begin(&mut self, begin: Begin) -> Result<(), End> {
+        if self.open.is_some() {
+            return Err(End::Failed(SourceError::definite(
+                format!(
+                    "before {}:{} a transaction of the binary log has no end",
+                    self.place.file(),
+                    self.place.offset()
+                ),
+                "Check the server's error log and disk; if the log is whole (mysqlbinlog reads it), report this",
+            )));
+        }
+        let began = self.server.version.flavor == crate::version::Flavor::MariaDb && !begin.standalone;
+        let Begin { gtid, committed_at_ms, standalone: _ } = begin;
+        self.open = Some(Open { gtid, committed_at_ms, began, ..Open::default() });
+        Ok(())
+    }
+
+    async fn query(&mut self, query: Query<'_>) -> Result<(), End> {
+        match query.text {
+            b"BEGIN" => self.open.get_or_insert_default().began = true,
+            b"COMMIT" => self.commit(),
+            _ => {
+                self.statement(&query).await?;
+                if self.open.as_ref().is_none_or(|open| !open.began) {
+                    self.commit();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The open transaction, or one of a single event, ends with this event.
+    pub(super) fn commit(&mut self) {
+        let open = self.open.take().unwrap_or_default();
+        if let (Some(set), Some(gtid)) = (&mut self.gtid, &open.gtid) {
+            set.add(gtid);
+        }
+        self.outbox.commit(open.committed_at_ms.unwrap_or(self.at_ms));
+        self.rest();
+    }
+
+    fn rest(&mut self) {
+        self.settle_what_was_passed();
+        self.outbox.rest();
+        if self.rest.0 != *self.place.file() {
+            self.rest.0 = self.place.file().clone();
+        }
+        self.rest.1 = self.place.offset();
+    }
+
+    pub(super) fn touch(&mut self, name: &TableName) {
+        if let Some(open) = &mut self.open
+            && !open.touched.contains(name)
+        {
+            open.touched.push(name.clone());
+        }
+    }
+
+    /// What the log showed of the open transaction didn't happen, or only a part of it. Some of it may have been
+    /// handed over.
+    pub(super) fn rolled_back(&mut self) {
+        let touched = self.open.as_mut().map(|open| std::mem::take(&mut open.touched)).unwrap_or_default();
+        for name in touched {
+            self.rows_replaced(&name, "a transaction that the log shows was rolled back");
+        }
+    }
+
+    fn broken_off(&mut self) {
+        if self.open.is_some() {
+            self.rolled_back();
+            // It has no place among the executed ones.
+            self.open = None;
+        }
+    }
+
+    /// The log doesn't tell what happened to rows of any table.
+    pub(super) fn lost_rows(&mut self, cause: &str) {
+        let names: Vec<TableName> = self.tables.known().map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.rows_replaced(&name, cause);
+        }
+    }
+
+    /// Says that rows of a table changed unseen; no need where its rows will be read again anyway.
+    pub(super) fn rows_replaced(&mut self, name: &TableName, cause: &str) {
+        if matches!(self.tables.get(name), Some(Standing::Known(_))) {
+            self.change(name, SchemaChangeKind::RowsReplaced { cause: cause.to_owned() }, None);
+        }
+    }
+
+    pub(super) fn change(&mut self, name: &TableName, kind: SchemaChangeKind, statement: Option<&str>) {
+        let statement = statement.map(str::to_owned);
+        self.outbox.schema_change(SchemaChange { table: name.clone(), kind, statement, at_ms: self.at_ms });
+    }
+
+    pub(super) fn branches(&mut self) -> &mut Branches {
+        &mut self.branches
+    }
+}
+
+/// Moves a place past an event.
+pub(super) fn advance(place: &mut LogPlace, event: &RawEvent) -> Result<(), DecodeError> {
+    if event.kind() == kind::ROTATE {
+        let (offset, name) = event::rotate(&event.body)?;
+        let file =
+            LogFile::new(name).ok_or_else(|| DecodeError::malformed("a rotate event", "a name without a number"))?;
+        place.jump(file, offset);
+    } else {
+        place.advance(&event.header);
+    }
+    Ok(())
+}
+
+fn unknown_kind(number: u8, place: &LogPlace) -> End {
+    End::Failed(SourceError::definite(
+        format!(
+            "before {}:{} the binary log has an event of kind {number}, which isn't known",
+            place.file(),
+            place.offset()
+        ),
+        "Check that the server's version is supported, and upgrade Millstream if a newer version knows it",
+    ))
+}

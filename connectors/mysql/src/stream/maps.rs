@@ -1,0 +1,142 @@
+//! Table maps and the rows after them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use millstream_core::schema::{TableName, TableSchema};
+
+use super::event::{RawEvent, kind, table_number};
+use super::follower::{End, Follower};
+use super::settle::{Question, Reason};
+use super::tables::{Retry, Standing};
+use crate::decode::{DecodeError, Decoded, RowDecoder, RowsEvent, RowsKind, TableMap, TableMapHead};
+
+/// How many table maps are remembered. A server gives a table a new number whenever it opens it anew.
+const MAPS_MAX: usize = 8_192;
+/// The number of a map without a table: it only ends a statement.
+const NO_TABLE: u64 = 0x00ff_ffff;
+
+/// What to do with the rows that follow a map.
+#[derive(Debug)]
+enum Route {
+    /// Nobody wants them, or nobody can read them now.
+    LeaveOut,
+    Decode(Box<Decoding>),
+}
+
+#[derive(Debug)]
+struct Decoding {
+    schema: Arc<TableSchema>,
+    decoder: RowDecoder,
+}
+
+#[derive(Debug)]
+struct Mapped {
+    /// The map as it was sent: the next of the same number is usually the same.
+    body: Vec<u8>,
+    /// The version of the tables that the route was found with.
+    version: u64,
+    route: Route,
+}
+
+/// The table maps that rows may refer to, by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Maps {
+    by_number: HashMap<u64, Mapped>,
+}
+
+impl Follower {
+    pub(super) async fn table_map(&mut self, event: &RawEvent) -> Result<(), End> {
+        let number = table_number(&event.body)?;
+        let version = self.tables.version();
+        let known = self.maps.by_number.get(&number);
+        if known.is_some_and(|mapped| mapped.version == version && mapped.body == event.body) {
+            return Ok(());
+        }
+        let route = self.route(&event.body).await?;
+        if self.maps.by_number.len() >= MAPS_MAX {
+            // Each statement begins with maps of its own, so at most this statement's others are missed: see `rows`.
+            self.maps
+                .by_number
+                .retain(|_, mapped| mapped.version == version && matches!(mapped.route, Route::Decode(_)));
+        }
+        let version = self.tables.version();
+        self.maps.by_number.insert(number, Mapped { body: event.body.clone(), version, route });
+        Ok(())
+    }
+
+    async fn route(&mut self, body: &[u8]) -> Result<Route, End> {
+        let head = TableMapHead::parse(body)?;
+        let name = TableName::new(head.schema, head.table);
+        if !self.tables.is_selected(&name) {
+            return Ok(Route::LeaveOut);
+        }
+        let map = TableMap::parse(body)?;
+        let known = match self.tables.get(&name) {
+            Some(Standing::Known(schema)) => Some(Arc::clone(schema)),
+            Some(Standing::Unknown(Retry::AtStatement | Retry::Beyond(..))) => return Ok(Route::LeaveOut),
+            Some(Standing::Unknown(Retry::NotBefore(moment))) if Instant::now() < *moment => {
+                return Ok(Route::LeaveOut);
+            }
+            Some(Standing::Unknown(Retry::NotBefore(_))) | None => None,
+        };
+        if let Some(schema) = known
+            && let Ok(decoder) = RowDecoder::new(&map, &schema)
+        {
+            return Ok(Route::Decode(Box::new(Decoding { schema, decoder })));
+        }
+        // Something happened to the table that no statement told.
+        self.settle(vec![Question { name: name.clone(), reason: Reason::Rows }], false, None).await?;
+        let Some(Standing::Known(schema)) = self.tables.get(&name) else { return Ok(Route::LeaveOut) };
+        let schema = Arc::clone(schema);
+        match RowDecoder::new(&map, &schema) {
+            Ok(decoder) => Ok(Route::Decode(Box::new(Decoding { schema, decoder }))),
+            Err(mismatch) => {
+                self.unfit(&name, format!("its rows in the log aren't of its shape: {mismatch}"));
+                Ok(Route::LeaveOut)
+            }
+        }
+    }
+
+    pub(super) fn rows(&mut self, event_kind: u8, body: &[u8]) -> Result<(), End> {
+        let number = table_number(body)?;
+        let decoding = match self.maps.by_number.get(&number) {
+            Some(Mapped { route: Route::Decode(decoding), .. }) => decoding,
+            Some(Mapped { route: Route::LeaveOut, .. }) => return Ok(()),
+            None if number == NO_TABLE => return Ok(()),
+            None => return Err(DecodeError::malformed("a rows event", "no table map came before it").into()),
+        };
+        let (rows_kind, version) = kind_and_version(event_kind);
+        let event = RowsEvent::parse(rows_kind, version, body)?;
+        let schema = Arc::clone(&decoding.schema);
+        let target = match self.open.as_mut().and_then(|open| open.branch.as_mut()) {
+            Some(branch) => branch.rows(&schema),
+            None => self.outbox.rows(&schema),
+        };
+        let Some(changes) = target else { return Ok(()) };
+        let decoded = decoding.decoder.decode(&event, changes);
+        let name = &schema.table;
+        self.touch(name);
+        match decoded {
+            Ok(Decoded::Whole) => {}
+            Ok(Decoded::IdentityUnknown) => {
+                self.rows_replaced(name, "the log doesn't tell which rows were changed (a partial row image)");
+            }
+            Err(error) => self.unfit(name, format!("its rows in the log can't be read: {error}")),
+        }
+        Ok(())
+    }
+}
+
+fn kind_and_version(event_kind: u8) -> (RowsKind, u8) {
+    let version = if event_kind < kind::WRITE_ROWS { 1 } else { 2 };
+    let first = if version == 1 { kind::WRITE_ROWS_V1 } else { kind::WRITE_ROWS };
+    let rows_kind = match event_kind - first {
+        0 => RowsKind::Write,
+        1 => RowsKind::Update,
+        2 => RowsKind::Delete,
+        _ => RowsKind::PartialUpdate,
+    };
+    (rows_kind, version)
+}

@@ -1,0 +1,343 @@
+//! Which schema is true at a place in the log: the simple road.
+//!
+//! A statement that concerns a selected table has been reached, at the place P. What the table looks like behind P is
+//! found out so:
+//!
+//! 1. Ask the catalog: it says S. A statement's event is in the log before the statement is done, so the question
+//!    first waits for every lock on the table's definition: S is a state of the catalog at or after P.
+//! 2. Ask where the log ends: H. As H is asked for after S, every statement whose effect S shows lies before H.
+//! 3. Look ahead in the log from P to H, keeping what is looked at. If no statement there may have reshaped the table,
+//!    its shape is the same all the way, so S, which is its shape somewhere between P and H, is its shape at P.
+//! 4. If there is such a statement, S may be what that one made. Then nothing is known at P: the table's rows are left
+//!    out until that statement, where the same question is asked again.
+//! 5. If H is too far to look ahead that much, nothing is known at P either. But if the stream then comes to H without
+//!    having met such a statement, the argument of 3 holds there: S is the table's shape at H.
+//!
+//! Each row event's table map is compared with the known shape besides, so that a change that no statement of the log
+//! shows (made with the log turned off) doesn't go unnoticed as long as it changes the columns' count or types.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millstream_core::error::SourceError;
+use millstream_core::schema::{TableName, TableSchema};
+use millstream_core::schema_change::SchemaChangeKind;
+use mysql_async::prelude::Queryable;
+use tokio::time::timeout;
+
+use super::event::{Query, RawEvent, kind};
+use super::follower::{End, Follower, advance};
+use super::payload::{self, Payload};
+use super::statements::{may_reshape, read};
+use super::tables::{Retry, Standing};
+use crate::connect::Connection;
+use crate::ddl::values_kept;
+use crate::discover::{self, Found, quoted};
+use crate::error::classify_read;
+use crate::log::{self, Head};
+use crate::position::LogPlace;
+
+/// How long a table whose rows don't fit its shape is left alone before the catalog is asked again.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// What has to be found out about one name.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    pub(super) name: TableName,
+    pub(super) reason: Reason,
+}
+
+/// Why a table's shape is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// CREATE TABLE.
+    Created { replaces: bool, conditional: bool, empty: bool },
+    /// The name may denote another table than before.
+    Renamed,
+    /// ALTER TABLE; `rows` if rows may have been replaced as well.
+    Altered { rows: bool },
+    /// A statement that isn't understood, or failed half-way.
+    Unclear,
+    /// Rows that don't fit what is known, or the beginning of the stream.
+    Rows,
+}
+
+/// The catalog's answer.
+struct Answer {
+    found: BTreeMap<TableName, Found>,
+    head: Head,
+}
+
+/// What looking ahead showed of one table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outlook {
+    /// No statement up to the head concerns it.
+    Clear,
+    /// One does.
+    Statement,
+    /// The head is too far away.
+    TooFar,
+}
+
+impl Follower {
+    /// The tables whose shape at the stream's beginning isn't known to the caller.
+    pub(super) async fn settle_at_start(&mut self, names: Vec<TableName>) -> Result<(), End> {
+        for name in &names {
+            self.tables.set(name, Standing::Unknown(Retry::AtStatement));
+        }
+        let questions: Vec<Question> = names.into_iter().map(|name| Question { name, reason: Reason::Rows }).collect();
+        match questions.is_empty() {
+            true => Ok(()),
+            false => self.settle(questions, false, None).await,
+        }
+    }
+
+    /// Answers questions at the place behind the event that is being handled. `all` asks about every selected name in
+    /// the catalog besides.
+    pub(super) async fn settle(
+        &mut self,
+        mut questions: Vec<Question>,
+        all: bool,
+        statement: Option<&str>,
+    ) -> Result<(), End> {
+        if questions.is_empty() && !all {
+            return Ok(());
+        }
+        let mut answer = self.ask(&questions, all).await?;
+        for name in answer.found.keys() {
+            if !questions.iter().any(|question| question.name == *name) {
+                questions.push(Question { name: name.clone(), reason: Reason::Unclear });
+            }
+        }
+        let outlooks = self.look_ahead(&questions, &answer.head).await?;
+        for (question, outlook) in questions.into_iter().zip(outlooks) {
+            let found = answer.found.remove(&question.name);
+            match (outlook, found) {
+                (_, Some(Found::Unsupported { reason })) => {
+                    self.unknown(&question.name, Retry::AtStatement, reason, statement);
+                }
+                (Outlook::Clear, Some(Found::Table(schema))) => self.found(&question, Arc::new(schema), statement),
+                (Outlook::Clear, None) => self.dropped(&question.name, statement),
+                (Outlook::Statement, _) => {
+                    let reason = "a later statement concerns the table, too; its shape is known behind that one";
+                    self.unknown(&question.name, Retry::AtStatement, reason.to_owned(), statement);
+                }
+                (Outlook::TooFar, found) => {
+                    let found = found.and_then(|found| match found {
+                        Found::Table(schema) => Some(Arc::new(schema)),
+                        Found::Unsupported { .. } => None,
+                    });
+                    let reason = "the log goes on too far to know yet whether the table's shape of now is that of here";
+                    let retry = Retry::Beyond(answer.head.clone(), found);
+                    self.unknown(&question.name, retry, reason.to_owned(), statement);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Step 5: what was read then holds now, unless a statement has come between.
+    pub(super) fn settle_what_was_passed(&mut self) {
+        if self.waiting_for_place == 0 {
+            return;
+        }
+        let waiting = self.tables.waiting();
+        self.waiting_for_place = waiting.len();
+        for (name, head, found) in waiting {
+            if !has_reached(&self.place, &head) {
+                continue;
+            }
+            match found {
+                Some(schema) => {
+                    self.tables.set(&name, Standing::Known(Arc::clone(&schema)));
+                    self.change(&name, SchemaChangeKind::Settled { schema }, None);
+                }
+                None => self.dropped(&name, None),
+            }
+        }
+    }
+
+    /// A table's shape isn't known from here on.
+    pub(super) fn unknown(&mut self, name: &TableName, retry: Retry, reason: String, statement: Option<&str>) {
+        self.waiting_for_place += usize::from(matches!(retry, Retry::Beyond(..)));
+        self.tables.set(name, Standing::Unknown(retry));
+        self.change(name, SchemaChangeKind::Unreadable { reason }, statement);
+    }
+
+    /// Rows of a table can't be read as they should; asks again later.
+    pub(super) fn unfit(&mut self, name: &TableName, reason: String) {
+        self.unknown(name, Retry::NotBefore(Instant::now() + RETRY_AFTER), reason, None);
+    }
+
+    /// A table's shape behind this place is certain.
+    fn found(&mut self, question: &Question, schema: Arc<TableSchema>, statement: Option<&str>) {
+        let name = &question.name;
+        let before = self.tables.get(name).cloned();
+        self.tables.set(name, Standing::Known(Arc::clone(&schema)));
+        let known = match before {
+            Some(Standing::Known(known)) => Some(known),
+            Some(Standing::Unknown(_)) => {
+                return self.change(name, SchemaChangeKind::Settled { schema }, statement);
+            }
+            None => None,
+        };
+        let altered = |before: &TableSchema, schema: Arc<TableSchema>| {
+            let values_kept = values_kept(before, &schema, false);
+            SchemaChangeKind::Altered { schema, values_kept }
+        };
+        match (question.reason, known) {
+            (Reason::Created { replaces: false, conditional: true, .. }, Some(known)) => {
+                if known != schema {
+                    self.change(name, altered(&known, schema), statement);
+                }
+            }
+            (Reason::Created { empty, replaces: true, .. }, Some(_)) => {
+                self.change(name, SchemaChangeKind::Dropped, statement);
+                self.change(name, SchemaChangeKind::Created { schema, empty }, statement);
+            }
+            (Reason::Created { .. } | Reason::Renamed, Some(_)) => {
+                self.change(name, SchemaChangeKind::Replaced { schema }, statement);
+            }
+            (Reason::Created { empty, .. }, None) => {
+                self.change(name, SchemaChangeKind::Created { schema, empty }, statement);
+            }
+            (Reason::Altered { rows }, Some(known)) => {
+                self.change(name, altered(&known, schema), statement);
+                if rows {
+                    self.rows_replaced(name, "a statement replaced rows as a whole");
+                }
+            }
+            (Reason::Unclear, Some(known)) => {
+                if known != schema {
+                    self.change(name, altered(&known, schema), statement);
+                }
+                self.rows_replaced(name, "a statement that can't be read may have changed rows");
+            }
+            (Reason::Rows, Some(_)) => self.change(name, SchemaChangeKind::Settled { schema }, statement),
+            (Reason::Renamed | Reason::Altered { .. } | Reason::Unclear | Reason::Rows, None) => {
+                self.change(name, SchemaChangeKind::Created { schema, empty: false }, statement);
+            }
+        }
+    }
+
+    /// Steps 1 and 2.
+    async fn ask(&self, questions: &[Question], all: bool) -> Result<Answer, End> {
+        let limit = self.connector.query_timeout();
+        let mut connection = self.connector.open().await?;
+        if connection.server.identity != self.server.identity {
+            let error = format!("the address leads to server {} now", connection.server.identity);
+            return Err(SourceError::transient("ask for the shape of tables", error).into());
+        }
+        let names: Vec<TableName> = questions.iter().map(|question| question.name.clone()).collect();
+        let found = match all {
+            true => {
+                let tracked: Vec<TableName> = self.tables.names().cloned().collect();
+                await_definitions(&mut connection, limit, &tracked).await?;
+                discover::selected(&mut connection, limit, self.tables.selection()).await?
+            }
+            false => {
+                await_definitions(&mut connection, limit, &names).await?;
+                discover::named(&mut connection, limit, &names).await?
+            }
+        };
+        let head = log::head(&mut connection, limit).await?;
+        // Nothing is lost if the good-bye doesn't arrive.
+        drop(connection);
+        Ok(Answer { found, head })
+    }
+
+    /// Step 3, for all questions at once.
+    async fn look_ahead(&mut self, questions: &[Question], head: &Head) -> Result<Vec<Outlook>, End> {
+        let mut place = self.place.clone();
+        let mut outlooks = vec![Outlook::Clear; questions.len()];
+        let bytes_max = self.connector.settings().lookahead_bytes_max;
+        let server = Arc::clone(&self.server);
+        let mut idle_beats = 0;
+        let mut index = 0;
+        while !has_reached(&place, head) && outlooks.contains(&Outlook::Clear) {
+            if self.input.waiting_bytes() > bytes_max {
+                let clear = outlooks.iter_mut().filter(|outlook| **outlook == Outlook::Clear);
+                clear.for_each(|outlook| *outlook = Outlook::TooFar);
+                break;
+            }
+            let had_to_wait = self.input.would_wait(index);
+            let event = self.input.ahead(index).await?;
+            index += 1;
+            // The server has nothing more to send although the place isn't reached: the second heartbeat in a row
+            // that wasn't there before was certainly sent after the head was asked for.
+            idle_beats = if had_to_wait && event.kind() == kind::HEARTBEAT { idle_beats + 1 } else { 0 };
+            if idle_beats == 2 {
+                break;
+            }
+            advance(&mut place, event)?;
+            each_statement(event, |query| {
+                let statement = read(query, &server);
+                for (question, outlook) in questions.iter().zip(&mut outlooks) {
+                    if may_reshape(&statement, &question.name) {
+                        *outlook = Outlook::Statement;
+                    }
+                }
+            })?;
+        }
+        Ok(outlooks)
+    }
+}
+
+/// Calls back with each statement that an event holds.
+fn each_statement(event: &RawEvent, mut call: impl FnMut(&Query<'_>)) -> Result<(), End> {
+    match event.kind() {
+        kind::QUERY => call(&Query::parse(&event.header, &event.body)?),
+        kind::MARIADB_QUERY_COMPRESSED => call(&Query::parse(&event.header, &payload::inflate_query(&event.body)?)?),
+        kind::TRANSACTION_PAYLOAD => {
+            let mut payload = Payload::open(&event.body)?;
+            while let Some(inner) = payload.next()? {
+                if inner.kind() == kind::QUERY {
+                    call(&Query::parse(&inner.header, &inner.body)?);
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn has_reached(place: &LogPlace, head: &Head) -> bool {
+    (place.file().number(), place.offset()) >= (head.file.number(), head.offset)
+}
+
+/// Waits until no statement that is already in the log still works on these tables' definitions: it holds a lock that
+/// every reader of the table waits for.
+async fn await_definitions(
+    connection: &mut Connection,
+    limit: Duration,
+    names: &[TableName],
+) -> Result<(), SourceError> {
+    for name in names {
+        let statement = format!("SELECT 1 FROM {}.{} LIMIT 0", quoted(&name.schema), quoted(&name.name));
+        match timeout(limit, connection.conn.query_drop(statement)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => match classify_read(name, error) {
+                // There is no such table, or it isn't readable: the wait is over as well.
+                SourceError::Table { .. } => {}
+                error => return Err(error),
+            },
+            Err(elapsed) => return Err(SourceError::transient(format!("wait for the definition of {name}"), elapsed)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::LogFile;
+
+    #[test]
+    fn a_place_has_reached_a_head_in_an_earlier_file_or_at_its_offset() {
+        let head = Head { file: LogFile::new("binlog.000002").unwrap(), offset: 100, gtid: None };
+        let reached = |file: &str, offset| has_reached(&LogPlace::new(LogFile::new(file).unwrap(), offset), &head);
+        assert!(reached("binlog.000002", 100) && reached("binlog.000003", 4));
+        assert!(!reached("binlog.000002", 99) && !reached("binlog.000001", 1_000));
+    }
+}

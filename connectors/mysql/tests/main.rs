@@ -1,0 +1,3 @@
+//! The connector against real servers.
+
+mod stream;

@@ -1,0 +1,4 @@
+//! What the stream delivers.
+
+mod follow;
+mod rows;
