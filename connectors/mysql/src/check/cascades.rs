@@ -1,0 +1,252 @@
+//! Foreign keys whose cascades the storage engine carries out without logging them.
+//!
+//! When rows of the parent are deleted, or their keys change, InnoDB deletes and changes rows of the child by itself.
+//! MySQL logs that since 9.6, unless told otherwise; before, and in MariaDB, the log shows the parent's rows alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use millstream_core::error::SourceError;
+use millstream_core::schema::TableName;
+
+use crate::connect::Connection;
+use crate::version::Flavor;
+
+/// One foreign key that changes rows of its child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cascade {
+    /// The constraint's name, unique within the child's database.
+    pub(crate) constraint: String,
+    /// The table that is referred to.
+    pub(crate) parent: TableName,
+    /// Its columns that are referred to.
+    pub(crate) parent_columns: Vec<String>,
+    /// The table that refers to it.
+    pub(crate) child: TableName,
+    /// Its columns that refer.
+    pub(crate) child_columns: Vec<String>,
+    /// What becomes of the child's rows when the parent's are deleted.
+    pub(crate) on_delete: Rule,
+    /// What becomes of them when the parent's columns change.
+    pub(crate) on_update: Rule,
+}
+
+/// What a foreign key does to the child's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Nothing: RESTRICT, NO ACTION.
+    Nothing,
+    /// They follow: CASCADE.
+    Follow,
+    /// Their referring columns become NULL or the default.
+    Detach,
+}
+
+impl Rule {
+    fn parse(rule: &str) -> Self {
+        match rule {
+            "CASCADE" => Rule::Follow,
+            "SET NULL" | "SET DEFAULT" => Rule::Detach,
+            _ => Rule::Nothing,
+        }
+    }
+}
+
+/// What the log shows of a parent's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ParentChange<'a> {
+    /// Rows were deleted.
+    Deleted,
+    /// These columns, by name, got other values in some row.
+    Updated(&'a [&'a str]),
+}
+
+/// The foreign keys of a server that change rows without logging it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Cascades {
+    by_parent: BTreeMap<TableName, Vec<Cascade>>,
+}
+
+/// What happens to a table in the course of a cascade.
+enum Step {
+    Deleted,
+    Updated(BTreeSet<String>),
+}
+
+impl Cascades {
+    fn new(cascades: impl IntoIterator<Item = Cascade>) -> Self {
+        let mut by_parent: BTreeMap<TableName, Vec<Cascade>> = BTreeMap::new();
+        for cascade in cascades {
+            by_parent.entry(cascade.parent.clone()).or_default().push(cascade);
+        }
+        Self { by_parent }
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Cascade> {
+        self.by_parent.values().flatten()
+    }
+
+    /// Whether changes of this table's rows can change others' without being logged: the stream has to look at them
+    /// even if the table isn't selected.
+    pub(crate) fn is_parent(&self, table: &TableName) -> bool {
+        self.by_parent.contains_key(table)
+    }
+
+    /// Every table whose rows may have changed unlogged because rows of `parent` changed, through any number of
+    /// foreign keys. `parent` itself is among them only if a chain leads back to it.
+    pub(crate) fn affected(&self, parent: &TableName, change: ParentChange<'_>) -> BTreeSet<TableName> {
+        let first = match change {
+            ParentChange::Deleted => Step::Deleted,
+            ParentChange::Updated(columns) => {
+                Step::Updated(columns.iter().map(|column| column.to_lowercase()).collect())
+            }
+        };
+        let mut affected = BTreeSet::new();
+        // Each foreign key deletes or updates at most once in this: what it does the second time it did the first.
+        let mut done: BTreeSet<(&str, &TableName, bool)> = BTreeSet::new();
+        let mut open = vec![(parent, first)];
+        while let Some((table, step)) = open.pop() {
+            for cascade in self.by_parent.get(table).into_iter().flatten() {
+                let deleted = matches!(step, Step::Deleted);
+                let rule = match &step {
+                    Step::Deleted => cascade.on_delete,
+                    Step::Updated(columns) if cascade.refers_to(columns) => cascade.on_update,
+                    Step::Updated(_) => Rule::Nothing,
+                };
+                let next = match rule {
+                    Rule::Nothing => continue,
+                    Rule::Follow if deleted => Step::Deleted,
+                    Rule::Follow | Rule::Detach => {
+                        Step::Updated(cascade.child_columns.iter().map(|column| column.to_lowercase()).collect())
+                    }
+                };
+                affected.insert(cascade.child.clone());
+                if done.insert((&cascade.constraint, &cascade.child, matches!(next, Step::Deleted))) {
+                    open.push((&cascade.child, next));
+                }
+            }
+        }
+        affected
+    }
+}
+
+impl Cascade {
+    fn refers_to(&self, columns: &BTreeSet<String>) -> bool {
+        self.parent_columns.iter().any(|column| columns.contains(&column.to_lowercase()))
+    }
+}
+
+/// The foreign keys whose cascades aren't logged, as they are now; none where the server logs all. The user sees those
+/// of tables that it may read.
+pub(crate) async fn unlogged_cascades(connection: &mut Connection, limit: Duration) -> Result<Cascades, SourceError> {
+    let version = connection.server.version;
+    if version.flavor == Flavor::MySql && version.at_least(9, 6, 0) {
+        let native: Vec<(String, String)> = connection
+            .rows(limit, "ask who carries out foreign keys", "SHOW GLOBAL VARIABLES LIKE 'innodb_native_foreign_keys'")
+            .await?;
+        if !native.iter().any(|(_, value)| value.eq_ignore_ascii_case("ON")) {
+            return Ok(Cascades::default());
+        }
+    }
+    let query = "SELECT constraint_schema, constraint_name, unique_constraint_schema, referenced_table_name, \
+                 table_name, delete_rule, update_rule FROM information_schema.referential_constraints \
+                 WHERE delete_rule NOT IN ('RESTRICT', 'NO ACTION') OR update_rule NOT IN ('RESTRICT', 'NO ACTION')";
+    let constraints: Vec<(String, String, String, String, String, String, String)> =
+        connection.rows(limit, "read the foreign keys", query).await?;
+    if constraints.is_empty() {
+        return Ok(Cascades::default());
+    }
+    let mut columns = key_columns(connection, limit).await?;
+    Ok(Cascades::new(constraints.into_iter().map(|constraint| {
+        let (schema, name, parent_schema, parent, child, on_delete, on_update) = constraint;
+        let child = TableName::new(&schema, child);
+        let (child_columns, parent_columns) = columns.remove(&(child.clone(), name.clone())).unwrap_or_default();
+        Cascade {
+            constraint: name,
+            parent: TableName::new(parent_schema, parent),
+            parent_columns,
+            child,
+            child_columns,
+            on_delete: Rule::parse(&on_delete),
+            on_update: Rule::parse(&on_update),
+        }
+    })))
+}
+
+/// The referring and the referred columns of each foreign key, by its child and its name.
+type KeyColumns = BTreeMap<(TableName, String), (Vec<String>, Vec<String>)>;
+
+async fn key_columns(connection: &mut Connection, limit: Duration) -> Result<KeyColumns, SourceError> {
+    let query = "SELECT table_schema, table_name, constraint_name, column_name, referenced_column_name \
+                 FROM information_schema.key_column_usage WHERE referenced_table_name IS NOT NULL \
+                 ORDER BY table_schema, table_name, constraint_name, ordinal_position";
+    let rows: Vec<(String, String, String, String, String)> =
+        connection.rows(limit, "read the foreign keys' columns", query).await?;
+    let mut columns = KeyColumns::new();
+    for (schema, table, constraint, child_column, parent_column) in rows {
+        let entry = columns.entry((TableName::new(schema, table), constraint)).or_default();
+        entry.0.push(child_column);
+        entry.1.push(parent_column);
+    }
+    Ok(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `child(column) -> parent(column)`, all in one database.
+    fn cascade(parent: (&str, &str), child: (&str, &str), on_delete: Rule, on_update: Rule) -> Cascade {
+        Cascade {
+            constraint: format!("{}_{}", child.0, child.1),
+            parent: TableName::new("d", parent.0),
+            parent_columns: vec![parent.1.into()],
+            child: TableName::new("d", child.0),
+            child_columns: vec![child.1.into()],
+            on_delete,
+            on_update,
+        }
+    }
+
+    fn affected(cascades: &Cascades, parent: &str, change: ParentChange<'_>) -> Vec<String> {
+        cascades.affected(&TableName::new("d", parent), change).into_iter().map(|table| table.name).collect()
+    }
+
+    #[test]
+    fn deletes_go_on_from_child_to_child() {
+        let cascades = Cascades::new([
+            cascade(("a", "id"), ("b", "a_id"), Rule::Follow, Rule::Nothing),
+            cascade(("b", "id"), ("c", "b_id"), Rule::Detach, Rule::Nothing),
+            cascade(("c", "b_id"), ("e", "c_b"), Rule::Nothing, Rule::Follow),
+            cascade(("c", "id"), ("f", "c_id"), Rule::Follow, Rule::Follow),
+        ]);
+        // f hangs on c's id, which becoming NULL of b_id doesn't touch, and no row of c is deleted.
+        assert_eq!(affected(&cascades, "a", ParentChange::Deleted), ["b", "c", "e"]);
+        assert_eq!(affected(&cascades, "c", ParentChange::Deleted), ["f"]);
+        assert!(affected(&cascades, "e", ParentChange::Deleted).is_empty());
+        assert!(cascades.is_parent(&TableName::new("d", "a")) && !cascades.is_parent(&TableName::new("d", "e")));
+    }
+
+    #[test]
+    fn updates_matter_only_for_columns_that_are_referred_to() {
+        let cascades = Cascades::new([
+            cascade(("a", "Id"), ("b", "a_id"), Rule::Nothing, Rule::Follow),
+            cascade(("b", "id"), ("c", "b_id"), Rule::Nothing, Rule::Follow),
+        ]);
+        assert_eq!(affected(&cascades, "a", ParentChange::Updated(&["id", "name"])), ["b"]);
+        assert!(affected(&cascades, "a", ParentChange::Updated(&["name"])).is_empty());
+        assert!(affected(&cascades, "a", ParentChange::Deleted).is_empty());
+    }
+
+    #[test]
+    fn circles_end() {
+        let cascades = Cascades::new([
+            cascade(("tree", "id"), ("tree", "parent"), Rule::Follow, Rule::Follow),
+            cascade(("tree", "id"), ("leaf", "tree"), Rule::Detach, Rule::Follow),
+            cascade(("leaf", "tree"), ("tree", "id"), Rule::Follow, Rule::Follow),
+        ]);
+        assert_eq!(affected(&cascades, "tree", ParentChange::Deleted), ["leaf", "tree"]);
+        assert_eq!(affected(&cascades, "leaf", ParentChange::Updated(&["tree"])), ["leaf", "tree"]);
+    }
+}

@@ -1,0 +1,165 @@
+//! The selected tables, one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use millstream_core::error::SourceError;
+use millstream_core::schema::{IdentityKind, TableName, TableSchema};
+use millstream_core::source::{Problem, Severity};
+
+use super::cascades::{Cascade, Cascades, Rule};
+use super::grants::Grants;
+use super::{attempt, problem};
+use crate::connect::Connection;
+use crate::discover::{Found, literal, quoted};
+use crate::version::{Flavor, Version};
+
+/// Storage engines whose changes are part of transactions.
+const TRANSACTIONAL: &[&str] = &["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"];
+/// Storage engines whose rows belong to other tables or other servers, and change with no word in this server's log.
+const ELSEWHERE: &[&str] =
+    &["MRG_MyISAM", "FEDERATED", "CONNECT", "SPIDER", "S3", "OQGRAPH", "SPHINX", "PERFORMANCE_SCHEMA"];
+
+pub(super) async fn problems(
+    connection: &mut Connection,
+    limit: Duration,
+    found: &BTreeMap<TableName, Found>,
+    grants: &Grants,
+) -> Result<Vec<Problem>, SourceError> {
+    let version = connection.server.version;
+    let engines = engines(connection, limit, found).await?;
+    let mut problems = Vec::new();
+    for (name, item) in found {
+        match item {
+            Found::Unsupported { reason } => problems.push(problem(
+                Severity::Warning,
+                format!("table {name}"),
+                format!("it can't be followed: {reason}"),
+                "Leave it out of the sync config, or make it a plain table",
+            )),
+            Found::Table(schema) => {
+                problems.extend(unreadable(connection, limit, schema, grants).await?);
+                problems.extend(key_problem(schema, version));
+                problems.extend(engines.get(name).and_then(|engine| engine_problem(name, engine)));
+            }
+        }
+    }
+    Ok(problems)
+}
+
+async fn engines(
+    connection: &mut Connection,
+    limit: Duration,
+    found: &BTreeMap<TableName, Found>,
+) -> Result<BTreeMap<TableName, String>, SourceError> {
+    let schemas: BTreeSet<String> = found.keys().map(|name| literal(&name.schema)).collect();
+    if schemas.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let schemas = schemas.into_iter().collect::<Vec<_>>().join(", ");
+    let query = format!(
+        "SELECT table_schema, table_name, engine FROM information_schema.tables \
+         WHERE table_schema IN ({schemas}) AND engine IS NOT NULL"
+    );
+    let rows: Vec<(String, String, String)> = connection.rows(limit, "read the tables' engines", &query).await?;
+    Ok(rows.into_iter().map(|(schema, name, engine)| (TableName::new(schema, name), engine)).collect())
+}
+
+/// Asks for no row of all columns: that takes SELECT on each, however it was granted.
+async fn unreadable(
+    connection: &mut Connection,
+    limit: Duration,
+    schema: &TableSchema,
+    grants: &Grants,
+) -> Result<Option<Problem>, SourceError> {
+    let columns: Vec<String> = schema.columns.iter().map(|column| quoted(&column.name)).collect();
+    let table = &schema.table;
+    let name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
+    let query = format!("SELECT {} FROM {name} LIMIT 0", columns.join(", "));
+    let readable = attempt::<mysql_async::Row>(connection, limit, &query).await?.is_some();
+    Ok((!readable).then(|| {
+        problem(
+            Severity::Error,
+            format!("table {table}"),
+            "SELECT isn't granted on all of its columns",
+            grants.grant_select(&table.schema, Some(table)),
+        )
+    }))
+}
+
+fn key_problem(schema: &TableSchema, version: Version) -> Option<Problem> {
+    if schema.identity.kind != IdentityKind::WholeRow {
+        return None;
+    }
+    let table = &schema.table;
+    let invisible = match version.flavor {
+        Flavor::MySql if !version.at_least(8, 0, 23) => "",
+        _ => " INVISIBLE",
+    };
+    let remedy = format!(
+        "ALTER TABLE {}.{} ADD COLUMN my_row_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT{invisible} PRIMARY KEY;",
+        quoted(&table.schema),
+        quoted(&table.name)
+    );
+    Some(problem(
+        Severity::Warning,
+        format!("table {table}"),
+        "it has neither a primary key nor a unique key without nullable columns, so that each deleted or updated row is \
+         looked for by all its values, and the table is read in one piece",
+        remedy,
+    ))
+}
+
+fn engine_problem(table: &TableName, engine: &str) -> Option<Problem> {
+    let among = |engines: &[&str]| engines.iter().any(|name| name.eq_ignore_ascii_case(engine));
+    if among(TRANSACTIONAL) {
+        return None;
+    }
+    let found = match () {
+        () if among(ELSEWHERE) => "its rows live elsewhere and change without a word in this server's log",
+        () if engine.eq_ignore_ascii_case("MEMORY") => "its rows vanish when the server restarts",
+        () if engine.eq_ignore_ascii_case("BLACKHOLE") => "it keeps no rows, though the log shows them",
+        () => "it knows no transactions: what a statement changed before it failed, or before a rollback, stays",
+    };
+    let remedy = match among(ELSEWHERE) {
+        true => "Select the tables that it is made of instead".to_owned(),
+        false => format!("ALTER TABLE {}.{} ENGINE = InnoDB;", quoted(&table.schema), quoted(&table.name)),
+    };
+    Some(problem(Severity::Warning, format!("table {table}"), format!("engine {engine}: {found}"), remedy))
+}
+
+/// The selected tables that change by cascades which the log doesn't show.
+pub(super) fn cascade_problems(
+    cascades: &Cascades,
+    found: &BTreeMap<TableName, Found>,
+    version: Version,
+) -> Vec<Problem> {
+    let remedy = match version.flavor {
+        Flavor::MySql if version.at_least(9, 6, 0) => {
+            "Put `innodb_native_foreign_keys = OFF` into the server's [mysqld] section and restart it, so that cascades are logged"
+        }
+        Flavor::MySql => {
+            "Nothing has to be done: Millstream re-reads the table whenever that happens. Where that is too often, have \
+             the application change the rows itself, or upgrade to MySQL 9.6, which logs cascades"
+        }
+        Flavor::MariaDb => {
+            "Nothing has to be done: Millstream re-reads the table whenever that happens. Where that is too often, have \
+             the application change the rows itself"
+        }
+    };
+    let selected = cascades.iter().filter(|cascade| found.contains_key(&cascade.child));
+    selected
+        .map(|cascade| problem(Severity::Warning, format!("table {}", cascade.child), description(cascade), remedy))
+        .collect()
+}
+
+fn description(cascade: &Cascade) -> String {
+    let Cascade { constraint, parent, on_delete, on_update, .. } = cascade;
+    let causes = [(*on_delete, "are deleted"), (*on_update, "get another key")];
+    let causes: Vec<&str> =
+        causes.into_iter().filter(|(rule, _)| *rule != Rule::Nothing).map(|(_, text)| text).collect();
+    format!(
+        "foreign key {constraint}: when rows of {parent} {}, the storage engine changes rows of this table without logging it",
+        causes.join(" or ")
+    )
+}
