@@ -7,7 +7,8 @@ use millstream_core::error::SourceError;
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinlogStream, BinlogStreamRequest, Error};
 use mysql_common::binlog::consts::BinlogChecksumAlg;
-use mysql_common::binlog::events::Event;
+use mysql_common::binlog::events::{BinlogEventHeader, Event};
+use mysql_common::proto::MySerialize;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -135,5 +136,22 @@ fn raw(item: Option<Result<Event, Error>>) -> Result<Option<RawEvent>, SourceErr
     {
         return Err(SourceError::transient("read the binary log", "an event's checksum is wrong"));
     }
-    Ok(Some(RawEvent { header: event.header(), body: event.data().to_vec() }))
+    let mut body = event.data().to_vec();
+    if event.checksum().is_none() {
+        strip_unannounced_checksum(&event, &mut body);
+    }
+    Ok(Some(RawEvent { header: event.header(), body }))
+}
+
+/// MariaDB's first event comes before the one that tells whether there are checksums, and has one all the same.
+fn strip_unannounced_checksum(event: &Event, body: &mut Vec<u8>) {
+    let Some((plain, checksum)) = body.split_last_chunk::<4>() else { return };
+    let mut header = Vec::with_capacity(BinlogEventHeader::LEN);
+    event.header().serialize(&mut header);
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&header);
+    hasher.update(plain);
+    if hasher.finalize() == u32::from_le_bytes(*checksum) {
+        body.truncate(plain.len());
+    }
 }
