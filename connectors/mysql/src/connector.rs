@@ -13,6 +13,7 @@ use millstream_core::source::{
     Catalog, Chunk, Cursor, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, SourceConnector,
 };
 
+use crate::check;
 use crate::config::MySqlConfig;
 use crate::connect::{Connection, Connector};
 use crate::discover::{self, Found};
@@ -20,7 +21,7 @@ use crate::log::{self, Head};
 use crate::position::{MySqlPosition, PositionError};
 use crate::progress::Progress;
 use crate::{fence, stream};
-use pending::{check, read};
+use pending::read;
 
 /// How often the catalog is read again when it changed, or may have changed, during the reading.
 const DISCOVERIES_MAX: usize = 10;
@@ -178,21 +179,12 @@ fn tables(found: std::collections::BTreeMap<millstream_core::schema::TableName, 
     found.into_values().filter_map(followed).collect()
 }
 
-/// Reading rows and checking the server are being written; until then they say so.
+/// Reading rows is being written; until then it says so.
 mod pending {
     use millstream_core::error::SourceError;
 
     fn missing() -> SourceError {
         SourceError::definite("this build can't read tables yet", "Use a later build")
-    }
-
-    pub(super) mod check {
-        use crate::connect::Connector;
-        use millstream_core::{error::SourceError, selection::Selection, source::Problem};
-
-        pub(crate) async fn check(connector: &Connector, _: &Selection) -> Result<Vec<Problem>, SourceError> {
-            connector.open().await.map(|_| Vec::new())
-        }
     }
 
     pub(super) mod read {
