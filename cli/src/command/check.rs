@@ -1,0 +1,207 @@
+//! `millstream check`: every problem at once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use console::style;
+use futures::future::join_all;
+use millstream_core::schema::TableSchema;
+use millstream_core::selection::{Selection, TablePattern};
+use millstream_core::source::{Problem, Severity};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::arguments::Output;
+use crate::command::Answer;
+use crate::config::{Config, Fault, SourceConfig};
+use crate::deployment::Deployment;
+use crate::failure::Failure;
+use crate::output::Out;
+
+/// How long all questions to one source may take. A source that doesn't answer is a problem like others.
+const SOURCE_WAIT: Duration = Duration::from_secs(60);
+
+/// One problem, as it is printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Finding {
+    severity: Severity,
+    /// The source that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    /// Where in which file it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u64>,
+    /// What it concerns.
+    subject: String,
+    found: String,
+    remedy: String,
+}
+
+pub(super) async fn execute(output: &Output, config_file: &Path) -> Result<Answer, Failure> {
+    let (config, mut faults) = Config::read(config_file);
+    let mut problems = Vec::new();
+    if let Some(config) = &config {
+        let (deployment, sync_faults) = Deployment::read(config);
+        faults.extend(sync_faults);
+        let checks = config.sources.iter().map(|source| check_source(config, source, deployment.as_ref()));
+        for (source, found) in config.sources.iter().zip(join_all(checks).await) {
+            problems.extend(found.problems.into_iter().map(|problem| of_problem(&source.name, problem)));
+            faults.extend(found.faults);
+        }
+    }
+    let mut all: Vec<Finding> = faults.into_iter().map(of_fault).chain(problems).collect();
+    // Stable, so that files stay in the order of their lines.
+    all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    let mut out = Out::new();
+    if output.json {
+        out.json(&json!({ "problems": all }))?;
+    } else {
+        print(&all, config.as_ref(), &mut out)?;
+    }
+    out.finish()?;
+    let failed = all.iter().any(|finding| finding.severity == Severity::Error);
+    Ok(if failed { Answer::Bad } else { Answer::Good })
+}
+
+/// What a look at one source brought to light.
+#[derive(Default)]
+struct Found {
+    problems: Vec<Problem>,
+    /// Where the sync config doesn't fit the tables.
+    faults: Vec<Fault>,
+}
+
+/// Without a deployment the server alone is checked, as nobody knows which tables are wanted.
+async fn check_source(config: &Config, source: &SourceConfig, deployment: Option<&Deployment>) -> Found {
+    let mut found = Found::default();
+    let selection = deployment.map(|deployment| deployment.selection(config, source)).unwrap_or_default();
+    let look = async {
+        let connector = source.connector()?;
+        found.problems = connector.check(&selection).await?;
+        // A server that can't be read has said so just now.
+        if let (Some(deployment), Ok(discovery)) = (deployment, connector.discover(&selection).await) {
+            let tables = discovery.tables.iter().map(|table| table.as_ref());
+            found.faults = deployment.faults_with(config, source, tables);
+            found.problems.extend(missing_tables(&selection, &discovery.tables));
+        }
+        Ok::<_, Failure>(())
+    };
+    match timeout(SOURCE_WAIT, look).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => {
+            let (diagnosis, remedy) = failure.into_parts();
+            found.problems.push(Problem {
+                severity: Severity::Error,
+                subject: source.address.clone(),
+                found: diagnosis,
+                remedy,
+            });
+        }
+        Err(_) => found.problems.push(no_answer(source)),
+    }
+    found
+}
+
+/// Tables that a query names and that don't exist. They may come later, so it is no error.
+fn missing_tables(selection: &Selection, tables: &[Arc<TableSchema>]) -> Vec<Problem> {
+    let exists = |pattern: &TablePattern| tables.iter().any(|table| pattern.matches(&table.table));
+    let missing = selection.patterns.iter().filter(|pattern| !pattern.is_wildcard() && !exists(pattern));
+    missing
+        .map(|pattern| Problem {
+            severity: Severity::Warning,
+            subject: format!("table {pattern}"),
+            found: "the sync config names it and it doesn't exist".into(),
+            remedy: "look at the spelling in the sync config, or create it; it is followed once it exists".into(),
+        })
+        .collect()
+}
+
+fn no_answer(source: &SourceConfig) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        subject: source.address.clone(),
+        found: format!("it didn't answer everything within {} s", SOURCE_WAIT.as_secs()),
+        remedy: "see what keeps the server busy, and try again".into(),
+    }
+}
+
+fn of_problem(source: &str, Problem { severity, subject, found, remedy }: Problem) -> Finding {
+    Finding { severity, source: Some(source.to_owned()), file: None, line: None, column: None, subject, found, remedy }
+}
+
+fn of_fault(fault: Fault) -> Finding {
+    Finding {
+        severity: fault.severity,
+        source: None,
+        subject: fault.location(),
+        line: fault.place.map(|place| place.line),
+        column: fault.place.map(|place| place.column),
+        file: Some(fault.file),
+        found: fault.message,
+        remedy: fault.suggestion.unwrap_or_default(),
+    }
+}
+
+fn print(findings: &[Finding], config: Option<&Config>, out: &mut Out) -> Result<(), Failure> {
+    for finding in findings {
+        let mark = match finding.severity {
+            Severity::Error => style("error").red().bold(),
+            Severity::Warning => style("warning").yellow().bold(),
+        };
+        let source = finding.source.as_ref().map(|source| format!("{source}: ")).unwrap_or_default();
+        out.line(format!("{mark} {source}{}", style(&finding.subject).bold()))?;
+        out.line(format!("    {}", finding.found.replace('\n', "\n    ")))?;
+        if !finding.remedy.is_empty() {
+            out.line(format!("    {} {}", style("fix:").green(), finding.remedy.replace('\n', "\n         ")))?;
+        }
+    }
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    let warnings = findings.len() - errors;
+    let plural = |number: usize| if number == 1 { "" } else { "s" };
+    let sources = config.map_or(0, |config| config.sources.len());
+    let verdict = match (errors, warnings) {
+        (0, 0) => format!("{} {sources} source{} checked", style("All is well:").green().bold(), plural(sources)),
+        (0, _) => format!("{} {warnings} warning{}, no error", style("Ready to run:").green().bold(), plural(warnings)),
+        _ => format!(
+            "{} {errors} error{}, {warnings} warning{}",
+            style("Not ready:").red().bold(),
+            plural(errors),
+            plural(warnings)
+        ),
+    };
+    out.line(verdict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Place;
+
+    #[test]
+    fn the_json_of_findings_is_as_documented() {
+        let fault =
+            Fault::error(Path::new("sync-config.yaml"), Some(Place { line: 4, column: 9 }), "unknown function `uper`")
+                .suggest("did you mean `upper`?");
+        let problem = Problem {
+            severity: Severity::Warning,
+            subject: "binlog_row_metadata".into(),
+            found: "it is MINIMAL".into(),
+            remedy: "SET PERSIST binlog_row_metadata = FULL".into(),
+        };
+        assert_eq!(
+            json!({"problems": [of_fault(fault), of_problem("shop", problem)]}).to_string(),
+            concat!(
+                r#"{"problems":[{"severity":"error","file":"sync-config.yaml","line":4,"column":9,"#,
+                r#""subject":"sync-config.yaml:4:9","found":"unknown function `uper`","remedy":"did you mean `upper`?"},"#,
+                r#"{"severity":"warning","source":"shop","subject":"binlog_row_metadata","found":"it is MINIMAL","#,
+                r#""remedy":"SET PERSIST binlog_row_metadata = FULL"}]}"#
+            )
+        );
+    }
+}

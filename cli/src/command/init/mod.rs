@@ -1,0 +1,156 @@
+//! `millstream init`: looks at a database and writes files that work at once.
+
+mod template;
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use millstream_core::schema::TableSchema;
+use millstream_core::selection::{Selection, TablePattern};
+use millstream_core::source::Severity;
+
+use crate::arguments::Init;
+use crate::config::{self, ENVIRONMENT_FILE, Given, SYNC_CONFIG_FILE, SourceConfig};
+use crate::failure::Failure;
+use crate::output::Out;
+
+/// The variable that the password is written to and looked for.
+const PASSWORD_VARIABLE: &str = "MILLSTREAM_PASSWORD";
+/// For the user that runs millstream alone.
+const SECRET_MODE: u32 = 0o600;
+const PUBLIC_MODE: u32 = 0o644;
+
+/// A file to write.
+struct NewFile {
+    path: PathBuf,
+    content: String,
+    mode: u32,
+}
+
+pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), Failure> {
+    let given = Given::read(&arguments.uri)?;
+    let from_environment = std::env::var(PASSWORD_VARIABLE).ok().filter(|_| given.password.is_none());
+    let password = given.password.clone().or_else(|| from_environment.clone());
+    let name = arguments.source.clone().unwrap_or_else(|| template::source_name(&given.database));
+    let source = SourceConfig::from_parts(&name, &given.uri, password.as_deref())?;
+    let connector = source.connector()?;
+    let everything = TablePattern { schema: given.database.clone(), table: "%".into() };
+    let selection = Selection { patterns: vec![everything] };
+    let discovery = connector.discover(&selection).await?;
+    let problems = connector.check(&selection).await?;
+
+    let folder = config::folder_of(config_file);
+    let files = files(&name, &given, &discovery.tables, password.is_some(), config_file, &folder);
+    refuse_existing(&files, arguments.force)?;
+    for file in &files {
+        write(file).map_err(|error| {
+            Failure::io(format!("write {}", file.path.display()), &error, "choose a folder that this user may write to")
+        })?;
+    }
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    report(&given, &discovery.tables, &files, (errors, problems.len() - errors), config_file)
+}
+
+fn files(
+    name: &str,
+    given: &Given,
+    tables: &[Arc<TableSchema>],
+    has_password: bool,
+    config_file: &Path,
+    folder: &Path,
+) -> Vec<NewFile> {
+    let variable = has_password.then_some(PASSWORD_VARIABLE);
+    let mut files = vec![
+        NewFile {
+            path: config_file.to_owned(),
+            content: template::config(name, &given.uri, variable),
+            mode: PUBLIC_MODE,
+        },
+        NewFile {
+            path: folder.join(SYNC_CONFIG_FILE),
+            content: template::sync_config(&given.database, tables),
+            mode: PUBLIC_MODE,
+        },
+    ];
+    // A password that is in the environment already needs no file.
+    if let Some(password) = &given.password {
+        let content = template::environment(PASSWORD_VARIABLE, password);
+        files.push(NewFile { path: folder.join(ENVIRONMENT_FILE), content, mode: SECRET_MODE });
+    }
+    files
+}
+
+/// Nothing is written if anything would be lost.
+fn refuse_existing(files: &[NewFile], force: bool) -> Result<(), Failure> {
+    let existing: Vec<String> =
+        files.iter().filter(|file| file.path.exists()).map(|file| file.path.display().to_string()).collect();
+    if force || existing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!("{} exists already; nothing was written", existing.join(" and ")),
+        "choose another place with --config FOLDER/millstream.yaml, or overwrite with --force",
+    ))
+}
+
+/// Writes a file whole or not at all, never readable for more users than `mode` says.
+fn write(file: &NewFile) -> io::Result<()> {
+    if let Some(folder) = file.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    let mut new = file.path.clone().into_os_string();
+    new.push(".new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, file.mode);
+    let mut handle = options.open(&new)?;
+    handle.write_all(file.content.as_bytes())?;
+    handle.sync_all()?;
+    fs::rename(&new, &file.path)
+}
+
+fn report(
+    given: &Given,
+    tables: &[Arc<TableSchema>],
+    files: &[NewFile],
+    (errors, warnings): (usize, usize),
+    config_file: &Path,
+) -> Result<(), Failure> {
+    let mut out = Out::new();
+    out.line(format!("Found {} in {}.", counted(tables.len(), "table"), given.uri))?;
+    for file in files {
+        let note = match &file.path {
+            path if path.ends_with(ENVIRONMENT_FILE) => "  (holds the password; keep it out of version control)",
+            path if path.ends_with(SYNC_CONFIG_FILE) => "  (which rows go into which bucket; edit to taste)",
+            _ => "",
+        };
+        out.line(format!("Wrote {}{note}", file.path.display()))?;
+    }
+    for table in tables.iter().filter(|table| template::data_query(table).is_err()) {
+        out.line(format!("Left out {}: the sync config says why.", table.table))?;
+    }
+    if errors + warnings > 0 {
+        out.line(format!(
+            "There are {} and {} with the set-up; the next command shows them with what mends each.",
+            counted(errors, "problem"),
+            counted(warnings, "warning")
+        ))?;
+    }
+    let option = match config_file.as_os_str() == config::CONFIG_FILE {
+        true => String::new(),
+        false => format!(" --config {}", config_file.display()),
+    };
+    out.line(format!("Next: millstream check{option}, then millstream run{option}"))?;
+    out.finish()
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,209 @@
+//! The files that `init` writes.
+
+use millstream_core::schema::{Column, IdentityKind, TableSchema};
+
+/// A source's name made of a database's.
+pub(super) fn source_name(database: &str) -> String {
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() || "_-".contains(letter) { letter } else { '_' };
+    database.chars().map(plain).collect()
+}
+
+pub(super) fn config(name: &str, uri: &str, password_variable: Option<&str>) -> String {
+    let password = match password_variable {
+        Some(variable) => format!("    password: ${{{variable}}}    # from the environment, or from millstream.env\n"),
+        None => String::new(),
+    };
+    format!(
+        "\
+# What `millstream run` follows, and where it keeps what it makes of it. Paths are relative to this file.
+# `millstream check` says whether everything fits together.
+
+sources:
+  - name: {name}
+    type: mysql    # MySQL or MariaDB
+    uri: {uri}
+{password}
+    # Encryption of every connection: preferred (the default), required, verify_ca, verify_identity, disabled.
+    # tls:
+    #   mode: verify_identity
+    #   ca_certificate: ca.pem
+
+    # To spare the database while tables are read: fewer connections (2 is the default), or a limit on the rows.
+    # readers: 1
+    # rows_per_second_max: 20000
+
+# Which rows go into which bucket.
+sync_config: sync-config.yaml
+
+# The folder of the buckets. Losing it loses nothing that a new read of the sources wouldn't bring back, but clients
+# would have to download everything again.
+data: ./millstream-data
+"
+    )
+}
+
+pub(super) fn environment(variable: &str, password: &str) -> String {
+    format!(
+        "\
+# Secrets for the configuration beside this file, one NAME=value a line. The environment of the process goes before it.
+{variable}={password}
+"
+    )
+}
+
+const SYNC_CONFIG_HEAD: &str = "\
+# Which rows go into which bucket. The language is that of PowerSync's sync rules: each data query selects from one
+# table, and what it selects is the row as clients see it. A row needs a column `id`, which is text for clients.
+#
+# Binary columns are left out of rows; select them as text where they matter: hex(\"photo\") AS photo.
+
+config:
+  edition: 2
+
+bucket_definitions:
+  # One bucket with every row of every table, for all users.
+  everything:
+    data:
+";
+
+const SYNC_CONFIG_TAIL: &str = "
+  # A bucket for each user, with that user's rows alone, looks like this. Take the comment signs away, put your own
+  # names in, and take the tables out of the bucket above.
+  #
+  # by_customer:
+  #   parameters: SELECT request.user_id() AS customer_id
+  #   data:
+  #     - SELECT * FROM \"orders\" WHERE \"orders\".\"customer_id\" = bucket.customer_id
+  #
+  # Parameters may also come from a table:
+  #
+  # by_team:
+  #   parameters: SELECT \"team_id\" FROM \"members\" WHERE \"members\".\"login\" = request.user_id()
+  #   data:
+  #     - SELECT * FROM \"tasks\" WHERE \"tasks\".\"team_id\" = bucket.team_id
+";
+
+pub(super) fn sync_config(database: &str, tables: &[std::sync::Arc<TableSchema>]) -> String {
+    let mut text = SYNC_CONFIG_HEAD.to_owned();
+    let mut selected = 0;
+    for table in tables {
+        match data_query(table) {
+            Ok(query) => {
+                selected += 1;
+                text.push_str(&format!("      - {}\n", scalar(&query)));
+            }
+            Err(reason) => text.push_str(&format!("      # {}: {reason}\n", table.table.name.escape_default())),
+        }
+    }
+    if selected == 0 {
+        // A definition needs a query; this one takes in whatever tables come.
+        text.push_str(&format!("      # No table of {} could be written here by itself.\n", database.escape_default()));
+        text.push_str("      - SELECT * FROM \"%\"\n");
+    }
+    text.push_str(SYNC_CONFIG_TAIL);
+    text
+}
+
+/// The query that selects a whole table with an `id`; or why there is none.
+pub(super) fn data_query(table: &TableSchema) -> Result<String, &'static str> {
+    if table.table.name.ends_with('%') {
+        return Err("a name that ends in % would mean several tables; rename it to have it in a bucket");
+    }
+    if table.identity.kind == IdentityKind::WholeRow {
+        return Err("has no key that could be the `id` of its rows; add a primary key, then a query for it here");
+    }
+    let key: Vec<&Column> = table.identity.columns.iter().filter_map(|index| table.columns.get(*index)).collect();
+    let mut selected = match key[..] {
+        [column] if column.name == "id" && !is_binary(column) => String::new(),
+        _ => {
+            let parts: Vec<String> = key.iter().map(|column| text_of(column)).collect();
+            format!("{} AS id, ", parts.join(" || '/' || "))
+        }
+    };
+    selected.push('*');
+    // `*` leaves out columns whose names begin with an underscore.
+    for column in table.columns.iter().filter(|column| column.name.starts_with('_') && !is_binary(column)) {
+        selected.push_str(&format!(", {}", quoted(&column.name)));
+    }
+    Ok(format!("SELECT {selected} FROM {}", quoted(&table.table.name)))
+}
+
+/// A column as part of an id.
+fn text_of(column: &Column) -> String {
+    if is_binary(column) { format!("hex({})", quoted(&column.name)) } else { quoted(&column.name) }
+}
+
+fn is_binary(column: &Column) -> bool {
+    let word = column.source_type.to_ascii_lowercase();
+    let word = word.split(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or_default();
+    word.ends_with("binary") || word.ends_with("blob") || word == "bit"
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A query as a YAML scalar: plain where that is safe.
+fn scalar(query: &str) -> String {
+    let unsafe_plain = query.contains(": ") || query.contains(" #") || query.ends_with(':') || query.contains('\n');
+    if unsafe_plain { format!("'{}'", query.replace('\'', "''")) } else { query.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_core::schema::{Identity, TableName};
+
+    use super::*;
+
+    fn table(name: &str, columns: &[(&str, &str)], identity: &[usize]) -> TableSchema {
+        let column = |(name, source_type): &(&str, &str)| Column {
+            name: (*name).into(),
+            source_type: (*source_type).into(),
+            nullable: false,
+            collation: None,
+            generated: None,
+            default: None,
+        };
+        let kind = if identity.is_empty() { IdentityKind::WholeRow } else { IdentityKind::PrimaryKey };
+        TableSchema {
+            table: TableName::new("shop", name),
+            columns: columns.iter().map(column).collect(),
+            identity: Identity { kind, columns: identity.to_vec() },
+        }
+    }
+
+    #[test]
+    fn every_table_with_a_key_gets_an_id() {
+        for (columns, identity, query) in [
+            (&[("id", "int")][..], &[0][..], "SELECT * FROM \"t\""),
+            (&[("code", "char(3)"), ("id", "int")], &[0], "SELECT \"code\" AS id, * FROM \"t\""),
+            (&[("a", "int"), ("b", "int")], &[0, 1], "SELECT \"a\" || '/' || \"b\" AS id, * FROM \"t\""),
+            (&[("id", "binary(16)")], &[0], "SELECT hex(\"id\") AS id, * FROM \"t\""),
+            (&[("id", "int"), ("_rev", "int")], &[0], "SELECT *, \"_rev\" FROM \"t\""),
+        ] {
+            assert_eq!(data_query(&table("t", columns, identity)).unwrap(), query);
+        }
+        assert!(data_query(&table("t", &[("a", "int")], &[])).is_err());
+        assert!(data_query(&table("t%", &[("id", "int")], &[0])).is_err());
+    }
+
+    #[test]
+    fn odd_names_survive_sql_and_yaml() {
+        let query = data_query(&table("a\"b: c #1", &[("id", "int")], &[0])).unwrap();
+        assert_eq!(query, "SELECT * FROM \"a\"\"b: c #1\"");
+        assert_eq!(scalar(&query), "'SELECT * FROM \"a\"\"b: c #1\"'");
+        assert_eq!(source_name("my shop/ä"), "my_shop__");
+    }
+
+    #[test]
+    fn what_is_written_is_what_the_reader_takes() {
+        let tables = [table("orders", &[("id", "int")], &[0]), table("log", &[("a", "int")], &[])];
+        let text = sync_config("shop", &tables.map(std::sync::Arc::new));
+        assert!(text.contains("      - SELECT * FROM \"orders\"\n"));
+        assert!(text.contains("      # log: has no key"));
+        for text in [text, sync_config("shop", &[])] {
+            let parsed = millstream_sync_config::SyncConfig::parse(&text, "sync-config.yaml");
+            assert_eq!(parsed.map(|config| config.warnings().to_vec()), Ok(Vec::new()), "{text}");
+        }
+    }
+}

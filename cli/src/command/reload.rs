@@ -1,0 +1,39 @@
+//! `millstream reload`: reconciles a table now.
+
+use std::path::Path;
+
+use crate::arguments::Reload;
+use crate::control::{Reply, Request};
+use crate::failure::Failure;
+use crate::output::{Bars, Out, duration_ms, rows};
+use crate::session::{Session, unexpected};
+
+pub(super) async fn execute(arguments: &Reload, config: &Path) -> Result<(), Failure> {
+    let session = Session::open(config)?;
+    session.require_source(arguments.scope.source.as_deref())?;
+    let request = Request::Reload { source: arguments.scope.source.clone(), table: arguments.table.clone() };
+    let mut answers = session.ask(request).await?;
+    let mut bars = Bars::new();
+    let report = loop {
+        match answers.next().await? {
+            Some(Reply::Progress(tables)) => bars.show(&tables),
+            Some(Reply::Reloaded(report)) => break report,
+            other => return Err(unexpected(other.as_ref())),
+        }
+    };
+    bars.clear();
+    let mut out = Out::new();
+    if arguments.scope.output.json {
+        // The report's own form is the documented shape.
+        out.json(&report)?;
+    } else {
+        let ops = match report.ops_written {
+            0 => "nothing differed".to_owned(),
+            1 => "1 op written".to_owned(),
+            several => format!("{several} ops written"),
+        };
+        let read = rows(report.rows_read);
+        out.line(format!("{}: {read} read, {ops}, {}", report.table, duration_ms(report.duration_ms)))?;
+    }
+    out.finish()
+}

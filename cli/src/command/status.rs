@@ -1,0 +1,210 @@
+//! `millstream status`: how far everything is.
+
+use std::path::Path;
+
+use console::style;
+use serde_json::{Value, json};
+
+use crate::arguments::Scoped;
+use crate::control::{CheckpointReport, Reply, Request, SourceReport, StatusReport, TableReport};
+use crate::failure::Failure;
+use crate::output::{Align, Grid, Out, bytes, count, duration_ms, rate};
+use crate::session::{Session, unexpected};
+
+pub(super) async fn execute(scope: &Scoped, config: &Path) -> Result<(), Failure> {
+    let session = Session::open(config)?;
+    session.require_source(scope.source.as_deref())?;
+    let mut answers = session.ask(Request::Status).await?;
+    let mut status = match answers.next().await? {
+        Some(Reply::Status(status)) => status,
+        other => return Err(unexpected(other.as_ref())),
+    };
+    status.sources.retain(|source| scope.source.as_ref().is_none_or(|name| *name == source.name));
+    let mut out = Out::new();
+    if scope.output.json {
+        out.json(&as_json(&status))?;
+    } else {
+        print(&status, &mut out)?;
+    }
+    out.finish()
+}
+
+/// The documented shape.
+fn as_json(status: &StatusReport) -> Value {
+    let table = |table: &TableReport| {
+        let mut object = json!({"table": table.table, "state": table.state, "rows": table.rows});
+        if let (Some(reason), Some(object)) = (&table.reason, object.as_object_mut()) {
+            object.insert("reason".into(), json!(reason));
+        }
+        object
+    };
+    let source = |source: &SourceReport| {
+        json!({
+            "name": source.name,
+            "type": source.kind,
+            "position": source.position,
+            "head": source.head,
+            "behind_ms": source.behind_ms,
+            "tables": source.tables.iter().map(table).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "sources": status.sources.iter().map(source).collect::<Vec<_>>(),
+        "checkpoint": {"op_id": status.checkpoint.op_id, "position": checkpoint_position(&status.checkpoint)},
+    })
+}
+
+/// One source's position as it is; those of several with their names.
+fn checkpoint_position(checkpoint: &CheckpointReport) -> Option<String> {
+    match &checkpoint.positions[..] {
+        [] => None,
+        [(_, position)] => Some(position.clone()),
+        several => {
+            let named: Vec<String> = several.iter().map(|(name, position)| format!("{name}={position}")).collect();
+            Some(named.join(" "))
+        }
+    }
+}
+
+fn print(status: &StatusReport, out: &mut Out) -> Result<(), Failure> {
+    if !status.running {
+        out.line(style("millstream isn't running; this is what is stored.").yellow().to_string())?;
+    }
+    for source in &status.sources {
+        out.line(format!("{} ({}): {}", style(&source.name).bold(), source.kind, distance(source)))?;
+        if let Some(trouble) = &source.trouble {
+            out.line(format!("  {} {}", style("trouble:").red(), trouble.diagnosis))?;
+            if let Some(remedy) = &trouble.remedy {
+                out.line(format!("  fix: {remedy}"))?;
+            }
+        }
+        out.line(format!("  position  {}", source.position.as_deref().unwrap_or("none yet")))?;
+        if source.head != source.position {
+            out.line(format!("  head      {}", source.head.as_deref().unwrap_or("unknown")))?;
+        }
+        print_tables(source, out)?;
+    }
+    match status.checkpoint.op_id {
+        0 => out.line("checkpoint: none yet"),
+        op_id => {
+            let position = checkpoint_position(&status.checkpoint).unwrap_or_default();
+            out.line(format!("checkpoint: op {op_id} at {position}"))
+        }
+    }
+}
+
+/// How far behind a source is, and how fast.
+fn distance(source: &SourceReport) -> String {
+    let bytes_behind = source.behind_bytes.filter(|bytes| *bytes > 0).map(bytes);
+    let mut parts = match (source.behind_ms, bytes_behind) {
+        (None, None) if source.position.is_none() => vec!["not read yet".to_owned()],
+        (None, None) => vec!["distance unknown".to_owned()],
+        (Some(0), None) => vec!["up to date".to_owned()],
+        (Some(milliseconds), None) => vec![format!("{} behind", duration_ms(milliseconds))],
+        (None, Some(bytes)) => vec![format!("{bytes} behind")],
+        (Some(milliseconds), Some(bytes)) => vec![format!("{} and {bytes} behind", duration_ms(milliseconds))],
+    };
+    if let Some(changes) = source.changes_per_second.filter(|changes| *changes >= 0.5) {
+        parts.push(rate(changes).replace("rows/s", "changes/s"));
+    }
+    if let Some(rows) = source.rows_read_per_second.filter(|rows| *rows >= 0.5) {
+        parts.push(format!("reading {}", rate(rows)));
+    }
+    parts.join(", ")
+}
+
+fn print_tables(source: &SourceReport, out: &mut Out) -> Result<(), Failure> {
+    let mut grid =
+        Grid::new(&[("  table", Align::Left), ("state", Align::Left), ("rows", Align::Right), ("", Align::Left)]);
+    for table in &source.tables {
+        let state = match table.state.as_str() {
+            "live" => style(&table.state).green(),
+            "held" => style(&table.state).red(),
+            _ => style(&table.state).yellow(),
+        };
+        let progress = table.progress.as_ref().map(|progress| match progress.rows_estimate {
+            Some(estimate) => format!("{} of about {} rows read", count(progress.rows_read), count(estimate)),
+            None => format!("{} rows read", count(progress.rows_read)),
+        });
+        let notes: Vec<String> = progress.into_iter().chain(table.reason.clone()).collect();
+        grid.row([format!("  {}", table.table), state.to_string(), table.rows.to_string(), notes.join("; ")]);
+    }
+    if grid.is_empty() { out.line("  no tables") } else { grid.print(out) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::ProgressReport;
+
+    fn status() -> StatusReport {
+        let table = |name: &str, state: &str, reason: Option<&str>| TableReport {
+            table: name.into(),
+            state: state.into(),
+            rows: 12,
+            reason: reason.map(str::to_owned),
+            progress: None,
+        };
+        StatusReport {
+            running: true,
+            sources: vec![SourceReport {
+                name: "shop".into(),
+                kind: "mysql".into(),
+                position: Some("binlog.000002:1547".into()),
+                head: Some("binlog.000002:1600".into()),
+                behind_ms: Some(350),
+                behind_bytes: Some(53),
+                changes_per_second: Some(1234.0),
+                rows_read_per_second: None,
+                trouble: None,
+                tables: vec![
+                    table("shop.orders", "live", None),
+                    table("shop.log", "held", Some("it can't be read")),
+                    TableReport {
+                        progress: Some(ProgressReport {
+                            source: "shop".into(),
+                            table: "shop.big".into(),
+                            rows_read: 1000,
+                            rows_estimate: Some(34_000),
+                        }),
+                        ..table("shop.big", "loading", None)
+                    },
+                ],
+            }],
+            checkpoint: CheckpointReport { op_id: 17, positions: vec![("shop".into(), "binlog.000002:1547".into())] },
+        }
+    }
+
+    #[test]
+    fn the_json_is_as_documented() {
+        assert_eq!(
+            as_json(&status()).to_string(),
+            concat!(
+                r#"{"sources":[{"name":"shop","type":"mysql","position":"binlog.000002:1547","#,
+                r#""head":"binlog.000002:1600","behind_ms":350,"tables":["#,
+                r#"{"table":"shop.orders","state":"live","rows":12},"#,
+                r#"{"table":"shop.log","state":"held","rows":12,"reason":"it can't be read"},"#,
+                r#"{"table":"shop.big","state":"loading","rows":12}]}],"#,
+                r#""checkpoint":{"op_id":17,"position":"binlog.000002:1547"}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn several_sources_positions_carry_their_names() {
+        let mut checkpoint = status().checkpoint;
+        checkpoint.positions.push(("crm".into(), "x:4".into()));
+        assert_eq!(checkpoint_position(&checkpoint).as_deref(), Some("shop=binlog.000002:1547 crm=x:4"));
+        assert_eq!(checkpoint_position(&CheckpointReport::default()), None);
+    }
+
+    #[test]
+    fn the_distance_is_told_in_time_and_bytes() {
+        let mut source = status().sources.remove(0);
+        assert_eq!(distance(&source), "350 ms and 53 B behind, 1.2 k changes/s");
+        source.behind_ms = Some(0);
+        source.behind_bytes = Some(0);
+        source.changes_per_second = None;
+        assert_eq!(distance(&source), "up to date");
+    }
+}

@@ -1,0 +1,108 @@
+//! `millstream.yaml`: which sources, which sync config, where the data goes.
+//!
+//! One reading reports every fault of every file, each with its place.
+
+mod document;
+mod environment;
+mod fault;
+mod fields;
+mod source;
+mod uri;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use millstream_core::source::Severity;
+
+pub(crate) use environment::ENVIRONMENT_FILE;
+pub(crate) use fault::{Fault, Faults, Place};
+pub(crate) use source::SourceConfig;
+pub(crate) use uri::{Given, without_password};
+
+use document::parse;
+use environment::Environment;
+use fields::{Fields, Reading};
+
+/// The file that `--config` means by default.
+pub(crate) const CONFIG_FILE: &str = "millstream.yaml";
+/// What `sync_config` means by default, beside the configuration.
+pub(crate) const SYNC_CONFIG_FILE: &str = "sync-config.yaml";
+/// What `data` means by default, beside the configuration.
+pub(crate) const DATA_FOLDER: &str = "millstream-data";
+
+/// A configuration.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// At least one, with different names, if the file has no faults.
+    pub(crate) sources: Vec<SourceConfig>,
+    /// The path of the sync config.
+    pub(crate) sync_config: PathBuf,
+    /// The folder of the store and the control socket.
+    pub(crate) data: PathBuf,
+}
+
+impl Config {
+    /// Reads a file without an error in it.
+    pub(crate) fn load(file: &Path) -> Result<Self, Faults> {
+        let (config, faults) = Self::read(file);
+        let failed = faults.iter().any(|fault| fault.severity == Severity::Error);
+        config.filter(|_| !failed).ok_or(Faults(faults))
+    }
+
+    /// Reads a file as far as it can be read, and every fault in it, in the order of the lines.
+    pub(crate) fn read(file: &Path) -> (Option<Self>, Vec<Fault>) {
+        let text = match fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) => {
+                let fault = Fault::error(file, None, format!("the configuration can't be read: {error}"));
+                let remedy =
+                    "name it with --config FILE, or write one with `millstream init mysql://user@host/database`";
+                return (None, vec![fault.suggest(remedy)]);
+            }
+        };
+        let mut faults = Vec::new();
+        let folder = folder_of(file);
+        let environment = Environment::load(&folder, &mut faults);
+        let config = read(&text, file, &folder, &environment, &mut faults);
+        faults.sort_by_key(|fault| (fault.file != file, fault.place));
+        (config, faults)
+    }
+}
+
+/// The folder that relative paths in a configuration begin at.
+pub(crate) fn folder_of(file: &Path) -> PathBuf {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+fn read(text: &str, file: &Path, folder: &Path, environment: &Environment, faults: &mut Vec<Fault>) -> Option<Config> {
+    let root = match parse(text, file) {
+        Ok(root) => root,
+        Err(fault) => {
+            faults.push(fault);
+            return None;
+        }
+    };
+    let reading = &mut Reading { file, environment, faults };
+    let mut fields = Fields::of("the configuration", &["sources", "sync_config", "data"], root, reading)?;
+    let place = fields.place();
+    let items = fields.list("sources", reading);
+    if items.is_empty() {
+        reading.error(
+            place,
+            "no source is configured",
+            "add `sources:` with one item that has `name`, `type` and `uri`; `millstream init URI` writes a whole file",
+        );
+    }
+    let mut names = HashMap::new();
+    let sources = items.into_iter().filter_map(|item| SourceConfig::read(item, &mut names, reading)).collect();
+    let mut path = |key, default: &str| {
+        let text = fields.text(key, reading).map_or_else(|| default.to_owned(), |text| text.value);
+        // `.` in front would only clutter messages.
+        if folder == Path::new(".") { PathBuf::from(text) } else { folder.join(text) }
+    };
+    Some(Config { sync_config: path("sync_config", SYNC_CONFIG_FILE), data: path("data", DATA_FOLDER), sources })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Where a source is: a URI, and the password that is in it or isn't.
+
+use crate::failure::Failure;
+
+/// How a URI looks.
+pub(super) const EXAMPLE: &str = "mysql://user@host:3306/database";
+
+/// A URI as somebody typed it, taken apart.
+pub(crate) struct Given {
+    /// Without the password.
+    pub(crate) uri: String,
+    pub(crate) password: Option<String>,
+    pub(crate) database: String,
+}
+
+impl Given {
+    /// Every fault at once, without ever showing the password.
+    pub(crate) fn read(uri: &str) -> Result<Self, Failure> {
+        let faults = faults(uri, false);
+        if faults.is_empty() {
+            let bare = without_password(uri);
+            let password = split_password(uri).map(|(_, password, _)| unescaped(password));
+            let database = unescaped(bare.rsplit_once('/').map_or("", |(_, database)| database));
+            return Ok(Self { uri: bare, password: password.filter(|password| !password.is_empty()), database });
+        }
+        let (diagnoses, remedies): (Vec<String>, Vec<String>) = faults.into_iter().unzip();
+        Err(Failure::new(diagnoses.join("; "), remedies.join("; ")))
+    }
+}
+
+/// What is wrong with a URI, each with what to write instead.
+pub(super) fn faults(uri: &str, has_password_elsewhere: bool) -> Vec<(String, String)> {
+    let shown = without_password(uri);
+    let Some((scheme, rest)) = shown.split_once("://") else {
+        // What it is instead, nobody knows; it may well hold a password.
+        return vec![("this is no URI".into(), format!("write {EXAMPLE}"))];
+    };
+    if scheme != "mysql" {
+        return vec![(
+            format!("the URI begins with {scheme}:// where mysql:// is expected"),
+            format!("write mysql://{rest} (for MariaDB too)"),
+        )];
+    }
+    let mut faults = Vec::new();
+    let mut fault = |message: &str, suggestion: String| faults.push((message.to_owned(), suggestion));
+    let (before_options, options) = rest.split_once('?').unwrap_or((rest, ""));
+    if !options.is_empty() {
+        let remedy = "leave them out; encryption is set by the key `tls` of the configuration";
+        fault("the URI has options after `?`, and takes none", remedy.into());
+    }
+    let (before_path, path) = before_options.split_once('/').unwrap_or((before_options, ""));
+    if before_path.split_once('@').is_none_or(|(user, _)| user.is_empty()) {
+        fault("the URI names no user", format!("write {EXAMPLE}"));
+    }
+    if path.is_empty() {
+        fault("the URI names no database", format!("add the one that table names without a database mean: {EXAMPLE}"));
+    }
+    if has_password_elsewhere && split_password(uri).is_some() {
+        fault("there is a password in the URI and one by the key `password`", "leave one of them out".into());
+    }
+    faults
+}
+
+/// The parts of a URI around its password: `scheme://user`, the password as written, `@host…`.
+pub(super) fn split_password(uri: &str) -> Option<(&str, &str, &str)> {
+    let authority_at = uri.find("://")? + "://".len();
+    let (scheme, rest) = uri.split_at_checked(authority_at)?;
+    // A password may hold an unescaped `@` or `/`, which no host does. Where a reading is doubtful, too much is hidden.
+    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let options_at = rest.find('?').unwrap_or(rest.len());
+    let at = rest.get(..authority_end)?.rfind('@').or_else(|| rest.get(..options_at)?.rfind('@'))?;
+    let (user_and_password, host) = rest.split_at_checked(at)?;
+    let colon = user_and_password.find(':')?;
+    let (user, password) = user_and_password.split_at_checked(colon)?;
+    uri.get(..scheme.len() + user.len()).map(|before| (before, password.get(1..).unwrap_or_default(), host))
+}
+
+/// A URI as it may be shown.
+pub(crate) fn without_password(uri: &str) -> String {
+    match split_password(uri) {
+        Some((before, _, after)) => format!("{before}{after}"),
+        None => uri.to_owned(),
+    }
+}
+
+/// A URI with this password, escaped, in place of the one that it may have.
+pub(super) fn with_password(uri: &str, password: &str) -> String {
+    let bare = without_password(uri);
+    let authority_at = bare.find("://").map_or(0, |at| at + "://".len());
+    let at = bare.get(authority_at..).and_then(|rest| rest.find('@')).map(|at| at + authority_at);
+    match at.and_then(|at| bare.split_at_checked(at)) {
+        Some((before, after)) => format!("{before}:{}{after}", escaped(password)),
+        None => bare,
+    }
+}
+
+/// Percent-encodes everything that could end a password within a URI.
+fn escaped(password: &str) -> String {
+    let mut result = String::with_capacity(password.len());
+    for byte in password.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            result.push(char::from(byte));
+        } else {
+            result.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    result
+}
+
+/// Undoes percent-encoding; what isn't valid stays as it is.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_found_and_taken_out() {
+        for (uri, password, bare) in [
+            ("mysql://u:p@h:3306/d", Some("p"), "mysql://u@h:3306/d"),
+            ("mysql://u:p@w:d@h/d?x=a@b", Some("p@w:d"), "mysql://u@h/d?x=a@b"),
+            ("mysql://u:a/b@h/d", Some("a/b"), "mysql://u@h/d"),
+            ("mysql://u:@h/d", Some(""), "mysql://u@h/d"),
+            ("mysql://u@h:3306/d", None, "mysql://u@h:3306/d"),
+            ("mysql://h/d", None, "mysql://h/d"),
+            ("mysql://h:3306/d?x=a@b", None, "mysql://h:3306/d?x=a@b"),
+            ("nonsense", None, "nonsense"),
+        ] {
+            assert_eq!(split_password(uri).map(|(_, password, _)| password), password, "{uri}");
+            assert_eq!(without_password(uri), bare);
+        }
+    }
+
+    #[test]
+    fn a_password_of_any_letters_survives_the_way_into_a_uri_and_back() {
+        let password = "p@ss:w/ö%41 ?#";
+        let uri = with_password("mysql://u@h:3306/d", password);
+        assert_eq!(uri, "mysql://u:p%40ss%3Aw%2F%C3%B6%2541%20%3F%23@h:3306/d");
+        let (_, escaped, _) = split_password(&uri).unwrap();
+        assert_eq!(unescaped(escaped), password);
+        assert_eq!(unescaped("100%"), "100%");
+    }
+
+    #[test]
+    fn a_typed_uri_is_taken_apart() {
+        let given = Given::read("mysql://u:p%40ss@h:3306/my%20shop").ok().unwrap();
+        assert_eq!(given.uri, "mysql://u@h:3306/my%20shop");
+        assert_eq!(given.password.as_deref(), Some("p@ss"));
+        assert_eq!(given.database, "my shop");
+    }
+
+    #[test]
+    fn faults_of_a_typed_uri_do_not_show_its_password() {
+        for uri in
+            ["postgres://u:secret@h/d", "u:secret@h", "mysql://u:secret@h", "mysql://u:secret@h/d?ssl=1", "mysql://h/d"]
+        {
+            let Err(failure) = Given::read(uri) else { panic!("{uri}") };
+            assert!(!failure.to_string().contains("secret"), "{failure}");
+        }
+    }
+}

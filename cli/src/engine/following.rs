@@ -1,0 +1,242 @@
+//! Answers of a process that follows the sources.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use millstream_bucket::BucketSink;
+use millstream_core::pipeline::{ConnectionStatus, Handle, RequestError, SourceStatus};
+use millstream_core::reconcile::PassSummary;
+use millstream_core::schema::TableName;
+use tokio::time::{interval, sleep};
+
+use crate::control::{
+    DifferenceReport, NotComparedReport, ProgressReport, ReloadReport, Replies, Reply, Request, Service, SourceReport,
+    StatusReport, TableReport, TroubleReport, VerifiedTableReport, VerifyReport,
+};
+use crate::engine::stored::{answer_from, checkpoint_report};
+use crate::engine::{Followed, blocking};
+use crate::failure::Failure;
+
+/// How often whoever waits for a reading is told of its progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+/// After how many attempts in a row a source counts as out of reach for a command that waits for it.
+const ATTEMPTS_MAX: u32 = 3;
+const REACH_POLL: Duration = Duration::from_millis(250);
+
+/// Answers everything.
+pub(crate) struct FollowingService {
+    sources: Vec<Followed>,
+    sink: Arc<BucketSink>,
+}
+
+impl FollowingService {
+    pub(super) fn new(sources: Vec<Followed>, sink: Arc<BucketSink>) -> Self {
+        Self { sources, sink }
+    }
+
+    async fn status(&self) -> Result<StatusReport, Failure> {
+        let sink = Arc::clone(&self.sink);
+        let checkpoint = blocking(move || Ok(checkpoint_report(&sink.reader()?))).await?;
+        let sources = self.sources.iter().map(|source| source_report(source.handle.status())).collect();
+        Ok(StatusReport { running: true, sources, checkpoint })
+    }
+
+    async fn verify(&self, source: Option<&str>, wanted: &[String]) -> Result<VerifyReport, Failure> {
+        let sources: Vec<&Followed> = self.named(source).collect();
+        let chosen = sources.iter().map(|source| tables_named(&source.handle.status(), wanted)).collect::<Vec<_>>();
+        for name in wanted {
+            if !chosen.iter().flatten().any(|table| is_called(table, name)) {
+                return Err(no_table(name));
+            }
+        }
+        let compared = sources.iter().zip(chosen).map(|(source, tables)| async move {
+            let tables = if wanted.is_empty() { None } else { Some(tables) };
+            let report = within_reach(&source.handle, source.handle.verify(tables)).await?;
+            Ok::<_, Failure>((source.name.clone(), report))
+        });
+        let mut all = VerifyReport::default();
+        for outcome in join_all(compared).await {
+            let (source, report) = outcome?;
+            all.tables.extend(report.tables.into_iter().map(|table| verified_table(&source, table)));
+            all.not_compared.extend(report.not_compared.into_iter().map(|table| NotComparedReport {
+                source: source.clone(),
+                table: table.table.to_string(),
+                reason: table.reason,
+            }));
+        }
+        Ok(all)
+    }
+
+    async fn reload(&self, source: Option<&str>, name: &str) -> Result<ReloadReport, Failure> {
+        let wanted = [name.to_owned()];
+        let found: Vec<(&Followed, TableName)> = self
+            .named(source)
+            .flat_map(|source| {
+                tables_named(&source.handle.status(), &wanted).into_iter().map(move |table| (source, table))
+            })
+            .collect();
+        let [(source, table)] = &found[..] else {
+            if found.is_empty() {
+                return Err(no_table(name));
+            }
+            let names: Vec<String> =
+                found.iter().map(|(source, table)| format!("{table} of {}", source.name)).collect();
+            return Err(Failure::new(
+                format!("`{name}` means several tables: {}", names.join(", ")),
+                "write database.table, and --source if need be",
+            ));
+        };
+        let summary = within_reach(&source.handle, source.handle.reload(table.clone())).await?;
+        Ok(ReloadReport {
+            source: source.name.clone(),
+            table: table.to_string(),
+            rows_read: summary.rows_read,
+            ops_written: summary.ops_written,
+            duration_ms: summary.duration_ms,
+        })
+    }
+
+    fn named<'a>(&'a self, name: Option<&'a str>) -> impl Iterator<Item = &'a Followed> {
+        self.sources.iter().filter(move |source| name.is_none_or(|name| source.name == name))
+    }
+
+    /// Carries a request out and tells of the progress meanwhile.
+    pub(super) async fn with_progress<T>(
+        &self,
+        replies: &Replies,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::pin!(work);
+        let mut ticker = interval(PROGRESS_INTERVAL);
+        loop {
+            tokio::select! {
+                outcome = &mut work => return outcome,
+                _ = ticker.tick() => replies.send(Reply::Progress(progress(&self.sources))).await?,
+            }
+        }
+    }
+}
+
+impl Service for FollowingService {
+    async fn answer(&self, request: Request, replies: Replies) -> Result<(), Failure> {
+        let reply = match &request {
+            Request::Status => Reply::Status(self.status().await?),
+            Request::Verify { source, tables } => {
+                let work = self.verify(source.as_deref(), tables);
+                Reply::Verified(self.with_progress(&replies, work).await?)
+            }
+            Request::Reload { source, table } => {
+                let work = self.reload(source.as_deref(), table);
+                Reply::Reloaded(self.with_progress(&replies, work).await?)
+            }
+            Request::Schema | Request::History | Request::Buckets | Request::Rows { .. } | Request::Ops { .. } => {
+                let sink = Arc::clone(&self.sink);
+                let reader = blocking(move || Ok(Arc::new(sink.reader()?))).await?;
+                let names = self.sources.iter().map(|source| source.name.clone()).collect();
+                return answer_from(reader, names, request, replies).await;
+            }
+        };
+        replies.send(reply).await
+    }
+}
+
+/// The tables that are being read.
+pub(crate) fn progress(sources: &[Followed]) -> Vec<ProgressReport> {
+    let tables = sources.iter().flat_map(|source| source_report(source.handle.status()).tables);
+    tables.filter_map(|table| table.progress).collect()
+}
+
+/// Waits for an answer as long as the source can be reached. `millstream run` itself tries again for ever; whoever
+/// waits at a terminal wants to know.
+pub(super) async fn within_reach<T>(
+    handle: &Handle,
+    asked: impl Future<Output = Result<T, RequestError>>,
+) -> Result<T, Failure> {
+    let out_of_reach = async {
+        loop {
+            match handle.status().connection {
+                ConnectionStatus::Retrying { error, attempts } if attempts >= ATTEMPTS_MAX => return error,
+                _ => sleep(REACH_POLL).await,
+            }
+        }
+    };
+    tokio::select! {
+        answer = asked => answer.map_err(|error| match error {
+            RequestError::Stopped => Failure::new(error.to_string(), "start millstream again"),
+            RequestError::Refused(reason) => Failure::new(reason, "`millstream status` shows how the table stands"),
+        }),
+        error = out_of_reach => Err(Failure::new(
+            format!("source {} can't be reached: {error}", handle.status().name),
+            "see that the database runs and can be reached from here; `millstream check` tells more",
+        )),
+    }
+}
+
+fn source_report(status: SourceStatus) -> SourceReport {
+    let trouble = match &status.connection {
+        ConnectionStatus::Retrying { error, attempts } => Some(TroubleReport {
+            diagnosis: format!("{error} (attempt {attempts}, trying again)"),
+            remedy: Some("see that the database runs and can be reached; `millstream check` tells more".into()),
+        }),
+        ConnectionStatus::Stopped => Some(TroubleReport {
+            diagnosis: "it isn't being followed any more".into(),
+            remedy: Some("see the log for why, and start millstream again".into()),
+        }),
+        ConnectionStatus::Starting | ConnectionStatus::Following => None,
+    };
+    let name = status.name;
+    let tables = status.tables.into_iter().map(|table| {
+        let shown = table.table.to_string();
+        let progress = table.progress.map(|progress| ProgressReport {
+            source: name.clone(),
+            table: shown.clone(),
+            rows_read: progress.rows_read,
+            rows_estimate: progress.rows_estimate,
+        });
+        TableReport { table: shown, state: table.state, rows: table.rows.unwrap_or(0), reason: table.reason, progress }
+    });
+    SourceReport {
+        tables: tables.collect(),
+        name,
+        kind: status.kind,
+        position: status.position,
+        head: status.head,
+        behind_ms: status.behind_ms,
+        behind_bytes: status.behind_bytes,
+        changes_per_second: Some(status.changes_per_second),
+        rows_read_per_second: Some(status.rows_read_per_second),
+        trouble,
+    }
+}
+
+fn verified_table(source: &str, summary: PassSummary) -> VerifiedTableReport {
+    let differences = summary.differences.into_iter().map(|difference| DifferenceReport {
+        key: difference.key,
+        kind: difference.kind,
+        place: difference.place,
+    });
+    VerifiedTableReport {
+        source: source.to_owned(),
+        table: summary.table.to_string(),
+        rows_compared: summary.rows_compared,
+        differences_total: summary.differences_total,
+        differences: differences.collect(),
+    }
+}
+
+fn tables_named(status: &SourceStatus, names: &[String]) -> Vec<TableName> {
+    let tables = status.tables.iter().map(|table| table.table.clone());
+    tables.filter(|table| names.iter().any(|name| is_called(table, name))).collect()
+}
+
+fn is_called(table: &TableName, name: &str) -> bool {
+    table.name == name || table.to_string() == name
+}
+
+fn no_table(name: &str) -> Failure {
+    Failure::new(
+        format!("no table `{name}` is being followed"),
+        "`millstream status` lists the tables; a table is followed if a query of the sync config reads it",
+    )
+}

@@ -1,0 +1,45 @@
+//! Asking: of the `millstream run` in progress, or of the store where there is none.
+
+use std::path::Path;
+
+use crate::config::Config;
+use crate::control::{Answers, Reply, Request};
+use crate::engine;
+use crate::failure::Failure;
+
+/// A configuration to ask about.
+pub(crate) struct Session {
+    config: Config,
+}
+
+impl Session {
+    pub(crate) fn open(config_file: &Path) -> Result<Self, Failure> {
+        Ok(Self { config: Config::load(config_file)? })
+    }
+
+    /// Refuses a name that no source has.
+    pub(crate) fn require_source(&self, name: Option<&str>) -> Result<(), Failure> {
+        let names: Vec<&str> = self.config.sources.iter().map(|source| source.name.as_str()).collect();
+        match name {
+            Some(name) if !names.contains(&name) => Err(Failure::new(
+                format!("there is no source `{name}`"),
+                format!("the configuration has: {}", names.join(", ")),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks whoever holds the store; takes hold of it if nobody does.
+    pub(crate) async fn ask(&self, request: Request) -> Result<Answers, Failure> {
+        engine::ask(&self.config, &request).await
+    }
+}
+
+/// A reply that doesn't belong to the request: two versions that don't fit.
+pub(crate) fn unexpected(reply: Option<&Reply>) -> Failure {
+    let what = if reply.is_some() { "gave an answer to another question" } else { "gave no answer" };
+    Failure::new(
+        format!("the running millstream {what}"),
+        "use the same version of millstream for the command and for `run`",
+    )
+}

@@ -1,0 +1,168 @@
+//! One random life of a database and of the program that follows it.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use tempfile::TempDir;
+
+use millstream_testkit::Server;
+
+use super::comparison::{difference, dumped, expected};
+use super::program::Program;
+use super::statements::{rows, schema_change, tables};
+
+/// Places where the program can be made to kill itself; the number says at which arrival.
+const KILL_PLACES: &[&str] = &["before_commit", "after_commit", "mid_sweep", "mid_clear", "mid_publish", "mid_compaction"];
+
+const SYNC_CONFIG: &str = r#"bucket_definitions:
+  all:
+    data:
+      - SELECT * FROM "t%"
+  by_a:
+    parameters: SELECT a FROM t1 WHERE id = request.user_id()
+    data:
+      - SELECT id, a FROM t0 WHERE a = bucket.a
+"#;
+
+pub struct Life<'a> {
+    server: &'a Server,
+    database: String,
+    random: StdRng,
+    program: Program,
+    seed: u64,
+    /// What was executed, for the report of a failure.
+    statements: Vec<String>,
+    // Kept so that the directory lives as long as the life does.
+    _directory: TempDir,
+}
+
+impl<'a> Life<'a> {
+    pub async fn begin(server: &'a Server, seed: u64) -> Self {
+        let database = server.create_database("oracle").await.expect("a database");
+        let directory = TempDir::new().expect("a directory");
+        let uri = server.uri("root", "", &database);
+        let config = format!("sources:\n  - name: source\n    type: mysql\n    uri: {uri}\nsync_config: sync-config.yaml\n");
+        std::fs::write(directory.path().join("millstream.yaml"), config).expect("the config is written");
+        std::fs::write(directory.path().join("sync-config.yaml"), SYNC_CONFIG).expect("the sync config is written");
+        let mut life = Self {
+            server,
+            database,
+            random: StdRng::seed_from_u64(seed),
+            program: Program::new(directory.path()),
+            seed,
+            statements: Vec::new(),
+            _directory: directory,
+        };
+        life.execute(
+            "CREATE TABLE t0 (id INT PRIMARY KEY, a INT, b VARCHAR(20)); \
+             CREATE TABLE t1 (id INT PRIMARY KEY, a INT); \
+             CREATE TABLE t2 (id INT, b VARCHAR(20)); \
+             CREATE TABLE t3 (id INT, d DECIMAL(10,2), u VARCHAR(10) NOT NULL, UNIQUE KEY (id, u), PRIMARY KEY (id))",
+        )
+        .await;
+        for _ in 0..20 {
+            life.change_rows().await;
+        }
+        life
+    }
+
+    pub async fn live(mut self, end: Instant) {
+        let rounds = self.random.random_range(2..6);
+        for round in 0..rounds {
+            if round > 0 && Instant::now() > end {
+                break;
+            }
+            self.round().await;
+        }
+        self.program.kill().await;
+        self.execute(&format!("DROP DATABASE `{}`", self.database.clone())).await;
+    }
+
+    async fn round(&mut self) {
+        // What happens while the program is away must be found out afterwards.
+        for _ in 0..self.random.random_range(0..8) {
+            self.change_something().await;
+        }
+        if !self.program.is_running() {
+            let place = KILL_PLACES.choose(&mut self.random).expect("not empty");
+            let kill_at = format!("{place}:{}", self.random.random_range(1..30));
+            let armed = self.random.random_bool(0.4);
+            self.program.start(armed.then_some(kill_at.as_str()));
+        }
+        for _ in 0..self.random.random_range(5..50) {
+            self.change_something().await;
+            tokio::time::sleep(Duration::from_millis(self.random.random_range(0..60))).await;
+            if self.random.random_bool(0.03) {
+                self.program.kill().await;
+                self.program.start(None);
+            }
+        }
+        match self.random.random_range(0..4) {
+            0 => self.program.kill().await,
+            1 if self.program.is_running() => self.program.stop().await,
+            _ => {}
+        }
+        self.compare().await;
+    }
+
+    async fn compare(&mut self) {
+        let verified = self.program.run(&["verify", "--json"]).await;
+        if verified.code != Some(0) {
+            self.fail(&format!("verify exits {:?}\n{}\n{}", verified.code, verified.stdout, verified.stderr)).await;
+        }
+        let dump = self.program.run(&["buckets", "dump", "all[]", "--json"]).await;
+        if dump.code != Some(0) {
+            self.fail(&format!("buckets dump exits {:?}\n{}", dump.code, dump.stderr)).await;
+        }
+        let expected = expected(self.server, &self.database).await;
+        if let Some(difference) = difference(&expected, &dumped(&dump.stdout)) {
+            self.fail(&format!("verify says equal, but:\n{difference}")).await;
+        }
+    }
+
+    async fn change_something(&mut self) {
+        if self.random.random_bool(0.25) {
+            let tables = tables(self.server, &self.database).await;
+            let statement = schema_change(&mut self.random, self.server.flavor(), &tables);
+            self.execute(&statement).await;
+        } else {
+            self.change_rows().await;
+        }
+    }
+
+    async fn change_rows(&mut self) {
+        let tables = tables(self.server, &self.database).await;
+        let statement = rows(&mut self.random, &tables);
+        self.execute(&statement).await;
+    }
+
+    /// Refusals are outcomes: what counts is what the source holds afterwards.
+    async fn execute(&mut self, statements: &str) {
+        let outcome = self.server.sql_in(&self.database, statements).await;
+        let note = match outcome {
+            Ok(()) => String::new(),
+            Err(error) => format!("   -- refused: {error}"),
+        };
+        self.statements.push(format!("{statements};{note}"));
+    }
+
+    async fn fail(&mut self, what: &str) -> ! {
+        let status = self.program.run(&["status"]).await;
+        let kept = std::env::temp_dir().join(format!("millstream-oracle-{}", self.seed));
+        let _ = std::fs::create_dir_all(&kept);
+        let _ = std::fs::copy(self.program.log(), kept.join("run.log"));
+        let _ = std::fs::write(kept.join("statements.sql"), self.statements.join("\n"));
+        self.program.kill().await;
+        panic!(
+            "seed {}: {what}\nstatus:\n{}{}\nlog and statements: {}\nlast statements:\n{}\nlog:\n{}",
+            self.seed,
+            status.stdout,
+            status.stderr,
+            kept.display(),
+            self.statements.iter().rev().take(30).rev().cloned().collect::<Vec<_>>().join("\n"),
+            self.program.log_tail()
+        );
+    }
+}
