@@ -1,0 +1,268 @@
+//! Rows as the definitions have evaluated them, packed for the way to the writer: a few allocations a slice, none a row.
+
+use std::sync::Arc;
+
+use millstream_core::schema::TableSchema;
+use millstream_sync_config::{EvaluatedLookup, EvaluatedRow};
+
+use crate::key::DefinitionId;
+
+/// A slice of rows of one table.
+#[derive(Debug)]
+pub(crate) struct EvaluatedRows {
+    /// The shape by which they were evaluated.
+    pub(crate) schema: Arc<TableSchema>,
+    rows: Vec<Row>,
+    outputs: Vec<Output>,
+    lookups: Vec<Lookup>,
+    /// Row keys, one after the other.
+    keys: Vec<u8>,
+    /// All texts, one after the other.
+    text: String,
+}
+
+/// Only ends are kept: everything begins where its predecessor ends.
+#[derive(Debug)]
+struct Row {
+    is_deleted: bool,
+    key_end: usize,
+    outputs_end: usize,
+    lookups_end: usize,
+}
+
+#[derive(Debug)]
+struct Output {
+    definition: DefinitionId,
+    content_hash: u64,
+    /// A later output of the same row is the same object in the same bucket: that one counts.
+    is_replaced: bool,
+    bucket_start: usize,
+    type_start: usize,
+    id_start: usize,
+    data_start: usize,
+    data_end: usize,
+}
+
+#[derive(Debug)]
+struct Lookup {
+    definition: DefinitionId,
+    query: u32,
+    lookup_start: usize,
+    output_start: usize,
+    output_end: usize,
+}
+
+/// One row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FreshRow<'a> {
+    pub(crate) key: &'a [u8],
+    /// Deleted rows have no outputs and no lookups.
+    pub(crate) is_deleted: bool,
+    outputs: &'a [Output],
+    lookups: &'a [Lookup],
+    text: &'a str,
+}
+
+/// What a definition makes of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FreshOutput<'a> {
+    pub(crate) definition: DefinitionId,
+    pub(crate) bucket: &'a str,
+    pub(crate) object_type: &'a str,
+    pub(crate) object_id: &'a str,
+    pub(crate) data: &'a str,
+    pub(crate) content_hash: u64,
+}
+
+/// What a parameter query makes of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FreshLookup<'a> {
+    pub(crate) definition: DefinitionId,
+    pub(crate) query: u32,
+    pub(crate) lookup: &'a str,
+    pub(crate) output: &'a str,
+}
+
+impl EvaluatedRows {
+    pub(crate) fn new(schema: Arc<TableSchema>) -> Self {
+        Self {
+            schema,
+            rows: Vec::new(),
+            outputs: Vec::new(),
+            lookups: Vec::new(),
+            keys: Vec::new(),
+            text: String::new(),
+        }
+    }
+
+    /// Adds an output to the row that is being built.
+    pub(crate) fn push_output(&mut self, definition: DefinitionId, output: &EvaluatedRow) {
+        self.replace_same_object(definition, output);
+        let bucket_start = self.push_text(&output.bucket);
+        let type_start = self.push_text(&output.object_type);
+        let id_start = self.push_text(&output.object_id);
+        let data_start = self.push_text(&output.data);
+        let data_end = self.text.len();
+        self.outputs.push(Output {
+            definition,
+            content_hash: output.content_hash,
+            is_replaced: false,
+            bucket_start,
+            type_start,
+            id_start,
+            data_start,
+            data_end,
+        });
+    }
+
+    /// Several queries of a definition may put the same object into a bucket: the last one counts, as it would for a
+    /// client that got one op for each.
+    fn replace_same_object(&mut self, definition: DefinitionId, new: &EvaluatedRow) {
+        let start = self.rows.last().map_or(0, |row| row.outputs_end);
+        for output in self.outputs.get_mut(start..).unwrap_or_default() {
+            let fresh = output.fresh(&self.text);
+            if fresh.definition == definition
+                && fresh.object_id == new.object_id
+                && *fresh.object_type == *new.object_type
+                && fresh.bucket == new.bucket
+            {
+                output.is_replaced = true;
+            }
+        }
+    }
+
+    /// Adds a lookup to the row that is being built.
+    pub(crate) fn push_lookup(&mut self, definition: DefinitionId, lookup: &EvaluatedLookup) {
+        let lookup_start = self.push_text(&lookup.lookup);
+        let output_start = self.push_text(&lookup.output);
+        let output_end = self.text.len();
+        // A definition of 2^32 queries would be a config of many gigabytes.
+        let query = u32::try_from(lookup.query).unwrap_or(u32::MAX);
+        self.lookups.push(Lookup { definition, query, lookup_start, output_start, output_end });
+    }
+
+    /// Ends the row that is being built.
+    pub(crate) fn end_row(&mut self, key: &[u8], is_deleted: bool) {
+        self.keys.extend_from_slice(key);
+        self.rows.push(Row {
+            is_deleted,
+            key_end: self.keys.len(),
+            outputs_end: self.outputs.len(),
+            lookups_end: self.lookups.len(),
+        });
+    }
+
+    fn push_text(&mut self, text: &str) -> usize {
+        let start = self.text.len();
+        self.text.push_str(text);
+        start
+    }
+
+    /// The memory that this takes, in bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.rows.len() * size_of::<Row>()
+            + self.outputs.len() * size_of::<Output>()
+            + self.lookups.len() * size_of::<Lookup>()
+            + self.keys.len()
+            + self.text.len()
+    }
+
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The rows, in their order.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = FreshRow<'_>> {
+        let (mut key_start, mut outputs_start, mut lookups_start) = (0, 0, 0);
+        self.rows.iter().map(move |row| {
+            let fresh = FreshRow {
+                key: self.keys.get(key_start..row.key_end).unwrap_or_default(),
+                is_deleted: row.is_deleted,
+                outputs: self.outputs.get(outputs_start..row.outputs_end).unwrap_or_default(),
+                lookups: self.lookups.get(lookups_start..row.lookups_end).unwrap_or_default(),
+                text: &self.text,
+            };
+            (key_start, outputs_start, lookups_start) = (row.key_end, row.outputs_end, row.lookups_end);
+            fresh
+        })
+    }
+}
+
+impl Output {
+    fn fresh<'a>(&self, text: &'a str) -> FreshOutput<'a> {
+        let part = |start, end| text.get(start..end).unwrap_or_default();
+        FreshOutput {
+            definition: self.definition,
+            bucket: part(self.bucket_start, self.type_start),
+            object_type: part(self.type_start, self.id_start),
+            object_id: part(self.id_start, self.data_start),
+            data: part(self.data_start, self.data_end),
+            content_hash: self.content_hash,
+        }
+    }
+}
+
+impl<'a> FreshRow<'a> {
+    /// The row's outputs, each object in each bucket once.
+    pub(crate) fn outputs(&self) -> impl Iterator<Item = FreshOutput<'a>> + use<'a> {
+        let text = self.text;
+        self.outputs.iter().filter(|output| !output.is_replaced).map(move |output| output.fresh(text))
+    }
+
+    /// The row's entries for the parameter index.
+    pub(crate) fn lookups(&self) -> impl Iterator<Item = FreshLookup<'a>> + use<'a> {
+        let text = self.text;
+        self.lookups.iter().map(move |lookup| FreshLookup {
+            definition: lookup.definition,
+            query: lookup.query,
+            lookup: text.get(lookup.lookup_start..lookup.output_start).unwrap_or_default(),
+            output: text.get(lookup.output_start..lookup.output_end).unwrap_or_default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_core::schema::{Identity, IdentityKind, TableName};
+
+    use super::*;
+
+    #[test]
+    fn rows_come_back_as_they_were_packed() {
+        let schema = Arc::new(TableSchema {
+            table: TableName::new("shop", "t"),
+            columns: Vec::new(),
+            identity: Identity { kind: IdentityKind::WholeRow, columns: Vec::new() },
+        });
+        let (first, second) = (DefinitionId(1), DefinitionId(2));
+        let output = |bucket: &str, id: &str, data: &str| EvaluatedRow {
+            definition: 0,
+            bucket: bucket.to_string(),
+            object_type: "t".into(),
+            object_id: id.to_string(),
+            data: data.to_string(),
+            content_hash: 9,
+        };
+        let lookup = EvaluatedLookup { definition: 0, query: 3, lookup: "[1]".into(), output: "{\"l\":1}".into() };
+        let mut rows = EvaluatedRows::new(schema);
+        rows.push_output(first, &output("a[]", "1", "{}"));
+        rows.push_output(second, &output("b[]", "1", "{\"x\":1}"));
+        rows.push_lookup(second, &lookup);
+        rows.end_row(b"k1", false);
+        rows.end_row(b"k2", true);
+        rows.push_output(first, &output("a[]", "3", "{\"old\":1}"));
+        rows.push_output(first, &output("a[]", "3", "{\"new\":1}"));
+        rows.end_row(b"k3", false);
+
+        let all: Vec<_> = rows.rows().collect();
+        assert_eq!(all.iter().map(|row| row.key).collect::<Vec<_>>(), [b"k1", b"k2", b"k3"]);
+        let outputs: Vec<_> = all[0].outputs().map(|output| (output.definition, output.bucket, output.data)).collect();
+        assert_eq!(outputs, [(first, "a[]", "{}"), (second, "b[]", "{\"x\":1}")]);
+        let lookup = all[0].lookups().next().unwrap();
+        assert_eq!((lookup.query, lookup.lookup, lookup.output), (3, "[1]", "{\"l\":1}"));
+        assert!(all[1].is_deleted && all[1].outputs().next().is_none());
+        let outputs: Vec<_> = all[2].outputs().map(|output| output.data).collect();
+        assert_eq!(outputs, ["{\"new\":1}"]);
+    }
+}

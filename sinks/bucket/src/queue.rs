@@ -1,0 +1,153 @@
+//! The way from the sources' tasks to the writer's thread: a queue bounded in bytes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+
+use millstream_core::change::Commit;
+use millstream_core::error::SinkError;
+use millstream_core::schema_change::HistoryEntry;
+use millstream_core::sink::{PassMode, PassReport};
+use millstream_core::table::{TableId, TableRecord};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::evaluated::EvaluatedRows;
+use crate::key::SourceId;
+
+/// How much may wait for the writer. A single write that is larger is let in when nothing else waits.
+const QUEUE_BYTES_MAX: u32 = 16 * 1024 * 1024;
+
+/// What a write takes of that at least, so that no more than 4096 of them wait.
+const WRITE_BYTES_MIN: u32 = 4 * 1024;
+
+/// What the writer is sent.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A write.
+    Write(Accepted),
+    /// A source has been told what is stored of it.
+    Restored(SourceId),
+    /// Everything before is to be stored.
+    Close(oneshot::Sender<()>),
+}
+
+/// A write, evaluated.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) source: SourceId,
+    pub(crate) items: Vec<Item>,
+    pub(crate) commit: Option<Commit>,
+    /// Gives the queue's room back when the write has been worked off.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// The items of a write, evaluated; see [`WriteItem`](millstream_core::sink::WriteItem).
+#[derive(Debug)]
+pub(crate) enum Item {
+    Stream { table: TableId, generation: u64, pass_active: bool, rows: EvaluatedRows },
+    Chunk { table: TableId, generation: u64, mode: PassMode, rows: EvaluatedRows },
+    Sweep { table: TableId, generation: u64, mode: PassMode, reply: oneshot::Sender<PassReport> },
+    Clear { table: TableId, reply: oneshot::Sender<PassReport> },
+    Table(Box<TableRecord>),
+    Forget { table: TableId },
+    History { id: u64, entry: HistoryEntry },
+}
+
+/// The sink's end.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    room: Arc<Semaphore>,
+    sender: Mutex<Option<mpsc::Sender<Message>>>,
+    state: Arc<WriterState>,
+}
+
+/// What the writer's thread and the sink tell each other besides the queue.
+#[derive(Debug, Default)]
+pub(crate) struct WriterState {
+    failure: Mutex<Option<Failure>>,
+    /// The writer is to stop at once, leaving unstored what isn't stored.
+    is_abandoned: AtomicBool,
+}
+
+#[derive(Debug, Clone)]
+struct Failure {
+    diagnosis: String,
+    remedy: String,
+}
+
+impl WriterState {
+    /// Notes why the writer has stopped.
+    pub(crate) fn fail(&self, error: &SinkError) {
+        let failure = Failure { diagnosis: error.diagnosis.clone(), remedy: error.remedy.clone() };
+        self.failure().get_or_insert(failure);
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.is_abandoned.load(Ordering::Relaxed)
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why nothing can be sent.
+    fn error(&self) -> SinkError {
+        match self.failure().clone() {
+            Some(Failure { diagnosis, remedy }) => SinkError::new(diagnosis, remedy),
+            None => SinkError::new("The bucket sink is closed", "Start the process again"),
+        }
+    }
+}
+
+impl Queue {
+    pub(crate) fn new() -> (Queue, mpsc::Receiver<Message>, Arc<WriterState>) {
+        let (sender, receiver) = mpsc::channel();
+        let state = Arc::new(WriterState::default());
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX as usize));
+        (Queue { room, sender: Mutex::new(Some(sender)), state: Arc::clone(&state) }, receiver, state)
+    }
+
+    /// Sends a write of a size, once there is room. Cancelling sends it or doesn't.
+    pub(crate) async fn send_write(&self, mut write: Accepted, bytes: usize) -> Result<(), SinkError> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(WRITE_BYTES_MIN, QUEUE_BYTES_MAX);
+        let permit = Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(|_| self.state.error())?;
+        write.permit = Some(permit);
+        self.send(Message::Write(write))
+    }
+
+    pub(crate) fn send(&self, message: Message) -> Result<(), SinkError> {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = sender.as_ref().map(|sender| sender.send(message));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            // The writer has stopped, or was told to.
+            Some(Err(_)) | None => Err(self.state.error()),
+        }
+    }
+
+    /// Fails if the writer has.
+    pub(crate) fn check(&self) -> Result<(), SinkError> {
+        if self.state.failure().is_some() { Err(self.state.error()) } else { Ok(()) }
+    }
+
+    /// Why the writer has stopped.
+    pub(crate) fn error(&self) -> SinkError {
+        self.state.error()
+    }
+
+    /// Sends nothing more.
+    pub(crate) fn close(&self) {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.room.close();
+    }
+
+    /// Tells the writer to stop where it is.
+    pub(crate) fn abandon(&self) {
+        self.state.is_abandoned.store(true, Ordering::Relaxed);
+        self.close();
+    }
+
+    /// What the writer's thread closes when it stops, so that nobody waits for room for ever.
+    pub(crate) fn room(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.room)
+    }
+}

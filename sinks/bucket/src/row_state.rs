@@ -1,0 +1,185 @@
+//! What is stored about each source row: the generation it was last written with, and where its content went.
+
+use crate::key::{BucketId, DefinitionId};
+use crate::record::{Cursor, Malformed, put_bytes, put_number};
+
+const VERSION: u8 = 1;
+
+/// Stands for an op id where there is none yet; op ids begin at 1.
+const STAGED: u64 = 0;
+
+/// One row. Without outputs and lookups it is a tombstone: a row that is gone, or goes nowhere, which a pass on its
+/// way must not bring back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RowState<'a> {
+    pub(crate) generation: u64,
+    pub(crate) outputs: Vec<Output<'a>>,
+    pub(crate) lookups: Vec<Lookup<'a>>,
+}
+
+/// One object that a row puts into a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Output<'a> {
+    pub(crate) bucket: BucketId,
+    pub(crate) object_type: &'a str,
+    pub(crate) object_id: &'a str,
+    pub(crate) content_hash: u64,
+    pub(crate) place: Place<'a>,
+}
+
+impl Output<'_> {
+    /// Whether both are the same object in the same bucket, whatever its content.
+    pub(crate) fn is_same_object(&self, other: &Output<'_>) -> bool {
+        self.bucket == other.bucket && self.object_type == other.object_type && self.object_id == other.object_id
+    }
+}
+
+/// Where an object's content is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    /// In the op log, put there by the op with this id.
+    Log { op_id: u64 },
+    /// Here, until the table becomes visible.
+    Staged { data: &'a str },
+}
+
+/// One entry that a row has in the parameter index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lookup<'a> {
+    pub(crate) definition: DefinitionId,
+    pub(crate) query: u32,
+    pub(crate) lookup: &'a str,
+    pub(crate) output: &'a str,
+    /// The version that the index has it under; `None` until the table becomes visible.
+    pub(crate) op_id: Option<u64>,
+}
+
+impl Lookup<'_> {
+    /// Whether both are the same entry.
+    pub(crate) fn is_same_entry(&self, other: &Lookup<'_>) -> bool {
+        self.definition == other.definition
+            && self.query == other.query
+            && self.lookup == other.lookup
+            && self.output == other.output
+    }
+}
+
+impl<'a> RowState<'a> {
+    /// A row that goes nowhere.
+    pub(crate) fn tombstone(generation: u64) -> Self {
+        Self { generation, outputs: Vec::new(), lookups: Vec::new() }
+    }
+
+    pub(crate) fn is_tombstone(&self) -> bool {
+        self.outputs.is_empty() && self.lookups.is_empty()
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 + 48 * (self.outputs.len() + self.lookups.len()));
+        out.push(VERSION);
+        put_number(&mut out, self.generation);
+        put_number(&mut out, self.outputs.len() as u64);
+        self.outputs.iter().for_each(|output| output.encode_into(&mut out));
+        put_number(&mut out, self.lookups.len() as u64);
+        self.lookups.iter().for_each(|lookup| lookup.encode_into(&mut out));
+        out
+    }
+
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<RowState<'a>, Malformed> {
+        let mut cursor = Cursor::versioned(bytes, VERSION, "a row's state")?;
+        let generation = cursor.number()?;
+        // The counts aren't trusted with memory before that many entries have been read.
+        let mut outputs = Vec::new();
+        for _ in 0..cursor.number()? {
+            outputs.push(Output::decode(&mut cursor)?);
+        }
+        let mut lookups = Vec::new();
+        for _ in 0..cursor.number()? {
+            lookups.push(Lookup::decode(&mut cursor)?);
+        }
+        cursor.end()?;
+        Ok(RowState { generation, outputs, lookups })
+    }
+}
+
+impl<'a> Output<'a> {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        put_number(out, u64::from(self.bucket.definition.0));
+        put_number(out, u64::from(self.bucket.number));
+        put_bytes(out, self.object_type.as_bytes());
+        put_bytes(out, self.object_id.as_bytes());
+        out.extend_from_slice(&self.content_hash.to_le_bytes());
+        match self.place {
+            Place::Log { op_id } => put_number(out, op_id),
+            Place::Staged { data } => {
+                put_number(out, STAGED);
+                put_bytes(out, data.as_bytes());
+            }
+        }
+    }
+
+    fn decode(cursor: &mut Cursor<'a>) -> Result<Output<'a>, Malformed> {
+        let definition = DefinitionId(cursor.number_u32()?);
+        let number = cursor.number_u32()?;
+        Ok(Output {
+            bucket: BucketId { definition, number },
+            object_type: cursor.text()?,
+            object_id: cursor.text()?,
+            content_hash: u64::from_le_bytes(cursor.array()?),
+            place: match cursor.number()? {
+                STAGED => Place::Staged { data: cursor.text()? },
+                op_id => Place::Log { op_id },
+            },
+        })
+    }
+}
+
+impl<'a> Lookup<'a> {
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        put_number(out, u64::from(self.definition.0));
+        put_number(out, u64::from(self.query));
+        put_bytes(out, self.lookup.as_bytes());
+        put_bytes(out, self.output.as_bytes());
+        put_number(out, self.op_id.unwrap_or(STAGED));
+    }
+
+    fn decode(cursor: &mut Cursor<'a>) -> Result<Lookup<'a>, Malformed> {
+        Ok(Lookup {
+            definition: DefinitionId(cursor.number_u32()?),
+            query: cursor.number_u32()?,
+            lookup: cursor.text()?,
+            output: cursor.text()?,
+            op_id: Some(cursor.number()?).filter(|op_id| *op_id != STAGED),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_comes_back_as_it_was_stored() {
+        let bucket = BucketId { definition: DefinitionId(3), number: 900 };
+        let output = Output {
+            bucket,
+            object_type: "orders",
+            object_id: "7",
+            content_hash: u64::MAX - 5,
+            place: Place::Log { op_id: 77 },
+        };
+        let lookup = Lookup { definition: DefinitionId(1), query: 2, lookup: "[\"u1\"]", output: "{}", op_id: Some(8) };
+        let state = RowState {
+            generation: 12,
+            outputs: vec![output, Output { place: Place::Staged { data: "{\"a\":1}" }, ..output }],
+            lookups: vec![lookup, Lookup { op_id: None, ..lookup }],
+        };
+        let bytes = state.encode();
+        assert_eq!(RowState::decode(&bytes), Ok(state));
+        for length in 0..bytes.len() {
+            assert_eq!(RowState::decode(&bytes[..length]), Err(Malformed("a row's state")), "{length}");
+        }
+        let tombstone = RowState::tombstone(4);
+        assert!(RowState::decode(&tombstone.encode()).unwrap().is_tombstone());
+    }
+}

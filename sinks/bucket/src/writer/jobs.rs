@@ -1,0 +1,113 @@
+//! Work that is done in slices, between writes.
+
+use std::collections::VecDeque;
+
+use millstream_core::error::SinkError;
+
+use super::Writer;
+use super::publish::Publishing;
+use super::retire::Retirement;
+use super::sweep::Sweep;
+use crate::key::TableKey;
+use crate::meta::{self, TableFact};
+use crate::store::Read;
+
+/// Something to do, as far as it has come.
+pub(super) enum Job {
+    Sweep(Sweep),
+    Publish(Publishing),
+    Retire(Retirement),
+}
+
+/// Whether a job has come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    More,
+    Done,
+}
+
+/// All that is to be done, in turn.
+#[derive(Default)]
+pub(super) struct Jobs {
+    queue: VecDeque<Job>,
+}
+
+impl Jobs {
+    /// What an earlier process had begun and readers must not see half done.
+    pub(super) fn load(from: &dyn Read) -> Result<Jobs, SinkError> {
+        let mut jobs = Jobs::default();
+        for (table, generation) in meta::table_facts::<u64>(from, TableFact::Sweeping)? {
+            jobs.queue.push_back(Job::Sweep(Sweep::resumed(table, generation)));
+        }
+        for (table, ()) in meta::table_facts::<()>(from, TableFact::Publishing)? {
+            jobs.queue.push_back(Job::Publish(Publishing::new(table)));
+        }
+        Ok(jobs)
+    }
+
+    pub(super) fn add(&mut self, job: Job) {
+        self.queue.push_back(job);
+    }
+
+    /// Whether something is half done that readers must not see so.
+    pub(super) fn holds_checkpoints(&self) -> bool {
+        self.queue.iter().any(|job| match job {
+            Job::Sweep(sweep) => sweep.is_removing(),
+            Job::Publish(_) => true,
+            Job::Retire(_) => false,
+        })
+    }
+
+    /// Drops what there was to do about a table; gives back its sweep.
+    pub(super) fn forget(&mut self, table: TableKey) -> Option<Sweep> {
+        let mut forgotten = None;
+        for job in std::mem::take(&mut self.queue) {
+            match job {
+                Job::Sweep(sweep) if sweep.table == table => forgotten = Some(sweep),
+                Job::Publish(publishing) if publishing.table == table => {}
+                job => self.queue.push_back(job),
+            }
+        }
+        forgotten
+    }
+
+    /// Takes a table's sweep out, if there is one.
+    pub(super) fn take_sweep(&mut self, table: TableKey) -> Option<Sweep> {
+        let at = self.queue.iter().position(|job| matches!(job, Job::Sweep(sweep) if sweep.table == table))?;
+        match self.queue.remove(at) {
+            Some(Job::Sweep(sweep)) => Some(sweep),
+            _ => None,
+        }
+    }
+}
+
+impl Writer {
+    /// Does one slice of one job; nothing may be pending. Gives `false` if there is nothing to do.
+    pub(super) fn run_job(&mut self) -> Result<bool, SinkError> {
+        let Some(mut job) = self.jobs.queue.pop_front() else { return Ok(false) };
+        // While a job is out of the queue it can't hold checkpoints back, so nothing is stored before it is in again.
+        let progress = match &mut job {
+            Job::Sweep(sweep) => self.sweep_slice(sweep)?,
+            Job::Publish(publishing) => self.publish_slice(publishing)?,
+            Job::Retire(retirement) => self.retire_slice(retirement)?,
+        };
+        match (progress, job) {
+            (Progress::More, job) => self.jobs.queue.push_back(job),
+            (Progress::Done, Job::Sweep(sweep)) => self.end_sweep(sweep)?,
+            (Progress::Done, Job::Publish(publishing)) => self.end_publishing(&publishing),
+            (Progress::Done, Job::Retire(_)) => {}
+        }
+        Ok(true)
+    }
+
+    /// Brings everything to its end that somebody waits for or that holds checkpoints back; the rest goes on after the
+    /// next start.
+    pub(super) fn finish_jobs(&mut self) -> Result<(), SinkError> {
+        self.jobs.queue.retain(|job| matches!(job, Job::Sweep(_) | Job::Publish(_)));
+        self.flush(true)?;
+        while self.run_job()? {
+            self.flush(false)?;
+        }
+        Ok(())
+    }
+}

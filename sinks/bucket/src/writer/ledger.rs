@@ -1,0 +1,262 @@
+//! What has been decided but not stored yet, seen together with what is stored.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use millstream_core::error::SinkError;
+
+use super::buckets::{Buckets, Slot};
+use crate::bucket::BucketRecord;
+use crate::definitions::Definitions;
+use crate::key::{self, BucketId};
+use crate::meta::{self, Checkpoint, Sequence};
+use crate::op::{ObjectRef, Op};
+use crate::record::{Cursor, Malformed, put_bytes};
+use crate::row_state::Lookup;
+use crate::store::{Batch, Direction, Durability, KeyRange, Keyspace, Store};
+
+/// How many keys of removed lookups are deleted with one commit.
+const SUPERSEDED_SLICE_MAX: usize = 500;
+
+/// Stands for the absence of an output in a version of a lookup's entry.
+pub(crate) const LOOKUP_REMOVED: u8 = 0;
+/// Precedes the output in a version of a lookup's entry.
+pub(crate) const LOOKUP_PRESENT: u8 = 1;
+
+/// The pending batch and what is needed to add to it.
+pub(super) struct Ledger {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) batch: Batch,
+    /// Row states that the batch will set or delete: rows written later see them.
+    rows: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    rows_bytes: usize,
+    pub(super) buckets: Buckets,
+    pub(super) definitions: Definitions,
+    sequence: Sequence,
+    sequence_stored: Sequence,
+    /// The newest checkpoint's op id.
+    checkpoint_op: Option<u64>,
+    /// Visible versions of lookups' entries that the pending batch makes obsolete.
+    superseded: Vec<Superseded>,
+    /// Whether obsolete versions wait in the store for being deleted.
+    has_superseded_stored: bool,
+    encoded: Vec<u8>,
+}
+
+struct Superseded {
+    entry: Vec<u8>,
+    /// The version that readers see.
+    shown: u64,
+    /// The op id under which it is removed.
+    removed: u64,
+}
+
+impl Ledger {
+    pub(super) fn open(store: Arc<dyn Store>, definitions: Definitions) -> Result<Ledger, SinkError> {
+        let sequence: Sequence = meta::read(&*store, meta::SEQUENCE)?.unwrap_or_default();
+        let checkpoint: Option<Checkpoint> = meta::read(&*store, meta::CHECKPOINT)?;
+        let mut superseded = store.scan(Keyspace::Lookups, &key::superseded_upto(u64::MAX), Direction::Forward);
+        let has_superseded_stored = superseded.next().transpose()?.is_some();
+        drop(superseded);
+        Ok(Ledger {
+            store,
+            batch: Batch::new(),
+            rows: HashMap::new(),
+            rows_bytes: 0,
+            buckets: Buckets::default(),
+            definitions,
+            sequence,
+            sequence_stored: sequence,
+            checkpoint_op: checkpoint.map(|checkpoint| checkpoint.op_id),
+            superseded: Vec::new(),
+            has_superseded_stored,
+            encoded: Vec::new(),
+        })
+    }
+
+    /// The memory that the pending writes take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.batch.bytes() + self.rows_bytes
+    }
+
+    /// Whether nothing is pending.
+    pub(super) fn is_clean(&self) -> bool {
+        self.batch.is_empty() && self.rows.is_empty()
+    }
+
+    pub(super) fn last_op(&self) -> u64 {
+        self.sequence.last_op
+    }
+
+    pub(super) fn has_checkpoint(&self) -> bool {
+        self.checkpoint_op.is_some()
+    }
+
+    /// The newest checkpoint's op id; 0 if there is none.
+    pub(super) fn checkpoint_op(&self) -> u64 {
+        self.checkpoint_op.unwrap_or(0)
+    }
+
+    /// The state of a row, pending or stored.
+    pub(super) fn row(&self, address: &[u8]) -> Result<Option<Vec<u8>>, SinkError> {
+        match self.rows.get(address) {
+            Some(pending) => Ok(pending.clone()),
+            None => Ok(self.store.get(Keyspace::Rows, address)?),
+        }
+    }
+
+    /// Sets the state of a row, or deletes it.
+    pub(super) fn set_row(&mut self, address: &[u8], state: Option<Vec<u8>>) {
+        self.rows_bytes += address.len() + state.as_ref().map_or(0, Vec::len) + 96;
+        self.rows.insert(address.to_vec(), state);
+    }
+
+    /// The bucket of a name.
+    pub(super) fn bucket(&mut self, definition: key::DefinitionId, name: &str) -> Result<Slot, SinkError> {
+        self.buckets.named(&*self.store, &mut self.sequence, definition, name)
+    }
+
+    /// The bucket of a number that a stored row has.
+    pub(super) fn bucket_numbered(&mut self, id: BucketId) -> Result<Slot, SinkError> {
+        self.buckets.numbered(&*self.store, id)
+    }
+
+    /// Puts an object. `is_new` tells that it wasn't in the bucket before.
+    pub(super) fn put_object(
+        &mut self,
+        slot: Slot,
+        object: ObjectRef<'_>,
+        data: &str,
+        content_hash: u64,
+        is_new: bool,
+    ) -> Result<u64, SinkError> {
+        self.append(slot, Op::put(object, data, content_hash), u64::from(is_new), 0)
+    }
+
+    /// Removes an object that is in the bucket.
+    pub(super) fn remove_object(&mut self, slot: Slot, object: ObjectRef<'_>) -> Result<u64, SinkError> {
+        self.append(slot, Op::remove(object), 0, 1)
+    }
+
+    fn append(&mut self, slot: Slot, op: Op<'_>, rows_more: u64, rows_fewer: u64) -> Result<u64, SinkError> {
+        let op_id = self.next_op();
+        let bucket = self.buckets.id(slot).ok_or(Malformed("a bucket"))?;
+        self.encoded.clear();
+        op.encode_into(&mut self.encoded);
+        let checkpoint_op = self.checkpoint_op();
+        let record = self.buckets.change(slot).ok_or(Malformed("a bucket"))?;
+        let counters = record.grow(op_id, checkpoint_op);
+        counters.add_op(self.encoded.len(), op.checksum);
+        counters.rows = (counters.rows + rows_more).saturating_sub(rows_fewer);
+        self.batch.put(Keyspace::Ops, &key::op(bucket, op_id), &self.encoded);
+        Ok(op_id)
+    }
+
+    fn next_op(&mut self) -> u64 {
+        self.sequence.last_op += 1;
+        self.sequence.last_op
+    }
+
+    /// Adds an entry to the parameter index; gives its version.
+    pub(super) fn add_lookup(&mut self, lookup: &Lookup<'_>, address: &[u8]) -> u64 {
+        let op_id = self.next_op();
+        self.encoded.clear();
+        self.encoded.push(LOOKUP_PRESENT);
+        self.encoded.extend_from_slice(lookup.output.as_bytes());
+        self.batch.put(Keyspace::Lookups, &key::lookup_version(entry(lookup, address), op_id), &self.encoded);
+        op_id
+    }
+
+    /// Removes an entry from the parameter index. While readers see it, it stays until the next checkpoint.
+    pub(super) fn remove_lookup(&mut self, lookup: &Lookup<'_>, address: &[u8]) {
+        let Some(shown) = lookup.op_id else { return };
+        let entry = entry(lookup, address);
+        if shown > self.checkpoint_op() {
+            self.batch.delete(Keyspace::Lookups, &key::lookup_version(entry, shown));
+        } else {
+            let removed = self.next_op();
+            self.superseded.push(Superseded { entry, shown, removed });
+        }
+    }
+
+    /// Stores all that is pending, with a checkpoint if there is one. `visit` sees every bucket that has changed.
+    pub(super) fn commit(
+        &mut self,
+        durability: Durability,
+        checkpoint: Option<&Checkpoint>,
+        visit: impl FnMut(BucketId, &BucketRecord),
+    ) -> Result<(), SinkError> {
+        for (address, state) in self.rows.drain() {
+            match state {
+                Some(state) => self.batch.put(Keyspace::Rows, &address, &state),
+                None => self.batch.delete(Keyspace::Rows, &address),
+            }
+        }
+        self.rows_bytes = 0;
+        self.buckets.store(&mut self.batch, visit);
+        self.settle_lookups(checkpoint.is_some())?;
+        if self.sequence != self.sequence_stored {
+            meta::put(&mut self.batch, meta::SEQUENCE, &self.sequence)?;
+            self.sequence_stored = self.sequence;
+        }
+        if let Some(checkpoint) = checkpoint {
+            meta::put(&mut self.batch, meta::CHECKPOINT, checkpoint)?;
+            self.checkpoint_op = Some(checkpoint.op_id);
+        }
+        self.store.commit(&self.batch, durability)?;
+        self.batch.clear();
+        Ok(())
+    }
+
+    /// Deletes entries that no reader sees any more: with a checkpoint those that this batch removes, without one those
+    /// that earlier batches have removed since the checkpoint before. The others are marked as removed, for readers at
+    /// the next checkpoint, and noted for being deleted after it.
+    fn settle_lookups(&mut self, is_checkpoint: bool) -> Result<(), SinkError> {
+        self.delete_superseded()?;
+        for Superseded { entry, shown, removed } in self.superseded.drain(..) {
+            let shown = key::lookup_version(entry.clone(), shown);
+            if is_checkpoint {
+                self.batch.delete(Keyspace::Lookups, &shown);
+            } else {
+                let mark = key::lookup_version(entry, removed);
+                let mut note = Vec::new();
+                put_bytes(&mut note, &shown);
+                put_bytes(&mut note, &mark);
+                self.batch.put(Keyspace::Lookups, &mark, &[LOOKUP_REMOVED]);
+                self.batch.put(Keyspace::Lookups, &key::superseded(removed), &note);
+                self.has_superseded_stored = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_superseded(&mut self) -> Result<(), SinkError> {
+        if !self.has_superseded_stored {
+            return Ok(());
+        }
+        let range = key::superseded_upto(self.checkpoint_op());
+        for pair in self.store.scan(Keyspace::Lookups, &range, Direction::Forward).take(SUPERSEDED_SLICE_MAX) {
+            let (note_key, note) = pair?;
+            let mut cursor = Cursor::new(&note, "a note of a removed lookup");
+            self.batch.delete(Keyspace::Lookups, cursor.bytes()?);
+            self.batch.delete(Keyspace::Lookups, cursor.bytes()?);
+            self.batch.delete(Keyspace::Lookups, &note_key);
+        }
+        Ok(())
+    }
+
+    /// A slice of stored pairs; nothing may be pending, as it wouldn't be seen.
+    pub(super) fn slice(
+        &self,
+        keyspace: Keyspace,
+        range: &KeyRange,
+        pairs_max: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, SinkError> {
+        let scan = self.store.scan(keyspace, range, Direction::Forward);
+        Ok(scan.take(pairs_max).collect::<Result<_, _>>()?)
+    }
+}
+
+fn entry(lookup: &Lookup<'_>, address: &[u8]) -> Vec<u8> {
+    key::lookup_entry(key::lookup(lookup.definition, lookup.query, lookup.lookup), address, lookup.output)
+}

@@ -1,0 +1,219 @@
+//! From a row's fresh outputs to ops: only what differs from what is stored is written.
+
+use millstream_core::error::SinkError;
+use millstream_core::sink::DifferenceKind;
+
+use super::buckets::Slot;
+use super::ledger::Ledger;
+use crate::evaluated::{FreshLookup, FreshOutput, FreshRow};
+use crate::key::BucketId;
+use crate::meta::Phase;
+use crate::op::ObjectRef;
+use crate::record::Malformed;
+use crate::row_state::{Lookup, Output, Place, RowState};
+
+/// How many differences of one row are spelt out; all are counted.
+const SPELT_OUT_MAX: usize = 100;
+
+/// How a row is to be written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Placing<'a> {
+    pub(super) address: &'a [u8],
+    pub(super) generation: u64,
+    /// Whether objects new to buckets that readers see are kept out of them for now.
+    pub(super) is_staged: bool,
+    /// Whether a row that goes nowhere leaves a tombstone.
+    pub(super) leaves_tombstone: bool,
+}
+
+/// What writing a row came to.
+#[derive(Debug, Default)]
+pub(super) struct Placed {
+    pub(super) ops: u64,
+    /// Whether the row was stored before, and is now; tombstones don't count.
+    pub(super) was_stored: bool,
+    pub(super) is_stored: bool,
+    pub(super) differences: Differences,
+}
+
+/// Where the outcome differs from what was stored.
+#[derive(Debug, Default)]
+pub(super) struct Differences {
+    pub(super) total: u64,
+    pub(super) first: Vec<(DifferenceKind, DifferencePlace)>,
+}
+
+#[derive(Debug)]
+pub(super) enum DifferencePlace {
+    Bucket(BucketId),
+    Lookup(String),
+}
+
+impl Differences {
+    pub(super) fn add(&mut self, kind: DifferenceKind, place: impl FnOnce() -> DifferencePlace) {
+        self.total += 1;
+        if self.first.len() < SPELT_OUT_MAX {
+            self.first.push((kind, place()));
+        }
+    }
+}
+
+impl Ledger {
+    /// Makes a row what `fresh` says; without it the row goes nowhere.
+    pub(super) fn place(
+        &mut self,
+        placing: Placing<'_>,
+        stored: Option<&[u8]>,
+        fresh: Option<&FreshRow<'_>>,
+    ) -> Result<Placed, SinkError> {
+        let mut before = match stored {
+            Some(stored) => RowState::decode(stored)?,
+            None => RowState::tombstone(0),
+        };
+        let mut placed = Placed { was_stored: !before.is_tombstone(), ..Placed::default() };
+        self.retain_live(&mut before);
+        let mut after = RowState::tombstone(placing.generation);
+        let mut kept = vec![false; before.outputs.len()];
+        for (index, output) in fresh.into_iter().flat_map(FreshRow::outputs).enumerate() {
+            if !self.definitions.is_live(output.definition) {
+                continue;
+            }
+            let slot = self.bucket(output.definition, output.bucket)?;
+            let wanted = self.wanted(slot, &output)?;
+            let found = find(&before.outputs, index, |old| old.is_same_object(&wanted));
+            if let Some((at, _)) = found
+                && let Some(kept) = kept.get_mut(at)
+            {
+                *kept = true;
+            }
+            let place =
+                self.place_output(placing, slot, &wanted, output.data, found.map(|(_, old)| old), &mut placed)?;
+            after.outputs.push(Output { place, ..wanted });
+        }
+        let gone = before.outputs.iter().zip(&kept).filter(|(_, kept)| !**kept).map(|(output, _)| output);
+        for output in gone {
+            self.remove_output(placing.address, output, &mut placed)?;
+        }
+        let fresh_lookups = fresh.into_iter().flat_map(FreshRow::lookups);
+        after.lookups = self.place_lookups(placing, &before, fresh_lookups, &mut placed);
+        placed.is_stored = !after.is_tombstone();
+        self.keep_state(placing, stored, &before, &after);
+        Ok(placed)
+    }
+
+    /// Drops what belongs to definitions that are gone: it is removed as a whole, by the definition.
+    pub(super) fn retain_live(&self, state: &mut RowState<'_>) {
+        state.outputs.retain(|output| self.definitions.is_live(output.bucket.definition));
+        state.lookups.retain(|lookup| self.definitions.is_live(lookup.definition));
+    }
+
+    fn wanted<'a>(&self, slot: Slot, output: &FreshOutput<'a>) -> Result<Output<'a>, SinkError> {
+        Ok(Output {
+            bucket: self.buckets.id(slot).ok_or(Malformed("a bucket"))?,
+            object_type: output.object_type,
+            object_id: output.object_id,
+            content_hash: output.content_hash,
+            place: Place::Staged { data: output.data },
+        })
+    }
+
+    /// Puts one object where it belongs, unless it is there. Gives its place.
+    fn place_output<'a>(
+        &mut self,
+        placing: Placing<'_>,
+        slot: Slot,
+        wanted: &Output<'a>,
+        data: &'a str,
+        old: Option<&Output<'_>>,
+        placed: &mut Placed,
+    ) -> Result<Place<'a>, SinkError> {
+        let kind = match old {
+            Some(old) if old.content_hash == wanted.content_hash => None,
+            Some(_) => Some(DifferenceKind::Changed),
+            None => Some(DifferenceKind::Missing),
+        };
+        if let Some(kind) = kind {
+            placed.differences.add(kind, || DifferencePlace::Bucket(wanted.bucket));
+        }
+        let is_staged = placing.is_staged && self.definitions.is_serving(wanted.bucket.definition);
+        let object = ObjectRef { object_type: wanted.object_type, object_id: wanted.object_id, row: placing.address };
+        match old.map(|old| old.place) {
+            // What is in the log already stays there, whatever happened to the table since.
+            Some(Place::Log { op_id }) if kind.is_none() => return Ok(Place::Log { op_id }),
+            None | Some(Place::Staged { .. }) if is_staged => return Ok(Place::Staged { data }),
+            _ => {}
+        }
+        let is_new = !matches!(old.map(|old| old.place), Some(Place::Log { .. }));
+        placed.ops += 1;
+        let op_id = self.put_object(slot, object, data, wanted.content_hash, is_new)?;
+        Ok(Place::Log { op_id })
+    }
+
+    fn remove_output(&mut self, address: &[u8], output: &Output<'_>, placed: &mut Placed) -> Result<(), SinkError> {
+        placed.differences.add(DifferenceKind::Extra, || DifferencePlace::Bucket(output.bucket));
+        if let Place::Log { .. } = output.place {
+            let slot = self.bucket_numbered(output.bucket)?;
+            let object = ObjectRef { object_type: output.object_type, object_id: output.object_id, row: address };
+            self.remove_object(slot, object)?;
+            placed.ops += 1;
+        }
+        Ok(())
+    }
+
+    fn place_lookups<'a>(
+        &mut self,
+        placing: Placing<'_>,
+        before: &RowState<'_>,
+        fresh: impl Iterator<Item = FreshLookup<'a>>,
+        placed: &mut Placed,
+    ) -> Vec<Lookup<'a>> {
+        let mut after: Vec<Lookup<'a>> = Vec::new();
+        for fresh in fresh {
+            let FreshLookup { definition, query, lookup, output } = fresh;
+            let mut wanted = Lookup { definition, query, lookup, output, op_id: None };
+            if !self.definitions.is_live(definition) || after.iter().any(|other| other.is_same_entry(&wanted)) {
+                continue;
+            }
+            let old = before.lookups.iter().find(|old| old.is_same_entry(&wanted));
+            if old.is_none() {
+                placed.differences.add(DifferenceKind::Missing, || lookup_place(&wanted));
+            }
+            let is_staged = placing.is_staged && self.definitions.phase(definition) == Some(Phase::Serving);
+            wanted.op_id = match old.and_then(|old| old.op_id) {
+                Some(op_id) => Some(op_id),
+                None if is_staged => None,
+                None => Some(self.add_lookup(&wanted, placing.address)),
+            };
+            after.push(wanted);
+        }
+        for old in &before.lookups {
+            if !after.iter().any(|lookup| lookup.is_same_entry(old)) {
+                placed.differences.add(DifferenceKind::Extra, || lookup_place(old));
+                self.remove_lookup(old, placing.address);
+            }
+        }
+        after
+    }
+
+    fn keep_state(&mut self, placing: Placing<'_>, stored: Option<&[u8]>, before: &RowState<'_>, after: &RowState<'_>) {
+        if after.is_tombstone() && !placing.leaves_tombstone {
+            if stored.is_some() {
+                self.set_row(placing.address, None);
+            }
+        } else if stored.is_none() || before != after {
+            self.set_row(placing.address, Some(after.encode()));
+        }
+    }
+}
+
+fn lookup_place(lookup: &Lookup<'_>) -> DifferencePlace {
+    DifferencePlace::Lookup(format!("lookup {}", lookup.lookup))
+}
+
+/// The first element that fits. A row's outputs mostly come in the same order every time, so `hint` is tried first.
+fn find<T>(elements: &[T], hint: usize, fits: impl Fn(&T) -> bool) -> Option<(usize, &T)> {
+    match elements.get(hint) {
+        Some(element) if fits(element) => Some((hint, element)),
+        _ => elements.iter().enumerate().find(|(_, element)| fits(element)),
+    }
+}

@@ -1,0 +1,85 @@
+//! The removal of what belongs to former definitions. Nobody sees it any more, so it can take its time; after a restart
+//! it begins anew and finds less to do.
+
+use std::collections::VecDeque;
+
+use millstream_core::error::SinkError;
+
+use super::Writer;
+use super::jobs::Progress;
+use crate::key::{self, DefinitionId, TableKey};
+use crate::row_state::RowState;
+use crate::store::{KeyRange, Keyspace};
+
+/// How many keys are deleted in one slice.
+const SLICE_KEYS: usize = 2_000;
+
+/// How many rows are looked at in one slice.
+const SLICE_ROWS: usize = 2_000;
+
+/// Definitions that are being removed.
+pub(super) struct Retirement {
+    definitions: Vec<DefinitionId>,
+    /// What is deleted without looking at it.
+    ranges: VecDeque<(Keyspace, KeyRange)>,
+    /// The rows that may still mention their buckets.
+    rows: KeyRange,
+}
+
+impl Retirement {
+    pub(super) fn new(definitions: Vec<DefinitionId>) -> Retirement {
+        let of_definition = |id: &DefinitionId| {
+            [
+                (Keyspace::Ops, key::ops_of(*id)),
+                (Keyspace::Buckets, key::bucket_names_of(*id)),
+                (Keyspace::Buckets, key::buckets_of(*id)),
+                (Keyspace::Lookups, key::lookups_of(*id)),
+            ]
+        };
+        let ranges = definitions.iter().flat_map(of_definition).collect();
+        Retirement { definitions, ranges, rows: KeyRange::all() }
+    }
+}
+
+impl Writer {
+    pub(super) fn retire_slice(&mut self, retirement: &mut Retirement) -> Result<Progress, SinkError> {
+        self.pass_mid_switch();
+        if let Some((keyspace, range)) = retirement.ranges.pop_front() {
+            let store = &*self.ledger.store;
+            if let Some(rest) = self.ledger.batch.delete_range(store, keyspace, &range, SLICE_KEYS)? {
+                retirement.ranges.push_front((keyspace, rest));
+            }
+            return Ok(Progress::More);
+        }
+        let rows = self.ledger.slice(Keyspace::Rows, &retirement.rows, SLICE_ROWS)?;
+        for (address, state) in &rows {
+            self.strip(address, RowState::decode(state)?)?;
+        }
+        if let Some((last, _)) = rows.last().filter(|_| rows.len() == SLICE_ROWS) {
+            retirement.rows = retirement.rows.starting_after(last);
+            return Ok(Progress::More);
+        }
+        for definition in &retirement.definitions {
+            self.ledger.definitions.remove(*definition, &mut self.ledger.batch);
+        }
+        self.ledger.buckets.forget_all();
+        Ok(Progress::Done)
+    }
+
+    /// Takes what belongs to former definitions out of a row's state.
+    fn strip(&mut self, address: &[u8], mut state: RowState<'_>) -> Result<(), SinkError> {
+        let before = (state.outputs.len(), state.lookups.len());
+        self.ledger.retain_live(&mut state);
+        if before == (state.outputs.len(), state.lookups.len()) {
+            return Ok(());
+        }
+        if state.is_tombstone() {
+            let (table, _) = TableKey::split(address)?;
+            self.tables.entry(table).uncount();
+            self.ledger.set_row(address, None);
+        } else {
+            self.ledger.set_row(address, Some(state.encode()));
+        }
+        Ok(())
+    }
+}

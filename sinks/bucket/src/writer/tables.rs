@@ -1,0 +1,153 @@
+//! The tables, as far as they have been written.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use millstream_core::error::SinkError;
+use millstream_core::sink::Difference;
+use millstream_core::table::{TableRecord, TableState};
+
+use super::placing::Placed;
+use super::tally::Tally;
+use crate::key::TableKey;
+use crate::meta::{self, TableFact};
+use crate::store::{Batch, Keyspace, Read};
+
+/// How many rows are stored of each table, for whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct RowCounts {
+    counts: RwLock<HashMap<TableKey, Arc<AtomicU64>>>,
+}
+
+impl RowCounts {
+    pub(crate) fn get(&self, table: TableKey) -> Option<u64> {
+        let counts = self.counts.read().unwrap_or_else(PoisonError::into_inner);
+        counts.get(&table).map(|count| count.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, table: TableKey, rows: Option<u64>) {
+        let mut counts = self.counts.write().unwrap_or_else(PoisonError::into_inner);
+        match rows {
+            Some(rows) => counts.entry(table).or_default().store(rows, Ordering::Relaxed),
+            None => drop(counts.remove(&table)),
+        }
+    }
+}
+
+/// One table.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// As stored; `None` before its first commit.
+    pub(super) record: Option<Box<TableRecord>>,
+    rows: u64,
+    rows_changed: bool,
+    pub(super) tally: Tally,
+    /// The newest generation whose pass has been read to its end: nothing can bring its rows back any more.
+    pub(super) read_generation: u64,
+}
+
+impl Table {
+    /// Notes what writing a row came to.
+    pub(super) fn count(&mut self, placed: &Placed) {
+        if placed.was_stored != placed.is_stored {
+            self.rows = (self.rows + u64::from(placed.is_stored)).saturating_sub(u64::from(placed.was_stored));
+            self.rows_changed = true;
+        }
+    }
+
+    /// Notes that a row isn't stored any more.
+    pub(super) fn uncount(&mut self) {
+        self.rows = self.rows.saturating_sub(1);
+        self.rows_changed = true;
+    }
+}
+
+/// All tables of all sources.
+#[derive(Debug)]
+pub(super) struct Tables {
+    tables: BTreeMap<TableKey, Table>,
+    /// Those that may have changed since they were stored.
+    touched: BTreeSet<TableKey>,
+    counts: Arc<RowCounts>,
+}
+
+impl Tables {
+    pub(super) fn load(from: &dyn Read, counts: Arc<RowCounts>) -> Result<Tables, SinkError> {
+        let mut tables = BTreeMap::<TableKey, Table>::new();
+        for (key, record) in meta::table_facts::<TableRecord>(from, TableFact::Record)? {
+            tables.entry(key).or_default().record = Some(Box::new(record));
+        }
+        for (key, rows) in meta::table_facts::<u64>(from, TableFact::Rows)? {
+            tables.entry(key).or_default().rows = rows;
+            counts.set(key, Some(rows));
+        }
+        for (key, tally) in meta::table_facts::<Tally>(from, TableFact::Tally)? {
+            tables.entry(key).or_default().tally = tally;
+        }
+        for (key, differences) in meta::table_facts::<Vec<Difference>>(from, TableFact::Differences)? {
+            tables.entry(key).or_default().tally.differences = differences;
+        }
+        Ok(Tables { tables, touched: BTreeSet::new(), counts })
+    }
+
+    pub(super) fn get(&self, key: TableKey) -> Option<&Table> {
+        self.tables.get(&key)
+    }
+
+    /// The table, known from now on if it wasn't.
+    pub(super) fn entry(&mut self, key: TableKey) -> &mut Table {
+        self.touched.insert(key);
+        self.tables.entry(key).or_default()
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = (TableKey, &TableRecord)> {
+        self.tables.iter().filter_map(|(key, table)| Some((*key, table.record.as_deref()?)))
+    }
+
+    /// Whether any table hasn't been read for the first time.
+    pub(super) fn any_loading(&self) -> bool {
+        self.records().any(|(_, record)| record.state == TableState::Loading)
+    }
+
+    /// Stores a table's new record; gives the one before.
+    pub(super) fn set_record(
+        &mut self,
+        key: TableKey,
+        record: Box<TableRecord>,
+        batch: &mut Batch,
+    ) -> Result<Option<Box<TableRecord>>, SinkError> {
+        meta::put(batch, &TableFact::Record.key(key), &record)?;
+        Ok(self.entry(key).record.replace(record))
+    }
+
+    /// Forgets a table; its rows have been removed.
+    pub(super) fn forget(&mut self, key: TableKey, batch: &mut Batch) {
+        self.tables.remove(&key);
+        self.counts.set(key, None);
+        for fact in TableFact::ALL {
+            batch.delete(Keyspace::Meta, &fact.key(key));
+        }
+    }
+
+    /// Adds what has changed about tables to a batch.
+    pub(super) fn store(&mut self, batch: &mut Batch) -> Result<(), SinkError> {
+        for key in std::mem::take(&mut self.touched) {
+            let Some(table) = self.tables.get_mut(&key) else { continue };
+            if table.rows_changed {
+                meta::put(batch, &TableFact::Rows.key(key), &table.rows)?;
+                self.counts.set(key, Some(table.rows));
+                table.rows_changed = false;
+            }
+            if table.tally.is_changed {
+                meta::put(batch, &TableFact::Tally.key(key), &table.tally)?;
+                table.tally.is_changed = false;
+            }
+            if table.tally.differences_changed {
+                meta::put(batch, &TableFact::Differences.key(key), &table.tally.differences)?;
+                table.tally.differences_changed = false;
+            }
+        }
+        Ok(())
+    }
+}
