@@ -161,8 +161,11 @@ impl Follower {
     /// A table's shape isn't known from here on.
     pub(super) fn unknown(&mut self, name: &TableName, retry: Retry, reason: String, statement: Option<&str>) {
         self.waiting_for_place += usize::from(matches!(retry, Retry::Beyond(..)));
+        let is_news = statement.is_some() || !matches!(self.tables.get(name), Some(Standing::Unknown(_)));
         self.tables.set(name, Standing::Unknown(retry));
-        self.change(name, SchemaChangeKind::Unreadable { reason }, statement);
+        if is_news {
+            self.change(name, SchemaChangeKind::Unreadable { reason }, statement);
+        }
     }
 
     /// Rows of a table can't be read as they should; asks again later.

@@ -2,3 +2,4 @@
 
 mod follow;
 mod rows;
+mod schema_changes;
