@@ -10,7 +10,7 @@ use millstream_core::position::Position;
 use millstream_core::schema::TableSchema;
 use millstream_core::selection::Selection;
 use millstream_core::source::{
-    Catalog, Chunk, Cursor, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, SourceConnector,
+    Catalog, Chunk, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
 };
 
 use crate::check;
@@ -20,8 +20,8 @@ use crate::discover::{self, Found};
 use crate::log::{self, Head};
 use crate::position::{MySqlPosition, PositionError};
 use crate::progress::Progress;
+use crate::read::{self, Answer};
 use crate::{fence, stream};
-use pending::read;
 
 /// How often the catalog is read again when it changed, or may have changed, during the reading.
 const DISCOVERIES_MAX: usize = 10;
@@ -138,18 +138,12 @@ impl SourceConnector for MySqlSource {
         stream::open(Arc::clone(&self.connector), Arc::clone(&self.progress), self.replica_id, from, catalog).await
     }
 
-    async fn split(&self, table: &TableSchema, parts: usize) -> Result<Vec<KeyRange>, SourceError> {
-        let mut reader = self.connector.reader().await?;
-        let ranges = read::split(&mut reader.connection, table, parts).await?;
-        self.connector.give_back(reader);
-        Ok(ranges)
+    async fn split(&self, _table: &TableSchema, _parts: usize) -> Result<Vec<KeyRange>, SourceError> {
+        Ok(vec![KeyRange::default()])
     }
 
-    async fn estimate_rows(&self, table: &TableSchema) -> Result<Option<u64>, SourceError> {
-        let mut reader = self.connector.reader().await?;
-        let rows = read::estimate_rows(&mut reader.connection, table).await?;
-        self.connector.give_back(reader);
-        Ok(rows)
+    async fn estimate_rows(&self, _table: &TableSchema) -> Result<Option<u64>, SourceError> {
+        Ok(None)
     }
 
     async fn read(&self, request: ReadRequest) -> Result<Chunk, SourceError> {
@@ -157,7 +151,20 @@ impl SourceConnector for MySqlSource {
         let mut reader = self.connector.reader().await?;
         let connection = &mut reader.connection;
         fence::await_visible(connection, self.limit(), reached.as_ref()).await?;
-        let (rows, next): (_, Option<Cursor>) = read::chunk(connection, &request).await?;
+        let conn = &mut connection.conn;
+        let answer = match &request.scope {
+            ReadScope::Range(range) => read::read_range(conn, &request.table, range, request.limit_rows).await?,
+            ReadScope::Keys(identities) => {
+                let rows = read::read_keys(conn, &request.table, identities).await?;
+                Answer { rows, next: None, unread: false }
+            }
+        };
+        let Answer { rows, next, unread } = answer;
+        if unread {
+            // The next connection's head is later, which is as right.
+            drop(reader);
+            return Ok(Chunk { rows, high: self.head().await?, next });
+        }
         fence::end(connection, self.limit()).await?;
         let high = self.head_on(connection).await?;
         self.connector.give_back(reader);
@@ -177,34 +184,4 @@ fn tables(found: std::collections::BTreeMap<millstream_core::schema::TableName, 
         Found::Unsupported { .. } => None,
     };
     found.into_values().filter_map(followed).collect()
-}
-
-/// Reading rows is being written; until then it says so.
-mod pending {
-    use millstream_core::error::SourceError;
-
-    fn missing() -> SourceError {
-        SourceError::definite("this build can't read tables yet", "Use a later build")
-    }
-
-    pub(super) mod read {
-        use crate::connect::Connection;
-        use millstream_core::error::SourceError;
-        use millstream_core::row::RowBatch;
-        use millstream_core::schema::TableSchema;
-        use millstream_core::source::{Cursor, KeyRange, ReadRequest};
-
-        pub(crate) async fn split(_: &mut Connection, _: &TableSchema, _: usize) -> Result<Vec<KeyRange>, SourceError> {
-            std::future::ready(Ok(vec![KeyRange::default()])).await
-        }
-        pub(crate) async fn estimate_rows(_: &mut Connection, _: &TableSchema) -> Result<Option<u64>, SourceError> {
-            std::future::ready(Ok(None)).await
-        }
-        pub(crate) async fn chunk(
-            _: &mut Connection,
-            _: &ReadRequest,
-        ) -> Result<(RowBatch, Option<Cursor>), SourceError> {
-            std::future::ready(Err(super::missing())).await
-        }
-    }
 }
