@@ -1,3 +1,4 @@
 //! The connector against real servers.
 
+mod check;
 mod stream;

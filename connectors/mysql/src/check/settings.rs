@@ -105,7 +105,7 @@ fn variable_problems(version: Version, variables: &Variables) -> Vec<Problem> {
 fn format_problems(version: Version, variables: &Variables) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(format) = variables.get("binlog_format").filter(|format| !format.eq_ignore_ascii_case("ROW")) {
-        let sessions = "; sessions that are connected already keep their format, so have them reconnect";
+        let sessions = " Sessions that are connected already keep their format, so have them reconnect";
         problems.push(problem(
             Severity::Error,
             "binlog_format",
@@ -168,7 +168,7 @@ fn gtid_problem(version: Version, variables: &Variables) -> Option<Problem> {
         "gtid_mode",
         format!("{mode}: after a failover to another server everything has to be read again"),
         format!(
-            "{}{lasting} (one by one; look for warnings in the server's log before the second)",
+            "{}{lasting} (one by one, looking for warnings in the server's log before the second)",
             statements.join(" ")
         ),
     ))

@@ -65,7 +65,9 @@ async fn engines(
     Ok(rows.into_iter().map(|(schema, name, engine)| (TableName::new(schema, name), engine)).collect())
 }
 
-/// Asks for no row of all columns: that takes SELECT on each, however it was granted.
+/// Asks for no row of all columns: that takes SELECT on each, however it was granted. The star is for columns that the
+/// catalog hides from a user without a privilege on them, the names are for those that the star leaves out, being
+/// invisible.
 async fn unreadable(
     connection: &mut Connection,
     limit: Duration,
@@ -75,7 +77,7 @@ async fn unreadable(
     let columns: Vec<String> = schema.columns.iter().map(|column| quoted(&column.name)).collect();
     let table = &schema.table;
     let name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
-    let query = format!("SELECT {} FROM {name} LIMIT 0", columns.join(", "));
+    let query = format!("SELECT *, {} FROM {name} LIMIT 0", columns.join(", "));
     let readable = attempt::<mysql_async::Row>(connection, limit, &query).await?.is_some();
     Ok((!readable).then(|| {
         problem(

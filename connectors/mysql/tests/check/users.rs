@@ -1,0 +1,107 @@
+//! Users and their privileges.
+
+use millstream_core::source::Problem;
+use millstream_testkit::{Endpoint, Flavor, require_server, shared};
+
+use super::{check_uri, find, subjects};
+
+/// Only those about privileges and tables: the shared server's settings are others' business.
+fn about_privileges(problems: Vec<Problem>) -> Vec<Problem> {
+    let settings = ["binlog_row_metadata", "gtid_mode"];
+    problems.into_iter().filter(|problem| !settings.contains(&problem.subject.as_str())).collect()
+}
+
+/// Runs the grants that the problems' remedies begin with.
+async fn mend(server: &Endpoint, problems: &[Problem]) {
+    for problem in problems {
+        let (grant, _) = problem.remedy.split_once(';').unwrap();
+        assert!(grant.starts_with("GRANT "), "{problem:?}");
+        server.sql(grant).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_mysql_user_without_privileges_is_told_each_and_their_grants_suffice() {
+    require_server!(Flavor::MySql);
+    no_privileges(Flavor::MySql, "REPLICATION CLIENT").await;
+}
+
+#[tokio::test]
+async fn a_mariadb_user_without_privileges_is_told_each_and_their_grants_suffice() {
+    require_server!(Flavor::MariaDb);
+    no_privileges(Flavor::MariaDb, "BINLOG MONITOR").await;
+}
+
+async fn no_privileges(flavor: Flavor, monitor: &str) {
+    let server = shared(flavor).await.unwrap();
+    let database = server.create_database("users").await.unwrap();
+    server.sql_in(&database, "CREATE TABLE item (id INT PRIMARY KEY, c INT)").await.unwrap();
+    let user = format!("u_{database}");
+    server.create_user(&user, "pw", "").await.unwrap();
+    let (uri, pattern) = (server.uri(&user, "pw", ""), format!("{database}.item"));
+    let problems = about_privileges(check_uri(&uri, &[&pattern]).await);
+    assert_eq!(
+        subjects(&problems),
+        [
+            "E privilege REPLICATION SLAVE".to_owned(),
+            format!("E privilege {monitor}"),
+            format!("E table pattern {pattern}"),
+        ],
+        "{problems:#?}"
+    );
+    mend(&server, &problems).await;
+    let problems = about_privileges(check_uri(&uri, &[&pattern]).await);
+    assert_eq!(subjects(&problems), [""; 0], "{problems:#?}");
+}
+
+#[tokio::test]
+async fn privileges_by_a_mysql_role_count() {
+    require_server!(Flavor::MySql);
+    roles(Flavor::MySql).await;
+}
+
+#[tokio::test]
+async fn privileges_by_a_mariadb_role_count() {
+    require_server!(Flavor::MariaDb);
+    roles(Flavor::MariaDb).await;
+}
+
+async fn roles(flavor: Flavor) {
+    let server = shared(flavor).await.unwrap();
+    let database = server.create_database("roles").await.unwrap();
+    server.sql_in(&database, "CREATE TABLE item (id INT PRIMARY KEY)").await.unwrap();
+    let (user, role) = (format!("u_{database}"), format!("r_{database}"));
+    server.create_user(&user, "pw", "").await.unwrap();
+    let default = match flavor {
+        Flavor::MySql => format!("SET DEFAULT ROLE ALL TO {user}"),
+        Flavor::MariaDb => format!("SET DEFAULT ROLE {role} FOR {user}"),
+    };
+    let statements = format!(
+        "CREATE ROLE {role}; GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {role}; \
+         GRANT SELECT ON {database}.* TO {role}; GRANT {role} TO {user}; {default}"
+    );
+    server.sql(&statements).await.unwrap();
+    let problems = about_privileges(check_uri(&server.uri(&user, "pw", ""), &[&format!("{database}.%")]).await);
+    assert_eq!(subjects(&problems), [""; 0], "{problems:#?}");
+}
+
+#[tokio::test]
+async fn a_column_or_a_table_that_may_not_be_read_is_found() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("columns").await.unwrap();
+    server.sql_in(&database, "CREATE TABLE item (id INT PRIMARY KEY, c INT)").await.unwrap();
+    let user = format!("u_{database}");
+    server.create_user(&user, "pw", "REPLICATION SLAVE, REPLICATION CLIENT").await.unwrap();
+    server.sql(&format!("GRANT SELECT (id) ON {database}.item TO {user}")).await.unwrap();
+    let (uri, pattern) = (server.uri(&user, "pw", ""), format!("{database}.%"));
+    let problems = about_privileges(check_uri(&uri, &[&pattern]).await);
+    let wide = find(&problems, &format!("table pattern {pattern}"));
+    assert!(wide.found.contains("SELECT isn't granted on the whole database"), "{wide:?}");
+    // The catalog hides the other column from such a user.
+    let exact = format!("{database}.item");
+    let problems = about_privileges(check_uri(&uri, &[&exact]).await);
+    assert_eq!(subjects(&problems), [format!("E table {exact}")], "{problems:#?}");
+    mend(&server, &problems).await;
+    assert_eq!(subjects(&about_privileges(check_uri(&uri, &[&exact]).await)), [""; 0]);
+}
