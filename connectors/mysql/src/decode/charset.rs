@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use encoding_rs::Encoding;
 use mysql_common::collations::{Collation, CollationId};
 
 use super::charset_tables::{SWE7, UPPER_HALVES};
+use super::east_asian::EastAsian;
 
 /// A character set of the server.
 #[derive(Debug, Clone)]
@@ -22,13 +22,10 @@ pub(crate) struct Charset {
 enum Coding {
     Ascii,
     Utf8,
-    Utf16 {
-        big_endian: bool,
-    },
+    Utf16 { big_endian: bool },
     Utf32,
     OneByte(Arc<[char; 256]>),
-    /// One of the East Asian ones.
-    Other(&'static Encoding),
+    EastAsian(EastAsian),
 }
 
 /// How many bytes a character may take, by which the log's table maps count. Those that aren't here take one.
@@ -63,13 +60,10 @@ impl Charset {
             "ucs2" | "utf16" => Coding::Utf16 { big_endian: true },
             "utf16le" => Coding::Utf16 { big_endian: false },
             "utf32" => Coding::Utf32,
-            "big5" => Coding::Other(encoding_rs::BIG5),
-            "cp932" | "sjis" => Coding::Other(encoding_rs::SHIFT_JIS),
-            "eucjpms" | "ujis" => Coding::Other(encoding_rs::EUC_JP),
-            "euckr" => Coding::Other(encoding_rs::EUC_KR),
-            "gb18030" => Coding::Other(encoding_rs::GB18030),
-            "gb2312" | "gbk" => Coding::Other(encoding_rs::GBK),
-            name => Coding::OneByte(Arc::new(one_byte_table(name))),
+            name => match EastAsian::named(name) {
+                Some(charset) => Coding::EastAsian(charset),
+                None => Coding::OneByte(Arc::new(one_byte_table(name))),
+            },
         };
         Some(Charset { name, coding })
     }
@@ -116,7 +110,10 @@ impl Charset {
                 let scalar = <[u8; 4]>::try_from(unit).map(u32::from_be_bytes).ok();
                 scalar.and_then(char::from_u32).unwrap_or('\u{fffd}')
             })),
-            Coding::Other(encoding) => scratch.push_str(&encoding.decode_without_bom_handling(bytes).0),
+            Coding::EastAsian(charset) => match str::from_utf8(bytes) {
+                Ok(text) if text.is_ascii() => return text,
+                _ => charset.decode(bytes, scratch),
+            },
         }
         scratch
     }

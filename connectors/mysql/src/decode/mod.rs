@@ -10,11 +10,13 @@
 mod agreement;
 pub(crate) mod bytes;
 pub(crate) mod charset;
+mod charset_runs;
 mod charset_tables;
 mod column;
 pub(crate) mod column_type;
 mod compressed;
 pub(crate) mod decimal;
+mod east_asian;
 pub(crate) mod json;
 pub(crate) mod labels;
 mod metadata;

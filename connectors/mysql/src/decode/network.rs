@@ -23,17 +23,44 @@ pub(super) fn write_inet4(raw: &[u8], out: &mut String) -> Result<(), DecodeErro
     Ok(())
 }
 
-/// Appends an address as the server prints it, which is as everybody does except for the addresses that hold one of
-/// the fourth version after six zeros.
+/// Appends an address as the server prints it: the longest run of zeros is left out, even if it is of one number only,
+/// and an address of the fourth version shows in its own form.
 pub(super) fn write_inet6(raw: &[u8], out: &mut String) -> Result<(), DecodeError> {
-    let address = Ipv6Addr::from(padded::<16>(raw, "an INET6")?);
-    match address.segments() {
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => {
-            append(out, format_args!("::{}", Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))));
+    let numbers = Ipv6Addr::from(padded::<16>(raw, "an INET6")?).segments();
+    let (start, length) = longest_zeros(&numbers);
+    let embedded = match numbers {
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => Some(("::", high, low)),
+        [0, 0, 0, 0, 0, 0xffff, high, low] => Some(("::ffff:", high, low)),
+        _ => None,
+    };
+    if let Some((prefix, high, low)) = embedded {
+        append(out, format_args!("{prefix}{}", Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))));
+        return Ok(());
+    }
+    let mut separator = "";
+    for (index, number) in numbers.iter().enumerate() {
+        if length > 0 && index == start {
+            out.push_str("::");
+            separator = "";
+        } else if !(start..start + length).contains(&index) {
+            append(out, format_args!("{separator}{number:x}"));
+            separator = ":";
         }
-        _ => append(out, format_args!("{address}")),
     }
     Ok(())
+}
+
+/// Where the first of the longest runs of zeros begins, and how long it is.
+fn longest_zeros(numbers: &[u16]) -> (usize, usize) {
+    let mut longest = (0, 0);
+    let mut run = 0;
+    for (index, number) in numbers.iter().enumerate() {
+        run = if *number == 0 { run + 1 } else { 0 };
+        if run > longest.1 {
+            longest = (index + 1 - run, run);
+        }
+    }
+    longest
 }
 
 fn padded<const LENGTH: usize>(raw: &[u8], what: &'static str) -> Result<[u8; LENGTH], DecodeError> {

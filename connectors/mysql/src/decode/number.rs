@@ -17,13 +17,14 @@ pub(crate) fn double_of_float(value: f32, scratch: &mut String) -> f64 {
     }
 }
 
-/// From how many digits before the point, and zeros behind it, on the server writes an exponent.
+/// With more digits before the point or zeros behind it, the server writes an exponent - except that it writes digits
+/// before the point as long as there are more of them than that.
 const PLAIN_DIGITS_MAX: i32 = 15;
 
 /// Appends a double as the server writes it into JSON: the fewest digits that tell it from its neighbours, plain if
 /// the point is near them, and with `.0` if it would look like an integer.
 pub(crate) fn write_json_double(value: f64, out: &mut String) {
-    let text = format!("{:e}", value.abs());
+    let text = shortest(value.abs());
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     // Where the point stands, counted from before the first digit.
@@ -33,7 +34,7 @@ pub(crate) fn write_json_double(value: f64, out: &mut String) {
     }
     if value == 0.0 {
         out.push_str("0.0");
-    } else if point > PLAIN_DIGITS_MAX || point <= -PLAIN_DIGITS_MAX {
+    } else if point > PLAIN_DIGITS_MAX && digits.len() as i32 <= point || point <= -PLAIN_DIGITS_MAX {
         write_exponent_form(&digits, point, out);
     } else if point <= 0 {
         out.push_str("0.");
@@ -47,6 +48,15 @@ pub(crate) fn write_json_double(value: f64, out: &mut String) {
         out.push('.');
         out.push_str(if after.is_empty() { "0" } else { after });
     }
+}
+
+/// The fewest digits that read back as the same number, in exponent form. Where two such are equally near, the server
+/// takes the even one, and so does formatting to a fixed number of digits.
+fn shortest(value: f64) -> String {
+    let text = format!("{value:e}");
+    let digits_after_point = text.bytes().take_while(|byte| *byte != b'e').count().saturating_sub(2);
+    let even = format!("{value:.digits_after_point$e}");
+    if even.parse() == Ok(value) { even } else { text }
 }
 
 fn write_exponent_form(digits: &str, point: i32, out: &mut String) {
@@ -89,6 +99,8 @@ mod tests {
             (1e14, "100000000000000.0"),
             (1e15, "1e15"),
             (1.5e300, "1.5e300"),
+            (-1221953339504170.2, "-1221953339504170.2"),
+            (1234567890123456.0, "1.234567890123456e15"),
             (1e-14, "0.00000000000001"),
             (1e-16, "1e-16"),
             (123.456, "123.456"),

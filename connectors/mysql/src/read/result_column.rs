@@ -91,8 +91,10 @@ impl ResultColumn {
             ColumnType::Int { bytes: 2, .. } => &[ResultType::MYSQL_TYPE_SHORT],
             ColumnType::Int { bytes: 3, .. } => &[ResultType::MYSQL_TYPE_INT24],
             ColumnType::Int { bytes: 4, .. } => &[ResultType::MYSQL_TYPE_LONG],
-            ColumnType::Int { .. } | ColumnType::Enum { .. } | ColumnType::Set { .. } => {
-                &[ResultType::MYSQL_TYPE_LONGLONG]
+            ColumnType::Int { .. } => &[ResultType::MYSQL_TYPE_LONGLONG],
+            // As numbers; MariaDB answers with as narrow a type as they need.
+            ColumnType::Enum { .. } | ColumnType::Set { .. } => {
+                &[ResultType::MYSQL_TYPE_LONGLONG, ResultType::MYSQL_TYPE_LONG]
             }
             ColumnType::Decimal { .. } => &[ResultType::MYSQL_TYPE_NEWDECIMAL],
             ColumnType::Float { .. } => &[ResultType::MYSQL_TYPE_FLOAT],
