@@ -182,29 +182,26 @@ impl BucketReader {
         Ok(())
     }
 
-    /// The rows of a bucket, as clients have them; none if there is no such bucket. Gives whether the visitor wants
-    /// more.
+    /// The rows of a bucket, as clients have them; none if there is no such bucket.
     pub fn live_rows(
         &self,
         bucket: &str,
         visit: &mut dyn FnMut(LiveRow<'_>) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, SinkError> {
-        let Some((id, counters, checkpoint)) = self.find(bucket)? else { return Ok(ControlFlow::Continue(())) };
-        let parts = counters.ops.div_ceil(OPS_AT_ONCE_MAX).max(1);
+    ) -> Result<(), SinkError> {
+        let Some((id, counters, checkpoint)) = self.find(bucket)? else { return Ok(()) };
+        let parts = u128::from(counters.ops.div_ceil(OPS_AT_ONCE_MAX).max(1));
         // Where nothing was ever replaced or removed, every op has put a row that is still there.
-        let all_live = counters.dead() == 0;
+        if counters.dead() == 0 {
+            return self.visit_live(id, checkpoint, &mut |_, _| true, visit).map(drop);
+        }
         for part in 0..parts {
-            let is_in_part = |object: u128| object % u128::from(parts) == u128::from(part);
-            let live = if all_live { HashMap::new() } else { self.live_ops(id, checkpoint, &is_in_part)? };
-            let mut is_live = |op_id: u64, object: &ObjectRef<'_>| {
-                let hash = object_hash(object);
-                is_in_part(hash) && (all_live || live.get(&hash) == Some(&op_id))
-            };
+            let live = self.live_ops(id, checkpoint, &|object| object % parts == part)?;
+            let mut is_live = |op_id: u64, object: &ObjectRef<'_>| live.get(&object_hash(object)) == Some(&op_id);
             if self.visit_live(id, checkpoint, &mut is_live, visit)?.is_break() {
-                return Ok(ControlFlow::Break(()));
+                break;
             }
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     }
 
     /// For each object of a part of a bucket that is there at the checkpoint, the op that put it: what a client keeps.

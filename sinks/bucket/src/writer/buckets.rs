@@ -55,7 +55,10 @@ impl Buckets {
                 let number = sequence.last_bucket.checked_add(1).ok_or_else(no_more_buckets)?;
                 sequence.last_bucket = number;
                 let id = BucketId { definition, number };
-                Ok(self.insert(id, BucketRecord::new(name), true))
+                let slot = self.insert(id, BucketRecord::new(name), true);
+                // Rows may come to mention it before it has any op.
+                self.change(slot);
+                Ok(slot)
             }
         }
     }

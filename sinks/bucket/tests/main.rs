@@ -1,0 +1,7 @@
+//! The tests of the bucket sink through its public face.
+
+mod client;
+mod deployment;
+mod passes;
+mod stream;
+mod world;

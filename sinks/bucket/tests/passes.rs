@@ -1,0 +1,193 @@
+//! Passes: generations, sweeps, first loads, staged tables, verification.
+
+use std::sync::Arc;
+
+use millstream_bucket::store::{Batch, Direction, Durability, KeyRange, Keyspace, Read, Store};
+use millstream_core::sink::{Difference, DifferenceKind, PassMode, Sink};
+use millstream_core::table::{TableId, TableState};
+
+use crate::world::*;
+
+#[tokio::test]
+async fn a_first_load_shows_when_it_is_done() {
+    let world = World::new().await;
+    world.accept(vec![table(record(ITEMS, "items", TableState::Loading, 1))], commit(1)).await;
+    world.accept(vec![chunk(ITEMS, 1, PassMode::Repair, &[(1, "ann", "x"), (2, "bob", "x")])], commit(1)).await;
+    world.accept(vec![stream(ITEMS, 1, true, &[put((3, "cid", "x"))])], commit(2)).await;
+    let report = world.sweep(ITEMS, 1, PassMode::Repair).await;
+    assert_eq!((report.ops_written, report.rows_compared, report.differences_total), (4, 2, 6));
+    assert_eq!(world.checkpoint_order(), None);
+    assert!(world.buckets().is_empty());
+    world.accept(vec![table(record(ITEMS, "items", TableState::Live, 1))], commit(2)).await;
+    world.reach(2).await;
+    assert_eq!(world.bucket("all[]").len(), 3);
+}
+
+#[tokio::test]
+async fn a_chunk_yields_to_what_the_stream_has_written() {
+    let world = World::live().await;
+    let rows = [put((1, "ann", "old")), put((2, "ann", "old")), put((3, "ann", "old")), put((4, "ann", "old"))];
+    world.accept(vec![stream(ITEMS, 1, false, &rows)], commit(2)).await;
+    world.accept(vec![table(record(ITEMS, "items", TableState::Reconciling, 2))], commit(2)).await;
+    // While the chunk is being read, row 1 is written (to what it was), 2 deleted, 5 comes.
+    let changes = [put((1, "ann", "old")), delete(2), put((5, "ann", "new"))];
+    world.accept(vec![stream(ITEMS, 2, true, &changes)], commit(3)).await;
+    let read = [(1, "ann", "stale"), (2, "ann", "old"), (3, "ann", "fresh")];
+    world.accept(vec![chunk(ITEMS, 2, PassMode::Repair, &read)], commit(3)).await;
+    let report = world.sweep(ITEMS, 2, PassMode::Repair).await;
+    // 3 changed and 4 is gone, each in two buckets and in the parameter index.
+    assert_eq!((report.ops_written, report.rows_compared, report.differences_total), (4, 3, 7));
+    let keys: Vec<_> = report.differences.iter().map(|difference| (difference.key.as_str(), difference.kind)).collect();
+    use DifferenceKind::{Changed, Extra, Missing};
+    let changed = [("id=3", Changed), ("id=3", Changed), ("id=3", Missing), ("id=3", Extra)];
+    assert_eq!(keys, [&changed[..], &[("id=4", Extra); 3]].concat());
+    world.accept(vec![table(record(ITEMS, "items", TableState::Live, 2))], commit(4)).await;
+    world.reach(4).await;
+    let notes: Vec<_> = world.bucket("mine[\"ann\"]");
+    assert_eq!(notes, [r#"{"id":"1","note":"old"}"#, r#"{"id":"3","note":"fresh"}"#, r#"{"id":"5","note":"new"}"#]);
+    assert_eq!(world.sink.stored_rows("db", ITEMS), Some(3));
+    assert_eq!(row_states(&world), 3, "no tombstone is left");
+}
+
+fn row_states(world: &World) -> usize {
+    world.store.scan(Keyspace::Rows, &KeyRange::all(), Direction::Forward).count()
+}
+
+#[tokio::test]
+async fn a_pass_that_finds_nothing_writes_nothing() {
+    let world = World::live().await;
+    let rows: Vec<_> = (0..3000).map(|id| put((id, "ann", "x"))).collect();
+    world.accept(vec![stream(ITEMS, 1, false, &rows)], commit(2)).await;
+    world.reach(2).await;
+    let ops = world.ops("all[]");
+    world.accept(vec![table(record(ITEMS, "items", TableState::Reconciling, 2))], commit(2)).await;
+    let read: Vec<_> = (0..3000).map(|id| (id, "ann", "x")).collect();
+    world.accept(vec![chunk(ITEMS, 2, PassMode::Repair, &read)], commit(2)).await;
+    let report = world.sweep(ITEMS, 2, PassMode::Repair).await;
+    assert_eq!((report.ops_written, report.rows_compared, report.differences_total), (0, 3000, 0));
+    assert_eq!(world.ops("all[]"), ops);
+}
+
+#[tokio::test]
+async fn a_large_removal_shows_all_at_once() {
+    let world = World::live().await;
+    let rows: Vec<_> = (0..45_000).map(|id| put((id, "ann", "x"))).collect();
+    for part in rows.chunks(5_000) {
+        world.accept(vec![stream(ITEMS, 1, false, part)], None).await;
+    }
+    world.accept(vec![table(record(ITEMS, "items", TableState::Reconciling, 2))], commit(2)).await;
+    world.reach(2).await;
+    world.accept(vec![chunk(ITEMS, 2, PassMode::Repair, &[(1, "ann", "x")])], commit(3)).await;
+    let (reply, report) = tokio::sync::oneshot::channel();
+    let mode = PassMode::Repair;
+    world
+        .accept(vec![millstream_core::sink::WriteItem::Sweep { table: ITEMS, generation: 2, mode, reply }], None)
+        .await;
+    let mut checkpoints = world.sink.checkpoints();
+    let watched = async {
+        let mut seen = std::collections::BTreeSet::new();
+        while checkpoints.changed().await.is_ok() {
+            let rows = summaries(&world.reader())["all[]"].counters.rows;
+            seen.insert(rows);
+            if rows == 1 {
+                break;
+            }
+        }
+        seen
+    };
+    let (seen, report) = tokio::join!(watched, report);
+    assert_eq!(report.unwrap().ops_written, 2 * 44_999);
+    assert!(seen.iter().all(|rows| [1, 45_000].contains(rows)), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_new_table_appears_whole() {
+    let world = World::live().await;
+    world.accept(vec![stream(ITEMS, 1, false, &[put((1, "ann", "x"))])], commit(2)).await;
+    world.reach(2).await;
+    let before = world.buckets();
+    let other = TableId(2);
+    world.accept(vec![table(record(other, "items", TableState::Loading, 1))], commit(3)).await;
+    let rows: Vec<_> = (0..5000).map(|id| (id, "bob", "u9")).collect();
+    world.accept(vec![chunk(other, 1, PassMode::Repair, &rows)], commit(3)).await;
+    world.accept(vec![stream(other, 1, true, &[put((1, "bob", "later")), delete(2)])], commit(4)).await;
+    world.reach(4).await;
+    assert_eq!(world.buckets(), before);
+    assert!(world.reader().lookup("mine", 0, "[\"u9\"]").unwrap().is_empty());
+    // The others go on meanwhile.
+    world.accept(vec![stream(ITEMS, 1, false, &[put((2, "ann", "x"))])], commit(5)).await;
+    world.reach(5).await;
+    assert_eq!(world.bucket("all[]").len(), 2);
+    world.sweep(other, 1, PassMode::Repair).await;
+    // Not even a crash shows it early, or forgets it.
+    let world = world.crash(CONFIG).await;
+    assert_eq!(world.bucket("all[]").len(), 2);
+    world.accept(vec![table(record(other, "items", TableState::Live, 1))], commit(6)).await;
+    world.accept(vec![stream(other, 1, false, &[put((3, "bob", "new"))])], commit(7)).await;
+    world.reach(7).await;
+    assert_eq!(world.bucket("mine[\"bob\"]").len(), 4999);
+    assert_eq!(world.reader().lookup("mine", 0, "[\"u9\"]").unwrap(), [r#"["bob"]"#]);
+    assert_eq!(summaries(&world.reader())["mine[\"bob\"]"].counters.ops, 4999, "rows are put once");
+}
+
+#[tokio::test]
+async fn verifying_reports_and_changes_nothing() {
+    let world = World::live().await;
+    let rows = [put((1, "ann", "x")), put((2, "ann", "x")), put((3, "bob", "x"))];
+    world.accept(vec![stream(ITEMS, 1, false, &rows)], commit(2)).await;
+    world.reach(2).await;
+    let before = world.buckets();
+    world.accept(vec![table(record(ITEMS, "items", TableState::Live, 2))], commit(2)).await;
+    let read = [(1, "ann", "x"), (2, "ann", "other"), (4, "bob", "x")];
+    world.accept(vec![chunk(ITEMS, 2, PassMode::Verify, &read)], commit(2)).await;
+    let report = world.sweep(ITEMS, 2, PassMode::Verify).await;
+    let difference = |key: &str, kind, place: &str| Difference { key: key.into(), kind, place: place.into() };
+    use DifferenceKind::{Changed, Extra, Missing};
+    let expected = [
+        difference("id=2", Changed, "all[]"),
+        difference("id=2", Changed, "mine[\"ann\"]"),
+        difference("id=2", Missing, "lookup [\"other\"]"),
+        difference("id=2", Extra, "lookup [\"x\"]"),
+        difference("id=4", Missing, "all[]"),
+        difference("id=4", Missing, "mine[\"bob\"]"),
+        difference("id=4", Missing, "lookup [\"x\"]"),
+        difference("id=3", Extra, "all[]"),
+        difference("id=3", Extra, "mine[\"bob\"]"),
+        difference("id=3", Extra, "lookup [\"x\"]"),
+    ];
+    assert_eq!(report.differences, expected);
+    assert_eq!((report.differences_total, report.rows_compared, report.ops_written), (10, 3, 0));
+    assert_eq!(world.buckets(), before);
+}
+
+#[tokio::test]
+async fn verifying_looks_at_the_data_itself() {
+    let world = World::live().await;
+    world.accept(vec![stream(ITEMS, 1, false, &[put((1, "ann", "x"))])], commit(2)).await;
+    world.reach(2).await;
+    // Damage the op log behind the row states' back.
+    let (key, op) = world.store.scan(Keyspace::Ops, &KeyRange::all(), Direction::Forward).next().unwrap().unwrap();
+    let mut damaged = op.clone();
+    let at = damaged.len() - 3;
+    damaged[at] = b'y';
+    let mut batch = Batch::new();
+    batch.put(Keyspace::Ops, &key, &damaged);
+    let store: Arc<dyn Store> = world.store.clone();
+    store.commit(&batch, Durability::Synced).unwrap();
+    world.accept(vec![chunk(ITEMS, 2, PassMode::Verify, &[(1, "ann", "x")])], commit(2)).await;
+    let report = world.sweep(ITEMS, 2, PassMode::Verify).await;
+    assert_eq!(report.differences_total, 1);
+    assert_eq!(report.differences[0].kind, DifferenceKind::Changed);
+}
+
+#[tokio::test]
+async fn what_a_pass_has_done_survives_a_restart() {
+    let world = World::live().await;
+    world.accept(vec![table(record(ITEMS, "items", TableState::Reconciling, 2))], commit(2)).await;
+    world.accept(vec![chunk(ITEMS, 2, PassMode::Repair, &[(1, "ann", "x")])], commit(3)).await;
+    world.durable(3).await;
+    let world = world.crash(CONFIG).await;
+    world.accept(vec![chunk(ITEMS, 2, PassMode::Repair, &[(2, "ann", "x")])], commit(3)).await;
+    let report = world.sweep(ITEMS, 2, PassMode::Repair).await;
+    assert_eq!((report.ops_written, report.rows_compared, report.differences.len()), (4, 2, 6));
+}
