@@ -81,6 +81,11 @@ impl KeyValue {
         KeyValue(number.to_string())
     }
 
+    /// From bytes, for a column of binary strings.
+    pub(super) fn from_bytes(bytes: &[u8]) -> KeyValue {
+        KeyValue(hexadecimal(bytes))
+    }
+
     /// From a query's answer. `None` for NULL and for what isn't of the type.
     pub(super) fn from_answer(value: &Value, column_type: &ColumnType) -> Option<KeyValue> {
         let text = match (Form::of(column_type)?, value) {

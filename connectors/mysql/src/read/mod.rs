@@ -6,5 +6,9 @@ mod chunk;
 mod key_value;
 mod plan;
 mod result_column;
+mod scan;
+mod split;
 
 pub(crate) use chunk::{Answer, read_keys, read_range};
+pub(crate) use scan::Scans;
+pub(crate) use split::{estimate_rows, split};

@@ -8,6 +8,7 @@ use mysql_async::{Column as AnswerColumn, Row, Value};
 
 use super::key_value::{KeyValue, literal_of_value};
 use super::result_column::ResultColumn;
+use crate::decode::column_type::ColumnType;
 
 /// A table's schema, ready to be put into queries and to take in their answers.
 #[derive(Debug)]
@@ -85,6 +86,14 @@ impl<'s> Plan<'s> {
     pub(super) fn key_order(&self) -> String {
         let names: Vec<String> = self.key().iter().map(|column| quoted_name(&column.column.name)).collect();
         names.join(", ")
+    }
+
+    /// As `key_order`, but as it is selected.
+    pub(super) fn key_list(&self) -> String {
+        let key = self.key();
+        let expressions: Vec<String> =
+            key.iter().map(|column| column.result.expression(&quoted_name(&column.column.name))).collect();
+        expressions.join(", ")
     }
 
     /// The condition that an identity lies within a range; empty if every one does.
@@ -197,12 +206,15 @@ impl KeyColumn<'_> {
         if self.is_label() { format!("{name} + 0") } else { name }
     }
 
-    pub(super) fn is_integer(&self) -> bool {
-        matches!(self.result.column_type, crate::decode::column_type::ColumnType::Int { .. })
+    pub(super) fn name(&self) -> &str {
+        &self.column.name
+    }
+
+    pub(super) fn column_type(&self) -> &ColumnType {
+        &self.result.column_type
     }
 
     fn is_label(&self) -> bool {
-        use crate::decode::column_type::ColumnType;
         matches!(self.result.column_type, ColumnType::Enum { .. } | ColumnType::Set { .. })
     }
 }
