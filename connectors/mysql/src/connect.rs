@@ -105,6 +105,14 @@ impl Connector {
     }
 }
 
+impl Reader {
+    /// Closes the connection without reading what is left of an answer, which dropping it would do first.
+    pub(crate) async fn close(self) {
+        // A server that doesn't hear the good-bye notices by itself.
+        let _closed = self.connection.conn.disconnect().await;
+    }
+}
+
 impl Connection {
     /// The rows of a query of ours, all at once, within a time limit.
     pub(crate) async fn rows<T>(&mut self, limit: Duration, what: &str, query: &str) -> Result<Vec<T>, SourceError>

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use millstream_core::error::SourceError;
 use millstream_core::position::Position;
-use millstream_core::schema::TableSchema;
+use millstream_core::schema::{IdentityKind, TableSchema};
 use millstream_core::selection::Selection;
 use millstream_core::source::{
     Catalog, Chunk, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
@@ -20,7 +20,7 @@ use crate::discover::{self, Found};
 use crate::log::{self, Head};
 use crate::position::{MySqlPosition, PositionError};
 use crate::progress::Progress;
-use crate::read::{self, Answer};
+use crate::read::{self, Answer, Scans};
 use crate::{fence, stream};
 
 /// How often the catalog is read again when it changed, or may have changed, during the reading.
@@ -30,6 +30,7 @@ const DISCOVERIES_MAX: usize = 10;
 struct MySqlSource {
     connector: Arc<Connector>,
     progress: Arc<Progress>,
+    scans: Scans,
     /// Names this replica to the server.
     replica_id: u32,
 }
@@ -45,7 +46,7 @@ impl MySqlConfig {
         let settings = self.settings(name)?;
         let replica_id = settings.server_id.unwrap_or_else(random_replica_id);
         let connector = Arc::new(Connector::new(settings));
-        Ok(Arc::new(MySqlSource { connector, progress: Arc::default(), replica_id }))
+        Ok(Arc::new(MySqlSource { connector, progress: Arc::default(), scans: Scans::default(), replica_id }))
     }
 }
 
@@ -70,6 +71,46 @@ impl MySqlSource {
     async fn head_on(&self, connection: &mut Connection) -> Result<Position, SourceError> {
         let head = log::head(connection, self.limit()).await?;
         Ok(Position::from(&self.position(connection, head)))
+    }
+}
+
+impl MySqlSource {
+    /// Rows that one statement gives.
+    async fn read_at_once(&self, request: &ReadRequest, scope: &ReadScope) -> Result<Chunk, SourceError> {
+        let reached = self.progress.reached();
+        let mut reader = self.connector.reader().await?;
+        let connection = &mut reader.connection;
+        fence::await_visible(connection, self.limit(), reached.as_ref()).await?;
+        let conn = &mut connection.conn;
+        let answer = match scope {
+            ReadScope::Range(range) => read::read_range(conn, &request.table, range, request.limit_rows).await?,
+            ReadScope::Keys(identities) => {
+                let rows = read::read_keys(conn, &request.table, identities).await?;
+                Answer { rows, next: None, unread: false }
+            }
+        };
+        let Answer { rows, next, unread } = answer;
+        if unread {
+            // Another connection's head is later, which is as right.
+            reader.close().await;
+            return Ok(Chunk { rows, high: self.head().await?, next });
+        }
+        fence::end(connection, self.limit()).await?;
+        let high = self.head_on(connection).await?;
+        self.connector.give_back(reader);
+        Ok(Chunk { rows, high, next })
+    }
+
+    /// The next rows of a table without a key. The query has a connection beside the readers': it stays open for as
+    /// long as somebody takes in its rows, who may need readers meanwhile.
+    async fn scan(&self, request: &ReadRequest, range: &KeyRange) -> Result<Answer, SourceError> {
+        if let Some(cursor) = &range.after {
+            return self.scans.resume(cursor, &request.table).await;
+        }
+        let reached = self.progress.reached();
+        let mut connection = self.connector.open().await?;
+        fence::await_visible(&mut connection, self.limit(), reached.as_ref()).await?;
+        self.scans.begin(connection.conn, Arc::clone(&request.table), request.limit_rows).await
     }
 }
 
@@ -138,37 +179,28 @@ impl SourceConnector for MySqlSource {
         stream::open(Arc::clone(&self.connector), Arc::clone(&self.progress), self.replica_id, from, catalog).await
     }
 
-    async fn split(&self, _table: &TableSchema, _parts: usize) -> Result<Vec<KeyRange>, SourceError> {
-        Ok(vec![KeyRange::default()])
+    async fn split(&self, table: &TableSchema, parts: usize) -> Result<Vec<KeyRange>, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let ranges = read::split(&mut reader.connection.conn, table, parts).await?;
+        self.connector.give_back(reader);
+        Ok(ranges)
     }
 
-    async fn estimate_rows(&self, _table: &TableSchema) -> Result<Option<u64>, SourceError> {
-        Ok(None)
+    async fn estimate_rows(&self, table: &TableSchema) -> Result<Option<u64>, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let rows = read::estimate_rows(&mut reader.connection.conn, table).await?;
+        self.connector.give_back(reader);
+        Ok(rows)
     }
 
     async fn read(&self, request: ReadRequest) -> Result<Chunk, SourceError> {
-        let reached = self.progress.reached();
-        let mut reader = self.connector.reader().await?;
-        let connection = &mut reader.connection;
-        fence::await_visible(connection, self.limit(), reached.as_ref()).await?;
-        let conn = &mut connection.conn;
-        let answer = match &request.scope {
-            ReadScope::Range(range) => read::read_range(conn, &request.table, range, request.limit_rows).await?,
-            ReadScope::Keys(identities) => {
-                let rows = read::read_keys(conn, &request.table, identities).await?;
-                Answer { rows, next: None, unread: false }
+        match &request.scope {
+            ReadScope::Range(range) if request.table.identity.kind == IdentityKind::WholeRow => {
+                let Answer { rows, next, .. } = self.scan(&request, range).await?;
+                Ok(Chunk { rows, high: self.head().await?, next })
             }
-        };
-        let Answer { rows, next, unread } = answer;
-        if unread {
-            // The next connection's head is later, which is as right.
-            drop(reader);
-            return Ok(Chunk { rows, high: self.head().await?, next });
+            scope => self.read_at_once(&request, scope).await,
         }
-        fence::end(connection, self.limit()).await?;
-        let high = self.head_on(connection).await?;
-        self.connector.give_back(reader);
-        Ok(Chunk { rows, high, next })
     }
 
     async fn acknowledge(&self, _position: &Position) -> Result<(), SourceError> {
