@@ -211,9 +211,8 @@ fn resolve_branch(
             }
         }
     }
-    if !sound {
-        return None;
-    }
+    // What isn't sound may be the very use of a parameter that would be missed below.
+    let conditions = conditions.filter(|_| sound)?;
     let missing: Vec<String> = (0..parameters.len())
         .filter(|slot| !slots.iter().any(|value| value.slot == *slot))
         .filter_map(|slot| parameters.get(slot).map(|name| format!("{}.{name}", BUCKET[0])))
@@ -227,7 +226,7 @@ fn resolve_branch(
         );
         return None;
     }
-    Some(RowBranch { conditions: conditions?, slots })
+    Some(RowBranch { conditions, slots })
 }
 
 /// A data query for the rows of one table, at one schema.

@@ -135,6 +135,7 @@ impl TableEvaluator {
                 });
             }
         }
+        faults.sort_by_key(|fault: &Fault| (fault.line, fault.column));
         Self { data, lookups, faults }
     }
 

@@ -8,7 +8,7 @@ pub(crate) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 /// The nearest of `known` to `word`, if it is near enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the letters may be wrong: more, and any short word would resemble any other.
-    let edits_max = (word.chars().count().max(3)) / 3;
+    let edits_max = word.chars().count() / 3;
     known
         .into_iter()
         .map(|candidate| (strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
@@ -29,5 +29,7 @@ mod tests {
         assert_eq!(nearest("Data", known), Some("data"));
         assert_eq!(nearest("queries", known), None);
         assert_eq!(nearest("", known), None);
+        assert_eq!(nearest("u", ["v", "w"]), None);
+        assert_eq!(nearest("U", ["v", "u"]), Some("u"));
     }
 }
