@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use millstream_core::source::Severity;
 
 use crate::config::fault::{Fault, Place};
+use crate::config::within;
 
 /// The file beside the configuration that holds secrets, one `NAME=value` a line.
 pub(crate) const ENVIRONMENT_FILE: &str = "millstream.env";
@@ -22,7 +23,7 @@ pub(crate) struct Environment {
 impl Environment {
     /// Reads the file in this folder, if there is one.
     pub(crate) fn load(folder: &Path, faults: &mut Vec<Fault>) -> Self {
-        let file = folder.join(ENVIRONMENT_FILE);
+        let file = within(folder, ENVIRONMENT_FILE);
         let mut environment =
             Self { file: file.clone(), from_file: HashMap::new(), from_process: |name| std::env::var(name).ok() };
         match fs::read_to_string(&file) {

@@ -75,6 +75,11 @@ pub(crate) fn folder_of(file: &Path) -> PathBuf {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
+/// A path relative to a folder, without the `.` in front that would only clutter messages.
+pub(crate) fn within(folder: &Path, path: &str) -> PathBuf {
+    if folder == Path::new(".") { PathBuf::from(path) } else { folder.join(path) }
+}
+
 fn read(text: &str, file: &Path, folder: &Path, environment: &Environment, faults: &mut Vec<Fault>) -> Option<Config> {
     let root = match parse(text, file) {
         Ok(root) => root,
@@ -98,8 +103,7 @@ fn read(text: &str, file: &Path, folder: &Path, environment: &Environment, fault
     let sources = items.into_iter().filter_map(|item| SourceConfig::read(item, &mut names, reading)).collect();
     let mut path = |key, default: &str| {
         let text = fields.text(key, reading).map_or_else(|| default.to_owned(), |text| text.value);
-        // `.` in front would only clutter messages.
-        if folder == Path::new(".") { PathBuf::from(text) } else { folder.join(text) }
+        within(folder, &text)
     };
     Some(Config { sync_config: path("sync_config", SYNC_CONFIG_FILE), data: path("data", DATA_FOLDER), sources })
 }

@@ -69,7 +69,7 @@ fn files(
             mode: PUBLIC_MODE,
         },
         NewFile {
-            path: folder.join(SYNC_CONFIG_FILE),
+            path: config::within(folder, SYNC_CONFIG_FILE),
             content: template::sync_config(&given.database, tables),
             mode: PUBLIC_MODE,
         },
@@ -77,7 +77,7 @@ fn files(
     // A password that is in the environment already needs no file.
     if let Some(password) = &given.password {
         let content = template::environment(PASSWORD_VARIABLE, password);
-        files.push(NewFile { path: folder.join(ENVIRONMENT_FILE), content, mode: SECRET_MODE });
+        files.push(NewFile { path: config::within(folder, ENVIRONMENT_FILE), content, mode: SECRET_MODE });
     }
     files
 }
