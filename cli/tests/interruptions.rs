@@ -1,0 +1,107 @@
+//! Whatever ends `run`, nothing is lost.
+
+use millstream_testkit::{Flavor, Server, ServerOptions, require_server, shared};
+
+use crate::workspace::{Workspace, wait_for};
+
+/// More than one row a transaction, so that a kill may fall into one.
+async fn load(server: &millstream_testkit::Endpoint, database: &str, from: u32, count: u32) {
+    for first in (from..from + count).step_by(50) {
+        let values: Vec<String> = (first..first + 50).map(|id| format!("({id}, {})", id * 7)).collect();
+        server.sql_in(database, &format!("INSERT INTO t VALUES {}", values.join(","))).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_continues_where_it_was() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("killed").await.unwrap();
+    server.sql_in(&database, "CREATE TABLE t (id INT PRIMARY KEY, n INT)").await.unwrap();
+    load(&server, &database, 0, 2000).await;
+    let workspace = Workspace::on(&server, &database).await;
+    for round in 1..=3 {
+        let running = workspace.follow();
+        load(&server, &database, round * 10_000, 1000).await;
+        running.signal("KILL");
+        assert_eq!(running.wait().code, None);
+        assert!(workspace.path("millstream-data/control.sock").exists(), "a killed process leaves its socket");
+        // Nobody listens at the socket that was left; the store answers.
+        workspace.run(&["status"]).good();
+    }
+    workspace.run(&["run", "--until-current"]).good();
+    assert_eq!(workspace.rows().len(), 5000);
+    let ops = workspace.json(&["buckets", "dump", "--ops"]);
+    let mut ids: Vec<u64> = ops.iter().map(|op| op["op_id"].as_u64().unwrap()).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), ops.len(), "no op twice");
+    assert_eq!(ops.len(), 5000, "and no row put twice");
+    workspace.run(&["verify"]).good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_stops_cleanly() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("sigterm").await.unwrap();
+    server.sql_in(&database, "CREATE TABLE t (id INT PRIMARY KEY, n INT)").await.unwrap();
+    let workspace = Workspace::on(&server, &database).await;
+    let running = workspace.follow();
+    running.signal("TERM");
+    let finished = running.wait();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(finished.stderr.contains("stopped"), "{}", finished.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_away_is_waited_for() {
+    require_server!(Flavor::MySql);
+    let mut server = Server::start(Flavor::MySql, ServerOptions::new()).await.unwrap();
+    let database = server.create_database("away").await.unwrap();
+    server.sql_in(&database, "CREATE TABLE t (id INT PRIMARY KEY, n INT); INSERT INTO t VALUES (1, 1)").await.unwrap();
+    let workspace = Workspace::on(&server, &database).await;
+    let running = workspace.follow();
+    wait_for("the first row", || workspace.rows().len() == 1);
+    server.kill().await.unwrap();
+    wait_for("the trouble to be shown", || workspace.run(&["status"]).good().contains("trying again"));
+    let said = workspace.run(&["verify"]).failed(2);
+    assert!(said.contains("can't be reached"), "{said}");
+    server.restart().await.unwrap();
+    server.sql_in(&database, "INSERT INTO t VALUES (2, 2)").await.unwrap();
+    wait_for("the second row", || workspace.rows().len() == 2);
+    workspace.run(&["verify"]).good();
+    running.signal("INT");
+    assert_eq!(running.wait().code, Some(0));
+    // And when it is away while nothing runs: what is stored can be seen all the same.
+    server.kill().await.unwrap();
+    let status = workspace.run(&["status"]).good();
+    assert!(status.contains("trouble"), "{status}");
+    assert_eq!(workspace.rows().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_named_and_survived() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("full").await.unwrap();
+    server
+        .sql_in(
+            &database,
+            "CREATE TABLE t (id INT PRIMARY KEY, filler VARCHAR(2000));
+             SET SESSION cte_max_recursion_depth = 100000;
+             INSERT INTO t WITH RECURSIVE s AS (SELECT 1 n UNION ALL SELECT n + 1 FROM s WHERE n < 8000)
+             SELECT n, CONCAT(MD5(n), MD5(n + 1), REPEAT(MD5(n + 2), 40)) FROM s",
+        )
+        .await
+        .unwrap();
+    let workspace = Workspace::on(&server, &database).await;
+    // A limit on the size of files stands for a disk that is full: the same calls fail.
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 4000; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_millstream")]);
+    limited.args(["run", "--until-current"]).current_dir(workspace.path(""));
+    let said = crate::workspace::Running::spawn(limited).wait().failed(1);
+    assert!(said.contains("No space is left") && said.contains("Make space"), "{said}");
+    workspace.run(&["run", "--until-current"]).good();
+    assert_eq!(workspace.rows().len(), 8000);
+    workspace.run(&["verify"]).good();
+}

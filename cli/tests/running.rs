@@ -1,0 +1,144 @@
+//! Commands while `run` is running.
+
+use std::process::{Command, Stdio};
+
+use millstream_testkit::{Flavor, require_server, shared};
+use serde_json::json;
+
+use crate::workspace::{Workspace, wait_for};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_works_while_run_is_running() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("running").await.unwrap();
+    server.sql_in(&database, "CREATE TABLE t (id INT PRIMARY KEY, n INT); INSERT INTO t VALUES (1, 10)").await.unwrap();
+    let workspace = Workspace::on(&server, &database).await;
+    let running = workspace.follow();
+    wait_for("the first row", || workspace.rows().len() == 1);
+
+    server.sql_in(&database, "INSERT INTO t VALUES (2, 20); ALTER TABLE t ADD COLUMN c INT DEFAULT 5").await.unwrap();
+    wait_for("the new column", || workspace.rows().iter().all(|(_, row)| row["c"] == json!(5)));
+    assert_eq!(workspace.rows().len(), 2);
+    let table = format!("{database}.t");
+    assert_eq!(workspace.json(&["status"])[0]["sources"][0]["tables"][0]["table"], json!(table));
+    assert_eq!(workspace.json(&["schema"])[0][0]["columns"].as_array().unwrap().len(), 3);
+    assert_eq!(workspace.json(&["schema", "--history"]).len(), 1);
+    assert_eq!(workspace.json(&["buckets"])[0]["rows"], 2);
+    assert!(!workspace.json(&["buckets", "dump", "everything[]", "--ops"]).is_empty());
+    let reloaded = &workspace.json(&["reload", "t"])[0];
+    assert_eq!((&reloaded["rows_read"], &reloaded["ops_written"]), (&json!(2), &json!(0)));
+    let verified = &workspace.json(&["verify", &table])[0];
+    assert_eq!(verified["tables"][0]["rows_compared"], 2);
+    assert_eq!(verified["equal"], json!(true));
+
+    let said = workspace.run(&["run"]).failed(1);
+    assert!(said.contains("another `millstream run`"), "{said}");
+    running.signal("INT");
+    let finished = running.wait();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(!workspace.path("millstream-data/control.sock").exists());
+    assert_eq!(workspace.rows().len(), 2, "and when it isn't running");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn differences_are_shown_and_mended() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("differences").await.unwrap();
+    server
+        .sql_in(&database, "CREATE TABLE t (id INT PRIMARY KEY, n INT); INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)")
+        .await
+        .unwrap();
+    let workspace = Workspace::on(&server, &database).await;
+    workspace.run(&["run", "--until-current"]).good();
+    // Changes that no log tells of.
+    server
+        .sql_in(
+            &database,
+            "SET SESSION sql_log_bin = 0; UPDATE t SET n = 9 WHERE id = 1; DELETE FROM t WHERE id = 2;
+             INSERT INTO t VALUES (4, 4)",
+        )
+        .await
+        .unwrap();
+    let finished = workspace.run(&["verify", "--json"]);
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    let table = &finished.lines_json()[0]["tables"][0];
+    assert_eq!(table["differences_total"], 3);
+    let mut kinds: Vec<&str> = table["differences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|difference| difference["kind"].as_str().unwrap())
+        .collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["changed", "extra", "missing"]);
+    let said = workspace.run(&["verify"]).failed(1);
+    assert!(said.contains("3 differences") && said.contains("millstream reload"), "{said}");
+
+    assert_eq!(workspace.json(&["reload", "t"])[0]["ops_written"], 3);
+    workspace.run(&["verify"]).good();
+    assert_eq!(workspace.rows().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_has_enough_is_no_error() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("pipe").await.unwrap();
+    server
+        .sql_in(
+            &database,
+            "CREATE TABLE t (id INT PRIMARY KEY, filler CHAR(200) DEFAULT 'x');
+             SET SESSION cte_max_recursion_depth = 10000;
+             INSERT INTO t (id) WITH RECURSIVE s AS (SELECT 1 n UNION ALL SELECT n + 1 FROM s WHERE n < 5000) SELECT n FROM s",
+        )
+        .await
+        .unwrap();
+    let workspace = Workspace::on(&server, &database).await;
+    workspace.run(&["run", "--until-current"]).good();
+    let mut command = workspace.command(&["buckets", "dump"]);
+    let mut dump = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let head = Command::new("head").arg("-n1").stdin(dump.stdout.take().unwrap()).output().unwrap();
+    assert_eq!(head.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
+    let ended = dump.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sources_feed_the_same_buckets() {
+    require_server!(Flavor::MySql);
+    require_server!(Flavor::MariaDb);
+    let (mysql, mariadb) = (shared(Flavor::MySql).await.unwrap(), shared(Flavor::MariaDb).await.unwrap());
+    let workspace = Workspace::new();
+    let mut config = String::from("sources:\n");
+    for (name, server) in [("one", &mysql), ("two", &mariadb)] {
+        let database = server.create_database(name).await.unwrap();
+        let sql = format!("CREATE TABLE t_{name} (id INT PRIMARY KEY); INSERT INTO t_{name} VALUES (1)");
+        server.sql_in(&database, &sql).await.unwrap();
+        let user = format!("u_{database}");
+        server.create_replication_user(&user, "secret").await.unwrap();
+        let uri = server.uri(&user, "secret", &database);
+        config.push_str(&format!("  - name: {name}\n    type: mysql\n    uri: {uri}\n"));
+        if name == "two" {
+            let table = format!("two.{database}.t_two");
+            workspace.write(
+                "sync-config.yaml",
+                &format!("bucket_definitions:\n  all:\n    data:\n      - SELECT * FROM t_one\n      - SELECT * FROM {table}\n"),
+            );
+        }
+    }
+    workspace.write("millstream.yaml", &config);
+    workspace.run(&["check"]).good();
+    workspace.run(&["run", "--until-current"]).good();
+    let rows: Vec<String> = workspace.rows().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(rows, ["t_one/1", "t_two/1"]);
+    let status = &workspace.json(&["status"])[0];
+    let position = status["checkpoint"]["position"].as_str().unwrap();
+    assert!(position.contains("one=") && position.contains("two="), "{position}");
+    assert_eq!(workspace.json(&["verify"])[0]["tables"].as_array().unwrap().len(), 2);
+    assert_eq!(workspace.json(&["verify", "--source", "two"])[0]["tables"].as_array().unwrap().len(), 1);
+    assert_eq!(workspace.json(&["schema", "--source", "one"])[0].as_array().unwrap().len(), 1);
+    let said = workspace.run(&["status", "--source", "three"]).failed(1);
+    assert!(said.contains("one, two"), "{said}");
+}
