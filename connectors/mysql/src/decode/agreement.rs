@@ -6,14 +6,20 @@ use super::charset::{Charset, charset_of_collation_id};
 use super::column::LogColumn;
 use super::column_type::ColumnType;
 use super::table_map::{MapColumn, TableMap};
+use super::versioning::are_hidden;
+use crate::version::Flavor;
 
 /// The map's columns, each with what the schema says of it; else what they disagree on.
-pub(super) fn log_columns(map: &TableMap, schema: &TableSchema) -> Result<Vec<LogColumn>, String> {
-    if map.columns.len() != schema.columns.len() {
+pub(super) fn log_columns(flavor: Flavor, map: &TableMap, schema: &TableSchema) -> Result<Vec<LogColumn>, String> {
+    let (mapped, rest) = map.columns.split_at_checked(schema.columns.len()).unwrap_or((&[], &[]));
+    let rest_is_hidden = flavor == Flavor::MariaDb && are_hidden(rest);
+    if mapped.is_empty() || !rest.is_empty() && !rest_is_hidden {
         return Err(format!("the log has {} columns, the schema {}", map.columns.len(), schema.columns.len()));
     }
-    check_primary_key(map, schema)?;
-    map.columns.iter().zip(&schema.columns).map(|(mapped, column)| log_column(mapped, column)).collect()
+    check_key(map, schema)?;
+    let shown = mapped.iter().zip(&schema.columns).map(|(mapped, column)| log_column(mapped, column));
+    let hidden = rest.iter().map(|mapped| LogColumn::hidden(mapped.wire).ok_or_else(|| "a hidden column".to_owned()));
+    shown.chain(hidden).collect()
 }
 
 fn log_column(mapped: &MapColumn, column: &Column) -> Result<LogColumn, String> {
@@ -68,10 +74,17 @@ fn check_labels(mapped: &MapColumn, column_type: &ColumnType, column: &Column) -
     Err("the log has other labels".to_owned())
 }
 
-fn check_primary_key(map: &TableMap, schema: &TableSchema) -> Result<(), String> {
-    let Some(key) = &map.primary_key else { return Ok(()) };
-    if schema.identity.kind == IdentityKind::PrimaryKey && schema.identity.columns == *key {
-        return Ok(());
-    }
-    Err("the log has another primary key".to_owned())
+/// The server uses the primary key or, without one, a unique key that need not be the one in our schema.
+fn check_key(map: &TableMap, schema: &TableSchema) -> Result<(), String> {
+    let tells_all = map.columns.iter().any(|column| column.name.is_some());
+    // The end of a row's life is part of the key of a versioned table, also where it is hidden.
+    let known = |index: &usize| *index < schema.columns.len();
+    let key: Option<Vec<usize>> = map.primary_key.as_ref().map(|key| key.iter().copied().filter(known).collect());
+    let agrees = match (schema.identity.kind, &key) {
+        (IdentityKind::PrimaryKey, Some(key)) => *key == schema.identity.columns,
+        (IdentityKind::PrimaryKey | IdentityKind::UniqueKey, None) => !tells_all,
+        (IdentityKind::UniqueKey, Some(_)) | (IdentityKind::WholeRow, None) => true,
+        (IdentityKind::WholeRow, Some(key)) => key.is_empty(),
+    };
+    if agrees { Ok(()) } else { Err("the log has another key".to_owned()) }
 }

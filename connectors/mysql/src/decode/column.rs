@@ -139,6 +139,16 @@ impl LogColumn {
         Some(LogColumn { extent, render })
     }
 
+    /// A column that the schema doesn't have, of which only the end is looked for.
+    pub(super) fn hidden(wire: WireType) -> Option<LogColumn> {
+        let extent = match wire {
+            WireType::Int { bytes } => Extent::Fixed(bytes.into()),
+            WireType::Timestamp { fraction } => Extent::Fixed(4 + usize::from(fraction.div_ceil(2))),
+            _ => return None,
+        };
+        Some(LogColumn { extent, render: Render::Blob })
+    }
+
     /// Takes one value's bytes off the front of a row, without its length.
     pub(super) fn take<'a>(&self, row: &mut Bytes<'a>) -> Result<&'a [u8], DecodeError> {
         const VALUE: &str = "a row's value";

@@ -26,6 +26,7 @@ mod row_decoder;
 mod rows;
 mod table_map;
 pub(crate) mod temporal;
+mod versioning;
 
 pub(crate) use column::push_unsigned;
 pub(crate) use row_decoder::{Decoded, Mismatch, RowDecoder};

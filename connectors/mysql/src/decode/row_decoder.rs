@@ -1,7 +1,7 @@
 //! Rows of one table map, read by one schema.
 
 use millstream_core::change::{RowChange, RowChanges};
-use millstream_core::schema::{IdentityKind, TableSchema};
+use millstream_core::schema::{Column, IdentityKind, TableSchema};
 use millstream_core::value::ValueRef;
 
 use super::DecodeError;
@@ -11,6 +11,8 @@ use super::column::{LogColumn, Scratch};
 use super::json::{Patched, apply_diffs};
 use super::rows::{Present, RowsEvent, RowsKind};
 use super::table_map::TableMap;
+use super::versioning::{has_ended, is_period, row_end};
+use crate::version::Flavor;
 
 const ROW: &str = "a row";
 
@@ -22,8 +24,11 @@ pub(crate) struct RowDecoder {
     width: usize,
     identity: Vec<usize>,
     has_key: bool,
-    /// Whether the identity has a generated column, whose value before an update the log may not tell.
-    identity_is_generated: bool,
+    /// Whether the identity has a generated column whose value before an update the log may not tell: MySQL 5.7 shows
+    /// the new value of virtual ones there.
+    identity_is_doubtful: bool,
+    /// The column that tells since when a row is history, of tables that keep it.
+    row_end: Option<usize>,
     /// For each column whether it is generated: an image that lacks it says nothing about it.
     generated: Vec<bool>,
     /// How many columns may be concerned by partial updates.
@@ -61,14 +66,17 @@ enum Field<'a> {
 
 impl RowDecoder {
     /// Fails if map and schema aren't of the same table or disagree about its shape.
-    pub(crate) fn new(map: &TableMap, schema: &TableSchema) -> Result<RowDecoder, Mismatch> {
-        let columns = log_columns(map, schema).map_err(|what| Mismatch { what })?;
-        let generated: Vec<bool> = schema.columns.iter().map(|column| column.generated.is_some()).collect();
+    pub(crate) fn new(flavor: Flavor, map: &TableMap, schema: &TableSchema) -> Result<RowDecoder, Mismatch> {
+        let columns = log_columns(flavor, map, schema).map_err(|what| Mismatch { what })?;
+        let is_generated = |column: &Column| column.generated.is_some() && !is_period(column);
+        let generated: Vec<bool> = schema.columns.iter().map(is_generated).collect();
         let identity = schema.identity.columns.clone();
         Ok(RowDecoder {
             width: schema.columns.len(),
             has_key: schema.identity.kind != IdentityKind::WholeRow,
-            identity_is_generated: identity.iter().any(|index| generated.get(*index) == Some(&true)),
+            identity_is_doubtful: !map.has_metadata
+                && identity.iter().any(|index| generated.get(*index) == Some(&true)),
+            row_end: (flavor == Flavor::MariaDb).then(|| row_end(map, schema)).flatten(),
             identity,
             generated,
             json_columns: columns.iter().filter(|column| column.is_json()).count(),
@@ -124,17 +132,22 @@ impl<'a> Rows<'_, 'a> {
         match event.kind {
             RowsKind::Write => {
                 read_image(self.decoder, &mut self.bytes, &event.after, &[], &mut self.after)?;
-                self.upsert(changes)
+                if self.decoder.is_history(&self.after) { Ok(Decoded::Whole) } else { self.upsert(changes) }
             }
             RowsKind::Delete => {
                 read_image(self.decoder, &mut self.bytes, &event.before, &[], &mut self.before)?;
-                self.gone(changes)
+                if self.decoder.is_history(&self.before) { Ok(Decoded::Whole) } else { self.gone(changes) }
             }
             RowsKind::Update | RowsKind::PartialUpdate => {
                 read_image(self.decoder, &mut self.bytes, &event.before, &[], &mut self.before)?;
                 let partial = if event.kind == RowsKind::PartialUpdate { self.read_partial_columns()? } else { &[] };
                 read_image(self.decoder, &mut self.bytes, &event.after, partial, &mut self.after)?;
-                self.update(changes)
+                match (self.decoder.is_history(&self.before), self.decoder.is_history(&self.after)) {
+                    (false, false) => self.update(changes),
+                    (false, true) => self.gone(changes),
+                    (true, false) => self.upsert(changes),
+                    (true, true) => Ok(Decoded::Whole),
+                }
             }
         }
     }
@@ -151,7 +164,7 @@ impl<'a> Rows<'_, 'a> {
 
     fn update(&mut self, changes: &mut RowChanges) -> Result<Decoded, DecodeError> {
         let decoder = self.decoder;
-        if decoder.identity_is_generated || !decoder.has_identity(&self.before) {
+        if decoder.identity_is_doubtful || !decoder.has_identity(&self.before) {
             return Ok(Decoded::IdentityUnknown);
         }
         let is_moved = decoder.identity.iter().any(|index| {
@@ -225,6 +238,11 @@ impl<'a> Rows<'_, 'a> {
 }
 
 impl RowDecoder {
+    fn is_history(&self, image: &[Field<'_>]) -> bool {
+        let row_end = self.row_end.and_then(|index| image.get(index));
+        matches!(row_end, Some(Field::Raw(row_end)) if has_ended(row_end))
+    }
+
     fn has_identity(&self, image: &[Field<'_>]) -> bool {
         let is_there = |index: &usize| matches!(image.get(*index), Some(Field::Null | Field::Raw(_)));
         self.identity.iter().all(is_there)

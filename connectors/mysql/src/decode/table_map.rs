@@ -28,8 +28,11 @@ pub(crate) struct TableMap {
     pub(crate) table: String,
     /// The columns in order, hidden ones included.
     pub(crate) columns: Vec<MapColumn>,
-    /// Indexes of the primary key's columns, where the map tells them.
+    /// Indexes of the columns of the key that the server identifies rows by, where the map tells them: the primary
+    /// key, or a unique key that it uses instead.
     pub(crate) primary_key: Option<Vec<usize>>,
+    /// Whether the map tells more than types. Servers do so since MySQL 8.0 and MariaDB 10.5.
+    pub(crate) has_metadata: bool,
 }
 
 /// What a table map tells of a column.
@@ -139,6 +142,7 @@ impl TableMap {
         let nullable = bytes.take(types.len().div_ceil(8), TABLE_MAP)?;
         let wires =
             types.iter().map(|code| WireType::read(*code, &mut type_metadata)).collect::<Result<Vec<_>, _>>()?;
+        let has_metadata = !bytes.is_empty();
         let mut metadata = Metadata::parse(bytes.rest(), &wires)?;
         let primary_key = metadata.primary_key.take();
         let columns = wires.into_iter().enumerate().map(|(index, wire)| MapColumn {
@@ -155,6 +159,7 @@ impl TableMap {
             table: head.table.to_owned(),
             columns: columns.collect(),
             primary_key,
+            has_metadata,
         })
     }
 }

@@ -82,7 +82,7 @@ impl Follower {
             Some(Standing::Unknown(Retry::NotBefore(_))) | None => None,
         };
         if let Some(schema) = known
-            && let Ok(decoder) = RowDecoder::new(&map, &schema)
+            && let Ok(decoder) = RowDecoder::new(self.server.version.flavor, &map, &schema)
         {
             return Ok(Route::Decode(Box::new(Decoding { schema, decoder })));
         }
@@ -90,7 +90,7 @@ impl Follower {
         self.settle(vec![Question { name: name.clone(), reason: Reason::Rows }], false, None).await?;
         let Some(Standing::Known(schema)) = self.tables.get(&name) else { return Ok(Route::LeaveOut) };
         let schema = Arc::clone(schema);
-        match RowDecoder::new(&map, &schema) {
+        match RowDecoder::new(self.server.version.flavor, &map, &schema) {
             Ok(decoder) => Ok(Route::Decode(Box::new(Decoding { schema, decoder }))),
             Err(mismatch) => {
                 self.unfit(&name, format!("its rows in the log aren't of its shape: {mismatch}"));

@@ -1,0 +1,55 @@
+//! MariaDB's columns that its schemas don't show, and its tables that keep what rows were (`WITH SYSTEM VERSIONING`).
+//!
+//! Such a table has two columns that tell from when and until when a row was like this, declared or hidden. The log
+//! shows an update as an update of the row and an insert of what it was; a delete as an update that ends the row. A
+//! row that has ended is history: queries don't show it unless they ask, and so it doesn't exist for us.
+
+use millstream_core::schema::{Column, TableSchema};
+
+use super::table_map::{MapColumn, TableMap, WireType};
+
+/// A row whose end this is hasn't ended: the last moment of TIMESTAMP(6), in 31 bits and since MariaDB 11.5 in 32, or
+/// of transaction numbers.
+const NEVER: [&[u8]; 3] = [
+    &[0x7f, 0xff, 0xff, 0xff, 0x0f, 0x42, 0x3f],
+    &[0xff, 0xff, 0xff, 0xff, 0x0f, 0x42, 0x3f],
+    &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+];
+
+/// Whether a row with this end is history.
+pub(super) fn has_ended(row_end: &[u8]) -> bool {
+    !NEVER.contains(&row_end)
+}
+
+/// Whether a column is one of the two, as the schema tells.
+pub(super) fn is_period(column: &Column) -> bool {
+    matches!(column.generated.as_deref(), Some("ROW START" | "ROW END"))
+}
+
+/// The index of the column that tells a row's end.
+pub(super) fn row_end(map: &TableMap, schema: &TableSchema) -> Option<usize> {
+    let declared = schema.columns.iter().position(|column| column.generated.as_deref() == Some("ROW END"));
+    let second_hidden = schema.columns.len() + 1;
+    let hidden = || map.columns.get(second_hidden).filter(|column| is_moment(column)).map(|_| second_hidden);
+    declared.or_else(hidden)
+}
+
+/// Whether these can be the columns that MariaDB keeps behind those of the schema: the two of a versioned table, then
+/// the hashes by which it keeps texts unique.
+pub(super) fn are_hidden(columns: &[MapColumn]) -> bool {
+    let hashes = match columns {
+        [start, end, hashes @ ..] if is_moment(start) && is_moment(end) => hashes,
+        hashes => hashes,
+    };
+    hashes.iter().all(is_hash)
+}
+
+fn is_moment(column: &MapColumn) -> bool {
+    let name_fits = column.name.as_deref().is_none_or(|name| matches!(name, "row_start" | "row_end"));
+    column.wire == WireType::Timestamp { fraction: 6 } && !column.nullable && name_fits
+}
+
+fn is_hash(column: &MapColumn) -> bool {
+    let name_fits = column.name.as_deref().is_none_or(|name| name.starts_with("DB_ROW_HASH_"));
+    column.wire == WireType::Int { bytes: 8 } && column.unsigned == Some(true) && name_fits
+}
