@@ -27,11 +27,13 @@ struct Entry {
 
 /// One write of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BatchEntry<'a> {
-    pub(super) keyspace: Keyspace,
-    pub(super) key: &'a [u8],
-    /// `None` deletes the key.
-    pub(super) value: Option<&'a [u8]>,
+pub struct BatchEntry<'a> {
+    /// Where.
+    pub keyspace: Keyspace,
+    /// Which.
+    pub key: &'a [u8],
+    /// The new value; `None` deletes the key.
+    pub value: Option<&'a [u8]>,
 }
 
 impl Batch {
@@ -97,7 +99,7 @@ impl Batch {
     }
 
     /// The writes in their order.
-    pub(super) fn entries(&self) -> impl Iterator<Item = BatchEntry<'_>> {
+    pub fn entries(&self) -> impl Iterator<Item = BatchEntry<'_>> {
         self.entries.iter().map(|entry| BatchEntry {
             keyspace: entry.keyspace,
             key: self.slice(entry.key_start..entry.key_end),

@@ -65,7 +65,8 @@ impl Directory {
             }
             None => false,
         };
-        let directory = Directory { path: path.to_path_buf(), engine: path.join(ENGINE_DIRECTORY), is_created, _lock: lock };
+        let directory =
+            Directory { path: path.to_path_buf(), engine: path.join(ENGINE_DIRECTORY), is_created, _lock: lock };
         directory.clear_unfinished_engine()?;
         Ok(directory)
     }
@@ -217,9 +218,7 @@ fn read_marker(path: &Path) -> Result<Option<String>, StoreError> {
         Err(error) => return Err(io_error(&marker_path, "opening", error)),
     };
     let mut bytes = Vec::new();
-    file.take(MARKER_BYTES_MAX)
-        .read_to_end(&mut bytes)
-        .map_err(|error| io_error(&marker_path, "reading", error))?;
+    file.take(MARKER_BYTES_MAX).read_to_end(&mut bytes).map_err(|error| io_error(&marker_path, "reading", error))?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 

@@ -1,15 +1,16 @@
 //! The store on disk, on the engine fjall: a log-structured merge tree for each keyspace behind one journal.
 
+mod journal;
 mod tuning;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::fjall as engine;
 use engine::{AbstractTree as _, PersistMode, Readable as _};
 
-use self::tuning::Tuning;
+use self::journal::Cut;
 use super::batch::Batch;
 use super::directory::{self, Directory, is_disk_full};
 use super::error::{PoisonCause, StoreError};
@@ -44,12 +45,42 @@ impl FjallStore {
     /// [`StoreError::Damaged`] and [`StoreError::Io`] as they say.
     pub fn open(path: &Path) -> Result<FjallStore, StoreError> {
         let directory = Directory::open(path)?;
+        let cut = Cut::torn_tail(directory.engine_path()).map_err(|source| StoreError::Io {
+            path: path.to_path_buf(),
+            doing: "reading the journal of",
+            source: Arc::new(source),
+        })?;
         let database = open_engine(&directory)?;
         let keyspaces = Arc::new(Keyspaces::open(&directory, &database)?);
         let store = FjallStore { keyspaces, database, failure: Mutex::new(None), directory };
+        let store = match cut {
+            Some(cut) => store.settle(cut)?,
+            None => store,
+        };
         store.check_format()?;
         store.directory.mark_created()?;
         Ok(store)
+    }
+
+    /// Keeps the cut in the journal if the tables agree with it, else undoes it and gives up.
+    fn settle(self, cut: Cut) -> Result<FjallStore, StoreError> {
+        let path = self.path().to_path_buf();
+        let io_error =
+            |source| StoreError::Io { path: path.clone(), doing: "mending the journal of", source: Arc::new(source) };
+        let newest = |handle: &engine::Keyspace| handle.tree.get_highest_persisted_seqno();
+        if self.keyspaces.handles.iter().any(|(_, handle)| cut.contradicts(newest(handle))) {
+            drop(self);
+            cut.undo().map_err(io_error)?;
+            let reason = "commits that had been synced are broken in the journal".to_string();
+            return Err(StoreError::Damaged { path, doing: "opening", reason });
+        }
+        tracing::warn!(
+            store = %path.display(),
+            bytes = cut.bytes,
+            "the process or the machine stopped while it was writing: the unfinished end of the journal is dropped"
+        );
+        cut.confirm().map_err(io_error)?;
+        Ok(self)
     }
 
     /// The directory that it was opened in.
@@ -83,17 +114,35 @@ impl FjallStore {
         Ok(true)
     }
 
-    /// Waits until the engine has room in memory for more.
+    /// Makes the engine put away what has gathered in memory, and waits if it is behind with that.
     ///
-    /// The engine itself stops writers that are far ahead of its background threads, but in long sleeps, and for ever
-    /// if those threads have died. Waiting here, earlier, keeps its own limits from being reached, bounds the memory of
-    /// unflushed writes, and notices a failure.
-    fn wait_for_room(&self) -> Result<(), StoreError> {
-        const PAUSE: Duration = Duration::from_millis(1);
-        while self.keyspaces.handles.iter().any(|(_, handle)| is_behind(handle)) {
-            self.database.persist(PersistMode::Buffer).map_err(|error| self.poison("writing in the background", error))?;
-            std::thread::sleep(PAUSE);
+    /// The engine would do this itself, but leaves it to the thread that also merges tables: while that one is busy for
+    /// seconds the memtables would grow without a bound. And where it stops writers it does so for ever if that thread
+    /// has died. So its own limits are never reached: the writer hands each full memtable over, waits for its turn here,
+    /// and notices a failure while it waits.
+    fn make_room(&self) -> Result<(), StoreError> {
+        for (keyspace, handle) in &self.keyspaces.handles {
+            if handle.tree.active_memtable().size() < tuning::memtable_bytes_max(*keyspace) {
+                continue;
+            }
+            while handle.tree.sealed_memtable_count() >= tuning::SEALED_MEMTABLES_MAX {
+                self.pause()?;
+            }
+            // A pause, not a condition: what merges tables is only started by the flush that follows.
+            let patience = Instant::now() + tuning::MERGE_WAIT_MAX;
+            while handle.tree.l0_run_count() >= tuning::UNSORTED_RUNS_MAX && Instant::now() < patience {
+                self.pause()?;
+            }
+            handle.rotate_memtable().map_err(|error| self.poison("handing over writes", error))?;
         }
+        Ok(())
+    }
+
+    /// Gives the engine's thread a moment, if it still lives.
+    fn pause(&self) -> Result<(), StoreError> {
+        const PAUSE: Duration = Duration::from_millis(1);
+        self.database.persist(PersistMode::Buffer).map_err(|error| self.poison("flushing and merging", error))?;
+        std::thread::sleep(PAUSE);
         Ok(())
     }
 
@@ -128,23 +177,15 @@ impl FjallStore {
 }
 
 fn open_engine(directory: &Directory) -> Result<engine::Database, StoreError> {
-    let tuning = Tuning::default();
-    tuning.database(directory.engine_path()).open().map_err(|error| open_error(directory.path(), error))
-}
-
-/// Whether a keyspace has more unflushed or unsorted data than it should before it gets more.
-fn is_behind(handle: &engine::Keyspace) -> bool {
-    handle.tree.sealed_memtable_count() >= tuning::SEALED_MEMTABLES_MAX
-        || handle.tree.l0_run_count() >= tuning::UNSORTED_RUNS_MAX
+    tuning::database(directory.engine_path()).open().map_err(|error| open_error(directory.path(), error))
 }
 
 impl Keyspaces {
     fn open(directory: &Directory, database: &engine::Database) -> Result<Keyspaces, StoreError> {
-        let tuning = Tuning::default();
         let mut handles = Vec::with_capacity(Keyspace::ALL.len());
         for keyspace in Keyspace::ALL {
             let handle = database
-                .keyspace(keyspace.name(), || tuning.keyspace(keyspace))
+                .keyspace(keyspace.name(), || tuning::keyspace(keyspace))
                 .map_err(|error| open_error(directory.path(), error))?;
             handles.push((keyspace, handle));
         }
@@ -264,8 +305,9 @@ impl Store for FjallStore {
         if batch.is_empty() {
             return self.database.persist(mode).map_err(|error| self.poison("syncing", error));
         }
-        self.wait_for_room()?;
-        let mut write = engine::OwnedWriteBatch::with_capacity(self.database.clone(), batch.len()).durability(Some(mode));
+        self.make_room()?;
+        let mut write =
+            engine::OwnedWriteBatch::with_capacity(self.database.clone(), batch.len()).durability(Some(mode));
         for entry in batch.entries() {
             let handle = self.keyspaces.handle(entry.keyspace)?;
             match entry.value {
@@ -279,6 +321,10 @@ impl Store for FjallStore {
     fn reclaim(&self, keyspace: Keyspace) -> Result<(), StoreError> {
         self.refuse_if_poisoned()?;
         let handle = self.keyspaces.handle(keyspace)?;
+        handle.rotate_memtable().map_err(|error| self.poison("handing over writes", error))?;
+        while handle.tree.sealed_memtable_count() > 0 {
+            self.pause()?;
+        }
         handle.major_compact().map_err(|error| engine_error(self.path(), "compacting", error))
     }
 
@@ -303,7 +349,6 @@ fn engine_error(path: &Path, doing: &'static str, error: engine::Error) -> Store
         error => StoreError::Damaged { path, doing, reason: reason(&error) },
     }
 }
-
 
 /// The engine's errors display as debug output; this says the same in words where there are any.
 fn reason(error: &engine::Error) -> String {

@@ -23,7 +23,7 @@ mod range;
 
 use std::fmt;
 
-pub use self::batch::Batch;
+pub use self::batch::{Batch, BatchEntry};
 pub use self::error::{PoisonCause, StoreError};
 pub use self::fjall::FjallStore;
 pub use self::memory::MemoryStore;
@@ -60,14 +60,8 @@ pub const META_FORMAT_KEY: &[u8] = b"\0format";
 
 impl Keyspace {
     /// Every keyspace.
-    pub const ALL: [Keyspace; 6] = [
-        Keyspace::Meta,
-        Keyspace::Ops,
-        Keyspace::Rows,
-        Keyspace::Lookups,
-        Keyspace::Buckets,
-        Keyspace::History,
-    ];
+    pub const ALL: [Keyspace; 6] =
+        [Keyspace::Meta, Keyspace::Ops, Keyspace::Rows, Keyspace::Lookups, Keyspace::Buckets, Keyspace::History];
 
     /// Its name on disk and in logs.
     pub fn name(self) -> &'static str {

@@ -63,7 +63,7 @@ impl KeyRange {
 
     /// Its bounds, as the standard library's and the engines' maps take them. Those panic on an empty range, so look
     /// at [`is_empty`](KeyRange::is_empty) first.
-    pub(super) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         let end = match &self.end {
             Some(end) => Bound::Excluded(end.as_slice()),
             None => Bound::Unbounded,
