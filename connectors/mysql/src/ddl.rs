@@ -14,8 +14,12 @@ mod cursor;
 mod dispatch;
 mod lexer;
 mod names;
+#[cfg(test)]
+mod on_servers;
 mod statement;
 mod transaction;
+#[cfg(test)]
+mod values_on_servers;
 
 pub(crate) use columns::values_kept;
 pub(crate) use lexer::SqlMode;

@@ -165,7 +165,8 @@ fn read_action(mut cursor: Cursor<'_>, auto_increment: bool, sum: &mut Sum) -> O
     } else if cursor.eat_any(&["MODIFY", "CHANGE"]) {
         sum.shape = true;
         // A column that becomes AUTO_INCREMENT gives numbers to the rows that hold 0 in it.
-        sum.rows |= auto_increment;
+        let mode = cursor.mode();
+        sum.rows |= auto_increment || (mode.no_zero_in_date && !mode.strict);
         sum.foreign_keys = true;
     } else if cursor.eat("ALTER") {
         sum.shape |= !cursor.at_any(&["INDEX", "KEY", "CHECK", "CONSTRAINT"]);

@@ -6,10 +6,10 @@
 use millstream_core::schema::{Column, TableSchema};
 
 /// The columns whose definition differs between two shapes of a table though no stored value can, as it is delivered.
-/// `strict` says that the statement ran under STRICT_ALL_TABLES or STRICT_TRANS_TABLES.
+/// `strict` is [`SqlMode::strict`](super::SqlMode::strict).
 ///
-/// Only for an ALTER TABLE whose reading says that it replaced no rows: `ALTER IGNORE` and a new AUTO_INCREMENT change
-/// values whatever the types.
+/// Only for an ALTER TABLE whose reading says that it replaced no rows: `ALTER IGNORE`, a new AUTO_INCREMENT and some
+/// SQL modes change values whatever the types.
 pub(crate) fn values_kept(before: &TableSchema, after: &TableSchema, strict: bool) -> Vec<String> {
     let kept = |column: &&Column| {
         let other = after.columns.iter().find(|other| other.name == column.name);

@@ -34,6 +34,8 @@ impl Circumstances {
             match word {
                 "ansi_quotes" => this.mode.ansi_quotes = true,
                 "no_backslash_escapes" => this.mode.no_backslash_escapes = true,
+                "no_zero_in_date" => this.mode.no_zero_in_date = true,
+                "strict" => this.mode.strict = true,
                 "mssql" => this.mode = SqlMode::from_bits(58_382),
                 "lower" => this.names = NameCase::Lower,
                 "latin1" => this.client_collation = Some(8),
@@ -194,18 +196,24 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
 
 fn circumstances() -> impl Strategy<Value = Circumstances> {
     let collations = prop::option::of(prop::sample::select(vec![8_u16, 13, 28, 33, 63, 255]));
-    (any::<[bool; 6]>(), collations).prop_map(|([maria, ansi, backslash, brackets, lower, specific], collation)| {
-        Circumstances {
+    (any::<[bool; 7]>(), collations).prop_map(
+        |([maria, ansi, backslash, brackets, lower, specific, dates], collation)| Circumstances {
             version: match maria {
                 true => Version::new(Flavor::MariaDb, 10, 11, 19),
                 false => Version::new(Flavor::MySql, 9, 7, 4),
             },
-            mode: SqlMode { ansi_quotes: ansi, no_backslash_escapes: backslash, brackets },
+            mode: SqlMode {
+                ansi_quotes: ansi,
+                no_backslash_escapes: backslash,
+                brackets,
+                strict: false,
+                no_zero_in_date: dates,
+            },
             names: if lower { NameCase::Lower } else { NameCase::Sensitive },
             client_collation: collation,
             thread_specific: specific,
-        }
-    })
+        },
+    )
 }
 
 proptest! {

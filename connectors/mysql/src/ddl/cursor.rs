@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use millstream_core::schema::TableName;
 
 use super::Context;
-use super::lexer::{Lexer, Token};
+use super::lexer::{Lexer, SqlMode, Token};
 use super::names::UNDECODABLE;
 use super::statement::Suspects;
 
@@ -25,6 +25,10 @@ impl<'a> Cursor<'a> {
         let mut lexer = Lexer::new(text, context.mode, context.version);
         let next = lexer.next();
         Self { lexer, next, context }
+    }
+
+    pub(super) fn mode(&self) -> SqlMode {
+        self.context.mode
     }
 
     /// The next token.

@@ -42,7 +42,7 @@ impl Token<'_> {
     }
 }
 
-/// What of the session's `sql_mode` decides how text is read.
+/// What of the session's `sql_mode` decides how text is read, and what ALTER does to values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct SqlMode {
     /// ANSI_QUOTES: `"` quotes names, not strings.
@@ -51,18 +51,23 @@ pub(crate) struct SqlMode {
     pub(crate) no_backslash_escapes: bool,
     /// MSSQL: MariaDB takes names in `[` and `]` as well.
     pub(crate) brackets: bool,
+    /// STRICT_ALL_TABLES or STRICT_TRANS_TABLES: values that don't fit make a statement fail.
+    pub(crate) strict: bool,
+    /// NO_ZERO_IN_DATE or NO_ZERO_DATE: 2024-00-15 isn't a day. In strict mode it makes a statement fail, otherwise it
+    /// becomes 0000-00-00 where a column is written anew, even under the same type.
+    pub(crate) no_zero_in_date: bool,
 }
 
 impl SqlMode {
     /// From the bits that a query event carries.
     pub(crate) fn from_bits(bits: u64) -> Self {
-        const ANSI_QUOTES: u64 = 1 << 2;
-        const MSSQL: u64 = 1 << 10;
-        const NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
+        let any = |places: &[u32]| places.iter().any(|place| bits & (1 << place) != 0);
         Self {
-            ansi_quotes: bits & ANSI_QUOTES != 0,
-            no_backslash_escapes: bits & NO_BACKSLASH_ESCAPES != 0,
-            brackets: bits & MSSQL != 0,
+            ansi_quotes: any(&[2]),
+            brackets: any(&[10]),
+            no_backslash_escapes: any(&[20]),
+            strict: any(&[21, 22]),
+            no_zero_in_date: any(&[23, 24]),
         }
     }
 }
@@ -282,7 +287,9 @@ mod tests {
         let mssql = SqlMode::from_bits(58_382);
         assert_eq!(shown("[a]]b].[c d]", mssql, MARIADB), "`a]b` . `c d`");
         assert_eq!(shown("[a]", mssql, MYSQL), "[ a ]");
-        assert_eq!(SqlMode::from_bits(!((1 << 2) | (1 << 10) | (1 << 20))), SqlMode::default());
+        // MySQL 5.7's default: ONLY_FULL_GROUP_BY, STRICT_TRANS_TABLES, NO_ZERO_IN_DATE, NO_ZERO_DATE and more.
+        let default = SqlMode { strict: true, no_zero_in_date: true, ..SqlMode::default() };
+        assert_eq!(SqlMode::from_bits(1_436_549_152), default);
     }
 
     #[test]
