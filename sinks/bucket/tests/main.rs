@@ -3,5 +3,6 @@
 mod client;
 mod deployment;
 mod passes;
+mod store;
 mod stream;
 mod world;
