@@ -7,6 +7,7 @@ use mysql_common::binlog::consts::BinlogVersion;
 use mysql_common::binlog::events::{BinlogEventHeader, FormatDescriptionEvent, GtidEvent};
 use mysql_common::io::ParseBuf;
 
+use crate::ddl::Xid;
 use crate::decode::DecodeError;
 use crate::decode::bytes::Bytes;
 use crate::gtid::{Gtid, MariaDbGtid, MySqlGtid};
@@ -178,6 +179,8 @@ pub(crate) struct Begin {
     pub(crate) committed_at_ms: Option<i64>,
     /// MariaDB: one event follows and ends it. Otherwise it lasts until its own end.
     pub(crate) standalone: bool,
+    /// MariaDB: the distributed transaction that it is to prepare; MySQL has a statement for that.
+    pub(crate) xid: Option<Xid>,
 }
 
 /// MySQL's GTID events of all three kinds.
@@ -194,6 +197,7 @@ pub(crate) fn mysql_begin(event: &RawEvent) -> Result<Begin, DecodeError> {
         gtid: named.then(|| Gtid::MySql(gtid())),
         committed_at_ms: (committed_us > 0).then(|| i64::try_from(committed_us / 1_000).unwrap_or(i64::MAX)),
         standalone: false,
+        xid: None,
     })
 }
 
@@ -201,12 +205,26 @@ pub(crate) fn mysql_begin(event: &RawEvent) -> Result<Begin, DecodeError> {
 pub(crate) fn mariadb_begin(event: &RawEvent) -> Result<Begin, DecodeError> {
     const WHAT: &str = "a GTID event";
     const STANDALONE: u8 = 1;
+    const GROUP_COMMIT: u8 = 2;
+    const PREPARES: u8 = 64;
     let mut bytes = Bytes::new(&event.body);
     let number = bytes.u64(WHAT)?;
     let domain = bytes.u32(WHAT)?;
     let flags = bytes.u8(WHAT)?;
+    if flags & GROUP_COMMIT != 0 {
+        bytes.u64(WHAT)?;
+    }
+    let xid = if flags & PREPARES != 0 { Some(mariadb_xid(&mut bytes)?) } else { None };
     let gtid = Gtid::MariaDb(MariaDbGtid { domain, server: event.header.server_id(), number });
-    Ok(Begin { gtid: Some(gtid), committed_at_ms: None, standalone: flags & STANDALONE != 0 })
+    Ok(Begin { gtid: Some(gtid), committed_at_ms: None, standalone: flags & STANDALONE != 0, xid })
+}
+
+fn mariadb_xid(bytes: &mut Bytes<'_>) -> Result<Xid, DecodeError> {
+    const WHAT: &str = "a GTID event's XA id";
+    let format = bytes.u32(WHAT)?;
+    let (global_bytes, branch_bytes) = (bytes.u8(WHAT)?, bytes.u8(WHAT)?);
+    let mut part = |length: u8| Ok::<_, DecodeError>(bytes.take(usize::from(length), WHAT)?.to_vec());
+    Ok(Xid { global: part(global_bytes)?, branch: part(branch_bytes)?, format })
 }
 
 /// Whether an XA PREPARE event is in truth a commit in one phase.

@@ -277,8 +277,8 @@ impl Follower {
             )));
         }
         let began = self.server.version.flavor == crate::version::Flavor::MariaDb && !begin.standalone;
-        let Begin { gtid, committed_at_ms, standalone: _ } = begin;
-        self.open = Some(Open { gtid, committed_at_ms, began, ..Open::default() });
+        let Begin { gtid, committed_at_ms, standalone: _, xid } = begin;
+        self.open = Some(Open { gtid, committed_at_ms, began, branch: xid.map(Branch::new), ..Open::default() });
         Ok(())
     }
 
