@@ -32,7 +32,7 @@ const STORE_FOLDER: &str = "store";
 /// For the user that runs millstream alone.
 const DATA_MODE: u32 = 0o700;
 /// How long a store may be locked by a process that is about to give it up: one that stops, or a short command.
-pub(crate) const LOCKED_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const LOCKED_WAIT: Duration = Duration::from_secs(5);
 const LOCKED_POLL: Duration = Duration::from_millis(100);
 
 /// A source being followed.
