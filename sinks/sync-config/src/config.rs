@@ -9,6 +9,7 @@ use crate::document::{Content, Node, read};
 use crate::evaluator::TableEvaluator;
 use crate::fault::{Fault, Faults, Place};
 use crate::keys::{any_entries, boolean, entries, queries, query};
+use crate::lines::Lines;
 use crate::options::{Options, refuse_streams};
 use crate::parameter_query::ParameterQuery;
 use crate::report::{QueryReport, Report};
@@ -49,7 +50,7 @@ impl SyncConfig {
     /// # Errors
     /// Everything that is wrong, errors and warnings, in the order of the file.
     pub fn parse(text: &str, file: &str) -> Result<SyncConfig, Vec<Fault>> {
-        let mut report = Report { text, faults: Faults::new(file) };
+        let mut report = Report { lines: Lines::new(text), faults: Faults::new(file) };
         let mut config = SyncConfig {
             file: file.to_owned(),
             options: Options::edition_1(),

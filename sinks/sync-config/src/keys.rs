@@ -69,7 +69,10 @@ pub(crate) fn query<'n>(node: &'n Node, report: &mut Report<'_>) -> Option<&'n S
     match node.scalar() {
         Some(scalar) if !scalar.is_null() => Some(scalar),
         _ => {
-            report.faults.error(node.place, format!("a query must be a text, not {}", node.kind()), None);
+            // A cast as `x :: text` is the likely cause of a mapping.
+            let suggestion = matches!(node.content, Content::Mapping(_))
+                .then(|| "put the query in quotes or after `|`: a colon and a blank make a mapping".to_owned());
+            report.faults.error(node.place, format!("a query must be a text, not {}", node.kind()), suggestion);
             None
         }
     }

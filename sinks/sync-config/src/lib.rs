@@ -17,6 +17,7 @@ mod function;
 mod json;
 mod json_path;
 mod keys;
+mod lines;
 mod names;
 mod number;
 mod options;

@@ -2,12 +2,13 @@
 
 use crate::fault::{Faults, Place};
 use crate::json_path::Quoting;
+use crate::lines::Lines;
 use crate::scalar::Scalar;
 use crate::sql::syntax::{Select, SyntaxFault};
 
 /// The file being read and what is wrong with it so far.
 pub(crate) struct Report<'a> {
-    pub(crate) text: &'a str,
+    pub(crate) lines: Lines<'a>,
     pub(crate) faults: Faults,
 }
 
@@ -34,7 +35,7 @@ impl<'r, 'a> QueryReport<'r, 'a> {
 
     /// Where the byte at `at` of the query's text stands in the file.
     pub(crate) fn place(&self, at: usize) -> Place {
-        self.scalar.place(at, self.report.text)
+        self.scalar.place(at, &self.report.lines)
     }
 
     pub(crate) fn error(&mut self, at: usize, message: impl Into<String>, suggestion: Option<String>) {

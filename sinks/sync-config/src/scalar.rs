@@ -3,6 +3,7 @@
 use serde_saphyr::granit_parser::ScalarStyle;
 
 use crate::fault::Place;
+use crate::lines::Lines;
 
 /// A scalar's text and where it came from.
 #[derive(Debug)]
@@ -11,8 +12,8 @@ pub(crate) struct Scalar {
     pub(crate) text: String,
     /// Whether it was written without quotes or block markers, so that YAML may take it for more than text.
     plain: bool,
-    /// Where each visible (not white) character of `text` begins in the file, in bytes.
-    visible: Vec<usize>,
+    /// Where each visible (not white) character begins, in bytes: in `text`, and in the file.
+    visible: Vec<(usize, usize)>,
 }
 
 impl Scalar {
@@ -26,17 +27,18 @@ impl Scalar {
             // The parser leaves out the line of a block's `|` or `>`.
             ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => visible_plain(source),
         };
-        Self { text, plain, visible: visible.into_iter().map(|offset| start + offset).collect() }
+        let in_file = visible.into_iter().map(|offset| start + offset);
+        let visible = visible_plain(&text).into_iter().zip(in_file).collect();
+        Self { text, plain, visible }
     }
 
-    /// Where the byte at `offset` of the text stands in `file`; between visible characters, the next one's place.
-    pub(crate) fn place(&self, offset: usize, file: &str) -> Place {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let index = before.chars().filter(|c| !c.is_whitespace()).count();
+    /// Where the byte at `offset` of the text stands in the file; between visible characters, the next one's place.
+    pub(crate) fn place(&self, offset: usize, file: &Lines<'_>) -> Place {
+        let index = self.visible.partition_point(|(in_text, _)| *in_text < offset);
         match self.visible.get(index) {
-            Some(start) => place_at(*start, file),
+            Some((_, in_file)) => file.place(*in_file),
             None => {
-                let mut place = self.visible.last().map_or(Place::START, |start| place_at(*start, file));
+                let mut place = self.visible.last().map_or(Place::START, |(_, in_file)| file.place(*in_file));
                 place.column = place.column.saturating_add(1);
                 place
             }
@@ -70,15 +72,6 @@ impl Scalar {
         }
         self.text.parse().ok()
     }
-}
-
-fn place_at(offset: usize, file: &str) -> Place {
-    let before = file.get(..offset).unwrap_or(file);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = before.matches('\n').count() + 1;
-    let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-    Place { line: number(line), column: number(column) }
 }
 
 fn visible_plain(source: &str) -> Vec<usize> {
@@ -132,6 +125,7 @@ fn escaped_visible(chars: &mut impl Iterator<Item = (usize, char)>, digits: usiz
 mod tests {
     use crate::document::{Content, read};
     use crate::fault::Faults;
+    use crate::lines::Lines;
 
     /// Where `needle` of the only entry's text stands in `file`, as line and column.
     fn place_of(file: &str, needle: &str) -> (u32, u32) {
@@ -139,7 +133,7 @@ mod tests {
         let root = read(file, &mut faults).unwrap();
         let Content::Mapping(entries) = &root.content else { panic!("not a mapping") };
         let scalar = entries[0].1.scalar().unwrap();
-        let place = scalar.place(scalar.text.find(needle).unwrap(), file);
+        let place = scalar.place(scalar.text.find(needle).unwrap(), &Lines::new(file));
         (place.line, place.column)
     }
 

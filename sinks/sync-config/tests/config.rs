@@ -90,6 +90,33 @@ fn aliases_stand_for_what_they_name() {
     assert_eq!(config.definitions().iter().map(|found| found.name()).collect::<Vec<_>>(), ["a", "b", "c"]);
 }
 
+#[test]
+fn long_and_deep_expressions_are_read_or_refused() {
+    let with = |condition: &str| {
+        let text = format!("bucket_definitions:\n  b:\n    data:\n      - SELECT * FROM t WHERE {condition}\n");
+        SyncConfig::parse(&text, "f.yaml").map(|_| ()).map_err(|faults| report(&faults))
+    };
+    let nested =
+        |before: &str, after: &str, levels: usize| format!("{}a{}", before.repeat(levels), after.repeat(levels));
+    assert_eq!(with(&nested("", " OR a", 9000)), Ok(()));
+    assert_eq!(with(&nested("(", ")", 60)), Ok(()));
+    assert_eq!(with(&nested("upper(", ")", 60)), Ok(()));
+    assert_eq!(with(&nested("", " || a", 190)), Ok(()));
+    for (condition, expected) in [
+        (nested("(", ")", 100), "brackets nest more than 64 levels deep"),
+        (nested("NOT ", "", 100), "brackets nest more than 64 levels deep"),
+        (nested("- ", "", 100), "brackets nest more than 64 levels deep"),
+        (nested("upper(", ")", 5000), "brackets nest more than 64 levels deep"),
+        (nested("", " || a", 300), "the expression nests more than 200 levels deep"),
+        (nested("", "::text", 300), "the expression nests more than 200 levels deep"),
+        (nested("", " IS NULL", 300), "the expression nests more than 200 levels deep"),
+        (nested("", " + a", 15000), "the query is longer than 20000 words"),
+    ] {
+        let fault = with(&condition).unwrap_err();
+        assert!(fault.contains(expected), "{fault}");
+    }
+}
+
 /// The fault of one query, in a file where it stands at line 4, column 9.
 fn data_fault(query: &str) -> String {
     let text = format!(
@@ -220,6 +247,14 @@ fn faults_of_data_queries_point_at_the_place() {
             "SELECT * FROM t WHERE id IN (SELECT id FROM x)",
             "4:38: error: bucket definitions have no subqueries (let a parameter query look up the values)",
         ),
+        (
+            "SELECT id, order FROM t",
+            "4:20: error: found the keyword `order` where an expression is expected (write \"order\" in double quotes if it is a name)",
+        ),
+        (
+            "SELECT * FROM group",
+            "4:23: error: found the keyword `group` where a table is expected (write \"group\" in double quotes if it is a name)",
+        ),
         ("SELECT * FROM t GROUP BY a", "4:25: error: bucket definitions have no aggregation (remove the clause)"),
         ("SELECT * FROM t ORDER BY a", "4:25: error: bucket definitions have no order or limits (remove the clause)"),
         ("SELECT DISTINCT a FROM t", "4:16: error: bucket definitions have no aggregation (remove the clause)"),
@@ -270,6 +305,10 @@ fn faults_of_data_queries_point_at_the_place() {
             "4:35: error: `99999999999999999999` isn't a number of at most 64 bits",
         ),
         ("SELECT * FROM t WHERE a = 'x", "4:35: error: this isn't SQL: unterminated string literal"),
+        (
+            "SELECT id, a :: text AS a FROM t",
+            "4:9: error: a query must be a text, not a mapping (put the query in quotes or after `|`: a colon and a blank make a mapping)",
+        ),
         ("", "4:9: error: a query must be a text, not nothing"),
     ] {
         assert_eq!(data_fault(query), format!("f.yaml:{expected}\n"), "{query}");
@@ -438,7 +477,7 @@ bucket_definitions:
     }
 }
 
-const PINNED: (u64, u64) = (10104076168787816812, 9670825723342113554);
+const PINNED: (u64, u64) = (10113172207778249281, 15699424355552386213);
 
 #[test]
 fn events_are_kept() {

@@ -1,6 +1,6 @@
 //! Nothing that anybody writes makes the reader or the evaluation panic.
 //!
-//! A failing run prints its seed; `PROPTEST_RNG_SEED` replays it.
+//! A failing run prints its seed; `PROPTEST_RNG_SEED` replays it, and `PROPTEST_CASES` makes runs longer.
 
 use millstream_core::row::RowBatch;
 use millstream_core::value::ValueRef;
@@ -86,7 +86,8 @@ const PIECES: [&str; 64] = [
 ];
 
 fn runs(cases: u32) -> Config {
-    Config { cases, failure_persistence: None, ..Config::default() }
+    let config = Config { failure_persistence: None, ..Config::default() };
+    if std::env::var_os("PROPTEST_CASES").is_some() { config } else { Config { cases, ..config } }
 }
 
 /// Every fault must point into the file.

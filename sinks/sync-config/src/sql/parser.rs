@@ -48,6 +48,9 @@ const RESERVED: [&str; 33] = [
     "cast",
 ];
 
+/// What is expected where a name could stand.
+const NAMES_WANTED: [&str; 3] = ["an expression", "a table", "a name"];
+
 /// Reads one query; a semicolon may end it.
 pub(crate) fn parse(text: &str) -> Result<Select, SyntaxFault> {
     let mut parser = Parser { tokens: tokens(text)?, next: 0, end: text.trim_end().len(), nesting: 0 };
@@ -133,17 +136,23 @@ impl Parser {
         let missing = |what: &str, remedy: &str| {
             SyntaxFault::new(at, format!("bucket definitions have no {what}")).suggesting(remedy.to_owned())
         };
-        match keyword(Some(token)).as_deref() {
-            Some("join" | "inner" | "left" | "right" | "full" | "cross" | "natural") => {
+        let word = keyword(Some(token)).unwrap_or_default();
+        let begins_something = matches!(word.as_str(), "case" | "distinct" | "select" | "from" | "where");
+        if RESERVED.contains(&word.as_str()) && !begins_something && NAMES_WANTED.contains(&wanted) {
+            return SyntaxFault::new(at, format!("found the keyword `{token}` where {wanted} is expected"))
+                .suggesting(format!("write \"{word}\" in double quotes if it is a name"));
+        }
+        match word.as_str() {
+            "join" | "inner" | "left" | "right" | "full" | "cross" | "natural" => {
                 missing("joins", "read one table; let a parameter query look up the other one")
             }
-            Some("group" | "having" | "distinct") => missing("aggregation", "remove the clause"),
-            Some("order" | "limit" | "offset") => missing("order or limits", "remove the clause"),
-            Some("union" | "intersect" | "except") => missing("set operations", "write one query for each part"),
-            Some("with") => missing("common table expressions", "write the query out"),
-            Some("case") => missing("CASE", "use iif(condition, then, else)"),
-            Some("between") => missing("BETWEEN", "write x >= a AND x <= b"),
-            Some("like" | "ilike" | "similar") => missing("LIKE", "use instr(text, part) > 0 or substring()"),
+            "group" | "having" | "distinct" => missing("aggregation", "remove the clause"),
+            "order" | "limit" | "offset" => missing("order or limits", "remove the clause"),
+            "union" | "intersect" | "except" => missing("set operations", "write one query for each part"),
+            "with" => missing("common table expressions", "write the query out"),
+            "case" => missing("CASE", "use iif(condition, then, else)"),
+            "between" => missing("BETWEEN", "write x >= a AND x <= b"),
+            "like" | "ilike" | "similar" => missing("LIKE", "use instr(text, part) > 0 or substring()"),
             _ if *token == Sql::Overlap => missing("&&", "use bucket.name IN column"),
             _ if *token == Sql::DoubleEq => SyntaxFault::new(at, "`==` isn't an operator").suggesting("write `=`"),
             _ if *token == Sql::Comma && wanted == "the end of the query" => {
