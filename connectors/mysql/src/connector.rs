@@ -1,5 +1,6 @@
 //! The connector itself: the core's contract, kept by the other modules.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,55 @@ impl MySqlSource {
         let server = connection.server.identity;
         let Head { file, offset, gtid } = head;
         MySqlPosition { epoch: self.progress.epoch(server), server, file, offset, gtid }
+    }
+
+    /// The rows of a range, or those with certain identities.
+    async fn read_by_key(
+        &self,
+        table: &TableSchema,
+        scope: &ReadScope,
+        limit_rows: usize,
+    ) -> Result<Chunk, SourceError> {
+        let reached = self.progress.reached();
+        let mut reader = self.connector.reader().await?;
+        let connection = &mut reader.connection;
+        fence::await_visible(connection, self.limit(), reached.as_ref()).await?;
+        let conn = &mut connection.conn;
+        let Answer { rows, next, unread } = match scope {
+            ReadScope::Range(range) => read::read_range(conn, table, range, limit_rows).await?,
+            ReadScope::Keys(identities) => {
+                let rows = read::read_keys(conn, table, identities).await?;
+                Answer { rows, next: None, unread: false }
+            }
+        };
+        if unread {
+            // Another connection's head is later, which is as right.
+            drop(reader);
+            return Ok(Chunk { rows, high: self.head().await?, next });
+        }
+        fence::end(connection, self.limit()).await?;
+        let high = self.head_on(connection).await?;
+        self.connector.give_back(reader);
+        Ok(Chunk { rows, high, next })
+    }
+
+    /// One part of a scan of a table that has no order to read it by. The scan has a connection of its own.
+    async fn read_whole(
+        &self,
+        table: Arc<TableSchema>,
+        range: KeyRange,
+        limit_rows: usize,
+    ) -> Result<Chunk, SourceError> {
+        let Answer { rows, next, unread: _ } = match range.after {
+            Some(cursor) => self.scans.resume(&cursor, &table).await?,
+            None => {
+                let reached = self.progress.reached();
+                let mut connection = self.connector.open().await?;
+                fence::await_visible(&mut connection, self.limit(), reached.as_ref()).await?;
+                self.scans.begin(connection.conn, table, limit_rows).await?
+            }
+        };
+        Ok(Chunk { rows, high: self.head().await?, next })
     }
 
     async fn head_on(&self, connection: &mut Connection) -> Result<Position, SourceError> {
@@ -194,12 +244,12 @@ impl SourceConnector for MySqlSource {
     }
 
     async fn read(&self, request: ReadRequest) -> Result<Chunk, SourceError> {
-        match &request.scope {
-            ReadScope::Range(range) if request.table.identity.kind == IdentityKind::WholeRow => {
-                let Answer { rows, next, .. } = self.scan(&request, range).await?;
-                Ok(Chunk { rows, high: self.head().await?, next })
+        let ReadRequest { table, scope, limit_rows } = request;
+        match scope {
+            ReadScope::Range(range) if table.identity.kind == IdentityKind::WholeRow => {
+                self.read_whole(table, range, limit_rows).await
             }
-            scope => self.read_at_once(&request, scope).await,
+            scope => self.read_by_key(&table, &scope, limit_rows).await,
         }
     }
 
@@ -210,7 +260,7 @@ impl SourceConnector for MySqlSource {
 }
 
 /// Those that can be followed. `check` tells about the others.
-fn tables(found: std::collections::BTreeMap<millstream_core::schema::TableName, Found>) -> Vec<Arc<TableSchema>> {
+fn tables(found: BTreeMap<TableName, Found>) -> Vec<Arc<TableSchema>> {
     let followed = |found| match found {
         Found::Table(schema) => Some(Arc::new(schema)),
         Found::Unsupported { .. } => None,
