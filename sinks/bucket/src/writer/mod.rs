@@ -14,6 +14,7 @@
 
 mod buckets;
 mod clear;
+mod compaction;
 mod deploy;
 mod jobs;
 mod ledger;
@@ -71,6 +72,7 @@ pub(crate) struct WriterStart {
     pub(crate) sources: Vec<(String, SourceRecord, watch::Sender<Option<Position>>)>,
     pub(crate) counts: Arc<RowCounts>,
     pub(crate) checkpoints: watch::Sender<Option<Checkpoint>>,
+    pub(crate) compact_dead_ops_min: u64,
     pub(crate) kill: KillPoints,
 }
 
@@ -92,6 +94,7 @@ pub(crate) struct Writer {
     last_sync: Instant,
     /// Whether rows are being removed that readers must see all or none of.
     is_removing: bool,
+    compact_dead_ops_min: u64,
     kill: KillPoints,
 }
 
@@ -104,7 +107,17 @@ enum Next {
 impl Writer {
     /// Takes up what an earlier process has left, jobs included.
     pub(crate) fn open(start: WriterStart) -> Result<Writer, SinkError> {
-        let WriterStart { store, definitions, rollout, evaluator, sources, counts, checkpoints, kill } = start;
+        let WriterStart {
+            store,
+            definitions,
+            rollout,
+            evaluator,
+            sources,
+            counts,
+            checkpoints,
+            compact_dead_ops_min,
+            kill,
+        } = start;
         let tables = Tables::load(&*store, counts)?;
         let jobs = Jobs::load(&*store)?;
         let checkpoint: Option<Checkpoint> = meta::read(&*store, meta::CHECKPOINT)?;
@@ -126,6 +139,7 @@ impl Writer {
             checkpoints,
             last_sync: Instant::now(),
             is_removing: false,
+            compact_dead_ops_min,
             kill,
         };
         writer.resume_retirement();
@@ -306,11 +320,18 @@ impl Writer {
         self.tables.store(&mut self.ledger.batch)?;
         self.kill.pass(KillPoint::BeforeCommit);
         let durability = if sync { Durability::Synced } else { Durability::Buffered };
-        self.ledger.commit(durability, checkpoint.as_ref(), |_, _| {})?;
+        let mut to_compact = Vec::new();
+        let dead_ops_min = self.compact_dead_ops_min;
+        self.ledger.commit(durability, checkpoint.as_ref(), |bucket, record| {
+            if compaction::is_worthwhile(record, dead_ops_min) {
+                to_compact.push(bucket);
+            }
+        })?;
         self.kill.pass(KillPoint::AfterCommit);
         self.permits.clear();
         if checkpoint.is_some() {
             self.checkpoint = checkpoint;
+            to_compact.into_iter().for_each(|bucket| self.begin_compaction(bucket));
         }
         if sync {
             self.report_synced();
