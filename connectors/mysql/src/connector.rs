@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use millstream_core::error::SourceError;
 use millstream_core::position::Position;
-use millstream_core::schema::{IdentityKind, TableSchema};
+use millstream_core::schema::{IdentityKind, TableName, TableSchema};
 use millstream_core::selection::Selection;
 use millstream_core::source::{
     Catalog, Chunk, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
