@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use millstream_bucket::{BucketSinkOptions, COMPACT_DEAD_OPS_MIN, DeployedConfig, SourceOptions};
+use millstream_bucket::{BucketSinkOptions, DeployedConfig, SourceOptions};
 use millstream_core::schema::TableSchema;
 use millstream_core::selection::Selection;
 use millstream_core::source::Severity;
@@ -82,7 +82,6 @@ impl Deployment {
                 .map(|source| SourceOptions { name: source.name.clone(), default_schema: default_schema(source) })
                 .collect(),
             sync_config: DeployedConfig::new(self.config, self.file, self.text),
-            compact_dead_ops_min: COMPACT_DEAD_OPS_MIN,
         }
     }
 }

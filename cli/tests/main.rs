@@ -1,4 +1,11 @@
 //! The `millstream` command on real servers, as a user runs it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what a test doesn't expect ends it"
+)]
 
 mod faults;
 mod first_steps;
