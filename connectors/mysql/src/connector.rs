@@ -1,6 +1,5 @@
 //! The connector itself: the core's contract, kept by the other modules.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use millstream_core::error::SourceError;
 use millstream_core::position::Position;
-use millstream_core::schema::{IdentityKind, TableName, TableSchema};
+use millstream_core::schema::{IdentityKind, TableSchema};
 use millstream_core::selection::Selection;
 use millstream_core::source::{
     Catalog, Chunk, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
@@ -17,7 +16,7 @@ use millstream_core::source::{
 use crate::check;
 use crate::config::MySqlConfig;
 use crate::connect::{Connection, Connector};
-use crate::discover::{self, Found};
+use crate::discover;
 use crate::log::{self, Head};
 use crate::position::{MySqlPosition, PositionError};
 use crate::progress::Progress;
@@ -198,7 +197,7 @@ impl SourceConnector for MySqlSource {
                 // What was committed before comes by reads alone, so they must see it.
                 self.progress.reach(&position);
                 self.connector.give_back(reader);
-                return Ok(Discovery { tables: tables(found), position: Position::from(&position) });
+                return Ok(Discovery { tables: found.into_values().map(Arc::new).collect(), position: Position::from(&position) });
             }
             before = Some((head, found));
         }
@@ -257,13 +256,4 @@ impl SourceConnector for MySqlSource {
         // The server keeps its log for as long as it is configured to, whoever follows it.
         Ok(())
     }
-}
-
-/// Those that can be followed. `check` tells about the others.
-fn tables(found: BTreeMap<TableName, Found>) -> Vec<Arc<TableSchema>> {
-    let followed = |found| match found {
-        Found::Table(schema) => Some(Arc::new(schema)),
-        Found::Unsupported { .. } => None,
-    };
-    found.into_values().filter_map(followed).collect()
 }

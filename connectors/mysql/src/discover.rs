@@ -10,18 +10,6 @@ use millstream_core::selection::{Selection, TablePattern};
 use crate::connect::Connection;
 use crate::version::Flavor;
 
-/// One name in the catalog.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// A table that can be followed.
-    Table(TableSchema),
-    /// Something that holds rows but can't be followed.
-    Unsupported {
-        /// Why not, for a person.
-        reason: String,
-    },
-}
-
 /// Everything in the catalog that a selection matches and that holds rows of its own; views don't.
 ///
 /// Three queries, whatever the number of tables. They may see a statement half-way when it alters the catalog between
@@ -30,7 +18,7 @@ pub(crate) async fn selected(
     connection: &mut Connection,
     limit: Duration,
     selection: &Selection,
-) -> Result<BTreeMap<TableName, Found>, SourceError> {
+) -> Result<BTreeMap<TableName, TableSchema>, SourceError> {
     let mut found = read(connection, limit, &condition(&selection.patterns)).await?;
     found.retain(|name, _| selection.matches(name));
     Ok(found)
@@ -41,7 +29,7 @@ pub(crate) async fn named(
     connection: &mut Connection,
     limit: Duration,
     names: &[TableName],
-) -> Result<BTreeMap<TableName, Found>, SourceError> {
+) -> Result<BTreeMap<TableName, TableSchema>, SourceError> {
     let exact = |name: &TableName| TablePattern { schema: name.schema.clone(), table: name.name.clone() };
     let patterns: Vec<TablePattern> = names.iter().map(exact).collect();
     let mut found = read(connection, limit, &condition(&patterns)).await?;
@@ -92,7 +80,7 @@ async fn read(
     connection: &mut Connection,
     limit: Duration,
     condition: &str,
-) -> Result<BTreeMap<TableName, Found>, SourceError> {
+) -> Result<BTreeMap<TableName, TableSchema>, SourceError> {
     let flavor = connection.server.version.flavor;
     let tables: Vec<(Field, Field, Field)> = connection
         .rows(
@@ -151,19 +139,26 @@ async fn read(
         let name = TableName::new(text(schema), text(table));
         // A table that was created between the queries has no columns yet; whoever asks again sees it whole.
         let Some(columns) = columns_of.remove(&name) else { continue };
-        let item = match text(table_type).as_str() {
-            "BASE TABLE" => {
-                let identity = identity(&columns, keys_of.get(&name).map_or(&[], Vec::as_slice));
-                Found::Table(TableSchema { table: name.clone(), columns, identity })
-            }
-            "SYSTEM VERSIONED" => Found::Unsupported {
-                reason: "it is system-versioned, and its log mixes rows that exist with rows that did".to_owned(),
-            },
+        let mut keys = keys_of.remove(&name).unwrap_or_default();
+        match text(table_type).as_str() {
+            "BASE TABLE" => {}
+            // Its keys have the end of a row's life besides, which is the same for all rows that exist.
+            "SYSTEM VERSIONED" => keys.retain(|part| !is_row_end(part, &columns)),
             _ => continue,
-        };
-        found.insert(name, item);
+        }
+        let identity = identity(&columns, &keys);
+        found.insert(name.clone(), TableSchema { table: name, columns, identity });
     }
     Ok(found)
+}
+
+/// Whether a key's part is the column that MariaDB adds to the keys of a versioned table, declared or hidden.
+fn is_row_end(part: &KeyPart, columns: &[Column]) -> bool {
+    let Some(name) = &part.column else { return false };
+    match columns.iter().find(|column| column.name == *name) {
+        Some(column) => column.generated.as_deref() == Some("ROW END"),
+        None => true,
+    }
 }
 
 /// One column, or expression, of a unique key.

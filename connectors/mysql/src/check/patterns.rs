@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_core::error::SourceError;
-use millstream_core::schema::TableName;
+use millstream_core::schema::{TableName, TableSchema};
 use millstream_core::selection::{Selection, TablePattern};
 use millstream_core::source::{Problem, Severity};
 
 use super::grants::Grants;
 use super::problem;
 use crate::connect::Connection;
-use crate::discover::Found;
 
 /// How many names are looked at to find one that may have been meant.
 const NAMES_MAX: usize = 20_000;
@@ -22,7 +21,7 @@ pub(super) async fn problems(
     connection: &mut Connection,
     limit: Duration,
     selection: &Selection,
-    found: &BTreeMap<TableName, Found>,
+    found: &BTreeMap<TableName, TableSchema>,
     grants: &Grants,
 ) -> Result<Vec<Problem>, SourceError> {
     let unmatched: Vec<&TablePattern> =

@@ -11,7 +11,7 @@ use super::cascades::{Cascade, Cascades, Rule};
 use super::grants::Grants;
 use super::{attempt, problem};
 use crate::connect::Connection;
-use crate::discover::{Found, literal, quoted};
+use crate::discover::{literal, quoted};
 use crate::version::{Flavor, Version};
 
 /// Storage engines whose changes are part of transactions.
@@ -23,26 +23,16 @@ const ELSEWHERE: &[&str] =
 pub(super) async fn problems(
     connection: &mut Connection,
     limit: Duration,
-    found: &BTreeMap<TableName, Found>,
+    found: &BTreeMap<TableName, TableSchema>,
     grants: &Grants,
 ) -> Result<Vec<Problem>, SourceError> {
     let version = connection.server.version;
     let engines = engines(connection, limit, found).await?;
     let mut problems = Vec::new();
-    for (name, item) in found {
-        match item {
-            Found::Unsupported { reason } => problems.push(problem(
-                Severity::Warning,
-                format!("table {name}"),
-                format!("it can't be followed: {reason}"),
-                "Leave it out of the sync config, or make it a plain table",
-            )),
-            Found::Table(schema) => {
-                problems.extend(unreadable(connection, limit, schema, grants).await?);
-                problems.extend(key_problem(schema, version));
-                problems.extend(engines.get(name).and_then(|engine| engine_problem(name, engine)));
-            }
-        }
+    for (name, schema) in found {
+        problems.extend(unreadable(connection, limit, schema, grants).await?);
+        problems.extend(key_problem(schema, version));
+        problems.extend(engines.get(name).and_then(|engine| engine_problem(name, engine)));
     }
     Ok(problems)
 }
@@ -50,7 +40,7 @@ pub(super) async fn problems(
 async fn engines(
     connection: &mut Connection,
     limit: Duration,
-    found: &BTreeMap<TableName, Found>,
+    found: &BTreeMap<TableName, TableSchema>,
 ) -> Result<BTreeMap<TableName, String>, SourceError> {
     let schemas: BTreeSet<String> = found.keys().map(|name| literal(&name.schema)).collect();
     if schemas.is_empty() {
@@ -133,7 +123,7 @@ fn engine_problem(table: &TableName, engine: &str) -> Option<Problem> {
 /// The selected tables that change by cascades which the log doesn't show.
 pub(super) fn cascade_problems(
     cascades: &Cascades,
-    found: &BTreeMap<TableName, Found>,
+    found: &BTreeMap<TableName, TableSchema>,
     version: Version,
 ) -> Vec<Problem> {
     let remedy = match version.flavor {

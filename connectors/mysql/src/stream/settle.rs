@@ -33,7 +33,7 @@ use super::statements::{may_reshape, read};
 use super::tables::{Retry, Standing};
 use crate::connect::Connection;
 use crate::ddl::values_kept;
-use crate::discover::{self, Found, quoted};
+use crate::discover::{self, quoted};
 use crate::error::classify_read;
 use crate::log::{self, Head};
 use crate::position::LogPlace;
@@ -65,7 +65,7 @@ pub(super) enum Reason {
 
 /// The catalog's answer.
 struct Answer {
-    found: BTreeMap<TableName, Found>,
+    found: BTreeMap<TableName, TableSchema>,
     head: Head,
 }
 
@@ -114,20 +114,14 @@ impl Follower {
         for (question, outlook) in questions.into_iter().zip(outlooks) {
             let found = answer.found.remove(&question.name);
             match (outlook, found) {
-                (_, Some(Found::Unsupported { reason })) => {
-                    self.unknown(&question.name, Retry::AtStatement, reason, statement);
-                }
-                (Outlook::Clear, Some(Found::Table(schema))) => self.found(&question, Arc::new(schema), statement),
+                (Outlook::Clear, Some(schema)) => self.found(&question, Arc::new(schema), statement),
                 (Outlook::Clear, None) => self.dropped(&question.name, statement),
                 (Outlook::Statement, _) => {
                     let reason = "a later statement concerns the table, too; its shape is known behind that one";
                     self.unknown(&question.name, Retry::AtStatement, reason.to_owned(), statement);
                 }
                 (Outlook::TooFar, found) => {
-                    let found = found.and_then(|found| match found {
-                        Found::Table(schema) => Some(Arc::new(schema)),
-                        Found::Unsupported { .. } => None,
-                    });
+                    let found = found.map(Arc::new);
                     let reason = "the log goes on too far to know yet whether the table's shape of now is that of here";
                     let retry = Retry::Beyond(answer.head.clone(), found);
                     self.unknown(&question.name, retry, reason.to_owned(), statement);

@@ -118,3 +118,14 @@ async fn tagged_gtids() {
     fixture.sql("INSERT INTO t VALUES (2)").await;
     assert_eq!(fixture.follow_from(&between, catalog).await.lines().await, ["t + 2"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versioned_tables_show_the_rows_that_exist() {
+    require_server!(Flavor::MariaDb);
+    let mariadb = shared_with(Flavor::MariaDb, "default", ServerOptions::new()).await.unwrap();
+    let fixture = Fixture::new(mariadb).await;
+    fixture.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT) WITH SYSTEM VERSIONING; INSERT INTO t VALUES (1, 1)").await;
+    let mut follow = fixture.follow().await;
+    fixture.sql("UPDATE t SET a = 2; INSERT INTO t VALUES (3, 3); DELETE FROM t WHERE id = 1").await;
+    assert_eq!(follow.lines().await, ["t + 1,2", "t + 3,3", "t - 1"]);
+}
