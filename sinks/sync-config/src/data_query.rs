@@ -1,5 +1,6 @@
 //! Data queries: which rows belong to which buckets, and what they look like there.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -83,7 +84,7 @@ impl DataQuery {
                 }
             }
         }
-        if !fields.iter().any(|field| field.name == "id") {
+        if !fields.iter().any(|field| field.is_id) {
             binder.faults.push(Fault {
                 file: binder.file.to_owned(),
                 line: self.place.line,
@@ -245,6 +246,7 @@ pub(crate) struct BoundDataQuery {
 #[derive(Debug)]
 struct Field {
     name: String,
+    is_id: bool,
     /// `"name":`
     key: String,
     seed: u64,
@@ -258,7 +260,7 @@ impl Field {
         let mut key = String::new();
         json::write_text(&mut key, name);
         key.push(':');
-        Self { name: name.to_owned(), seed: xxh3_64(key.as_bytes()), key, value, otherwise }
+        Self { name: name.to_owned(), is_id: name == "id", seed: xxh3_64(key.as_bytes()), key, value, otherwise }
     }
 
     fn evaluate<'s>(&'s self, scope: &'s RowScope<'_>) -> Result<Value<'s>, EvaluationError> {
@@ -272,6 +274,14 @@ impl Field {
             },
             (None, None) => Ok(Value::Null),
         }
+    }
+}
+
+/// Removes all but the first of equal texts. Arrays can give any number, so they aren't compared two by two.
+pub(crate) fn keep_first(texts: &mut Vec<String>) {
+    if texts.len() > 1 {
+        let mut seen = HashSet::with_capacity(texts.len());
+        texts.retain(|text| seen.insert(text.clone()));
     }
 }
 
@@ -304,11 +314,10 @@ impl BoundDataQuery {
                     json::write_parameter(&mut name, value);
                 }
                 name.push(']');
-                if !names.contains(&name) {
-                    names.push(name);
-                }
+                names.push(name);
             })?;
         }
+        keep_first(names);
         Ok(())
     }
 
@@ -324,7 +333,7 @@ impl BoundDataQuery {
         data.push('{');
         for field in &self.fields {
             let mut value = field.evaluate(scope)?;
-            if field.name == "id" {
+            if field.is_id {
                 let id = id_text(value)?;
                 object_id.clear();
                 object_id.push_str(&id);

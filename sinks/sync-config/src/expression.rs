@@ -1,11 +1,9 @@
 //! Expressions ready to be evaluated, over leaves of any kind: columns of a row, facts of a request.
 
-use std::cmp::Ordering;
-
 use crate::function::Function;
 use crate::json;
 use crate::json_path::{JsonPath, Quoting};
-use crate::sql::syntax::{BinaryOperator, CastType, UnaryOperator};
+use crate::sql::syntax::{Arithmetic, BinaryOperator, Bits, CastType, Comparison, JsonResult, UnaryOperator};
 use crate::value::{Number, Value};
 
 /// Why a row has no place in a bucket: an expression has no value for it. Never carries the value.
@@ -41,6 +39,11 @@ pub(crate) enum Expression<L> {
     Leaf(L),
     Unary(UnaryOperator, Box<Expression<L>>),
     Binary(BinaryOperator, Box<Expression<L>>, Box<Expression<L>>),
+    In {
+        negated: bool,
+        needle: Box<Expression<L>>,
+        array: Box<Expression<L>>,
+    },
     /// `IN` with a right side that is known beforehand.
     InList {
         negated: bool,
@@ -58,15 +61,6 @@ pub(crate) enum Expression<L> {
     And(Vec<Expression<L>>),
     Or(Vec<Expression<L>>),
     Call(Function, Vec<Expression<L>>),
-}
-
-/// What a JSON operator gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum JsonResult {
-    /// JSON text.
-    Text,
-    /// A value.
-    Value,
 }
 
 /// The right side of a JSON operator.
@@ -88,15 +82,16 @@ impl<L> Expression<L> {
             Expression::Leaf(leaf) => scope.value(leaf),
             Expression::Unary(operator, part) => unary(*operator, &part.evaluate(scope)?),
             Expression::Binary(operator, left, right) => {
-                binary(*operator, &left.evaluate(scope)?, &right.evaluate(scope)?)?
+                binary(*operator, &left.evaluate(scope)?, &right.evaluate(scope)?)
             }
-            Expression::InList { negated, needle, list } => {
+            Expression::In { negated, needle, array } => {
                 let needle = needle.evaluate(scope)?;
-                match needle {
-                    Value::Null => Value::Null,
-                    needle => Value::boolean(list.iter().any(|item| item.equals(&needle)) != *negated),
+                match json::array_values(&array.evaluate(scope)?)? {
+                    Some(list) => membership(&needle, &list, *negated),
+                    None => Value::Null,
                 }
             }
+            Expression::InList { negated, needle, list } => membership(&needle.evaluate(scope)?, list, *negated),
             Expression::Json { result, quoting, document, path } => {
                 let document = document.evaluate(scope)?;
                 match path {
@@ -139,6 +134,10 @@ impl<L> Expression<L> {
             Expression::Binary(operator, left, right) => {
                 let left = boxed(left, leaf);
                 Expression::Binary(*operator, left, boxed(right, leaf))
+            }
+            Expression::In { negated, needle, array } => {
+                let needle = boxed(needle, leaf);
+                Expression::In { negated: *negated, needle, array: boxed(array, leaf) }
             }
             Expression::InList { negated, needle, list } => {
                 Expression::InList { negated: *negated, needle: boxed(needle, leaf), list: list.clone() }
@@ -186,58 +185,56 @@ fn unary<'v>(operator: UnaryOperator, value: &Value<'_>) -> Value<'v> {
         UnaryOperator::Not => Value::boolean(!value.is_true()),
         UnaryOperator::IsNull => Value::boolean(value.is_null()),
         UnaryOperator::IsNotNull => Value::boolean(!value.is_null()),
-        UnaryOperator::Negate => arithmetic(BinaryOperator::Subtract, &Value::Int(0), value),
+        UnaryOperator::Negate => arithmetic(Arithmetic::Subtract, &Value::Int(0), value),
     }
 }
 
-fn binary<'v>(operator: BinaryOperator, left: &Value<'_>, right: &Value<'_>) -> Result<Value<'v>, EvaluationError> {
-    use BinaryOperator as Operator;
-    Ok(match operator {
-        Operator::Equal => comparison(left, right, Ordering::is_eq),
-        Operator::NotEqual => comparison(left, right, Ordering::is_ne),
-        Operator::Less => comparison(left, right, Ordering::is_lt),
-        Operator::LessOrEqual => comparison(left, right, Ordering::is_le),
-        Operator::Greater => comparison(left, right, Ordering::is_gt),
-        Operator::GreaterOrEqual => comparison(left, right, Ordering::is_ge),
-        Operator::Add | Operator::Subtract | Operator::Multiply | Operator::Divide | Operator::Remainder => {
-            arithmetic(operator, left, right)
-        }
-        Operator::BitAnd | Operator::BitOr | Operator::ShiftLeft | Operator::ShiftRight => bits(operator, left, right),
-        Operator::Concatenate => match (left.to_text(), right.to_text()) {
+fn membership<'v>(needle: &Value<'_>, list: &[Value<'_>], negated: bool) -> Value<'v> {
+    match needle {
+        Value::Null => Value::Null,
+        needle => Value::boolean(list.iter().any(|item| item.equals(needle)) != negated),
+    }
+}
+
+fn binary<'v>(operator: BinaryOperator, left: &Value<'_>, right: &Value<'_>) -> Value<'v> {
+    match operator {
+        BinaryOperator::Compare(comparison) => compare(comparison, left, right),
+        BinaryOperator::Calculate(operation) => arithmetic(operation, left, right),
+        BinaryOperator::Bits(operation) => bits(operation, left, right),
+        BinaryOperator::Concatenate => match (left.to_text(), right.to_text()) {
             (Some(left), Some(right)) => Value::text(format!("{left}{right}")),
             _ => Value::Null,
         },
-        Operator::In | Operator::NotIn => match (left, json::array_values(right)?) {
-            (Value::Null, _) | (_, None) => Value::Null,
-            (left, Some(list)) => {
-                Value::boolean(list.iter().any(|item| item.equals(left)) == (operator == Operator::In))
-            }
-        },
-        // These are expressions of their own, as they depend on the config.
-        Operator::JsonElement | Operator::JsonValue => Value::Null,
-    })
+    }
 }
 
-fn comparison<'v>(left: &Value<'_>, right: &Value<'_>, test: fn(Ordering) -> bool) -> Value<'v> {
-    left.compare(right).map_or(Value::Null, |ordering| Value::boolean(test(ordering)))
+fn compare<'v>(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> Value<'v> {
+    let Some(ordering) = left.compare(right) else { return Value::Null };
+    Value::boolean(match comparison {
+        Comparison::Equal => ordering.is_eq(),
+        Comparison::NotEqual => ordering.is_ne(),
+        Comparison::Less => ordering.is_lt(),
+        Comparison::LessOrEqual => ordering.is_le(),
+        Comparison::Greater => ordering.is_gt(),
+        Comparison::GreaterOrEqual => ordering.is_ge(),
+    })
 }
 
 /// Integers stay integers, also in a division; an overflow or a real operand makes the result real. Dividing by zero
 /// gives NULL, as does what is no finite number.
-fn arithmetic<'v>(operator: BinaryOperator, left: &Value<'_>, right: &Value<'_>) -> Value<'v> {
+fn arithmetic<'v>(operation: Arithmetic, left: &Value<'_>, right: &Value<'_>) -> Value<'v> {
     let (Some(left), Some(right)) = (left.to_number(), right.to_number()) else { return Value::Null };
     if let (Number::Int(left), Number::Int(right)) = (left, right) {
-        let divides = matches!(operator, BinaryOperator::Divide | BinaryOperator::Remainder);
-        if divides && right == 0 {
+        if right == 0 && matches!(operation, Arithmetic::Divide | Arithmetic::Remainder) {
             return Value::Null;
         }
-        let result = match operator {
-            BinaryOperator::Add => left.checked_add(right),
-            BinaryOperator::Subtract => left.checked_sub(right),
-            BinaryOperator::Multiply => left.checked_mul(right),
-            BinaryOperator::Divide => left.checked_div(right),
+        let result = match operation {
+            Arithmetic::Add => left.checked_add(right),
+            Arithmetic::Subtract => left.checked_sub(right),
+            Arithmetic::Multiply => left.checked_mul(right),
+            Arithmetic::Divide => left.checked_div(right),
             // The only overflow is that of MIN % -1, which is 0.
-            _ => Some(left.wrapping_rem(right)),
+            Arithmetic::Remainder => Some(left.wrapping_rem(right)),
         };
         if let Some(result) = result {
             return Value::Int(result);
@@ -248,23 +245,23 @@ fn arithmetic<'v>(operator: BinaryOperator, left: &Value<'_>, right: &Value<'_>)
         Number::Real(value) => value,
     };
     let (left, right) = (real(left), real(right));
-    let result = match operator {
-        BinaryOperator::Add => left + right,
-        BinaryOperator::Subtract => left - right,
-        BinaryOperator::Multiply => left * right,
-        BinaryOperator::Divide => left / right,
-        _ => left % right,
+    let result = match operation {
+        Arithmetic::Add => left + right,
+        Arithmetic::Subtract => left - right,
+        Arithmetic::Multiply => left * right,
+        Arithmetic::Divide => left / right,
+        Arithmetic::Remainder => left % right,
     };
     if result.is_finite() { Value::Real(result) } else { Value::Null }
 }
 
-fn bits<'v>(operator: BinaryOperator, left: &Value<'_>, right: &Value<'_>) -> Value<'v> {
+fn bits<'v>(operation: Bits, left: &Value<'_>, right: &Value<'_>) -> Value<'v> {
     let (Some(left), Some(right)) = (left.to_integer(), right.to_integer()) else { return Value::Null };
-    Value::Int(match operator {
-        BinaryOperator::BitAnd => left & right,
-        BinaryOperator::BitOr => left | right,
-        BinaryOperator::ShiftLeft => shift(left, right),
-        _ => shift(left, right.saturating_neg()),
+    Value::Int(match operation {
+        Bits::And => left & right,
+        Bits::Or => left | right,
+        Bits::ShiftLeft => shift(left, right),
+        Bits::ShiftRight => shift(left, right.saturating_neg()),
     })
 }
 

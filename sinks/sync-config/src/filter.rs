@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::names::RowNames;
 use crate::report::QueryReport;
-use crate::sql::syntax::{BinaryOperator, Expr, ExprKind, UnaryOperator};
+use crate::sql::syntax::{BinaryOperator, Comparison, Expr, ExprKind, UnaryOperator};
 
 /// AND over ORs multiplies branches; more than this is refused.
 const BRANCHES_MAX: usize = 64;
@@ -102,7 +102,10 @@ impl Cutter<'_> {
             }
             (true, ExprKind::And(parts)) => self.all_of(parts, query),
             (true, ExprKind::Or(parts)) => self.any_of(parts, query),
-            (true, ExprKind::Binary(operator, left, right)) => self.matching(*operator, left, right, query),
+            (true, ExprKind::Binary(BinaryOperator::Compare(Comparison::Equal), left, right)) => {
+                self.equal(left, right, query)
+            }
+            (true, ExprKind::In { negated: false, needle, array }) => self.contained(needle, array, query),
             (true, ExprKind::Unary(UnaryOperator::Not, _)) => {
                 let message = format!("NOT can't be applied to {}", self.parameter_words());
                 query.error(expr.at, message, Some("rows are filed under values to be equal to".to_owned()));
@@ -176,35 +179,40 @@ impl Cutter<'_> {
         Some(branches)
     }
 
+    fn equal(&self, left: &Expr, right: &Expr, query: &mut QueryReport<'_, '_>) -> Option<Vec<Branch>> {
+        match (self.uses_parameter(left), self.uses_parameter(right)) {
+            (true, false) => self.matching(MatchKind::Equal, left, right, query),
+            (false, true) => self.matching(MatchKind::Equal, right, left, query),
+            (true, true) | (false, false) => {
+                query.error(left.at, "one side of the comparison must come from the row alone", None);
+                None
+            }
+        }
+    }
+
+    fn contained(&self, needle: &Expr, array: &Expr, query: &mut QueryReport<'_, '_>) -> Option<Vec<Branch>> {
+        match (self.uses_parameter(needle), self.parameters) {
+            (true, _) if self.uses_parameter(array) => {
+                query.error(needle.at, "one side of the comparison must come from the row alone", None);
+                None
+            }
+            (true, _) => self.matching(MatchKind::InRow, needle, array, query),
+            (false, Parameters::Request) => self.matching(MatchKind::InParameter, array, needle, query),
+            (false, Parameters::Bucket) => {
+                let message = "a bucket parameter is a single value, so it can't stand on the right side of IN";
+                query.error(array.at, message, Some("compare by =, or write bucket.name IN column".to_owned()));
+                None
+            }
+        }
+    }
+
     fn matching(
         &self,
-        operator: BinaryOperator,
-        left: &Expr,
-        right: &Expr,
+        kind: MatchKind,
+        parameter: &Expr,
+        row: &Expr,
         query: &mut QueryReport<'_, '_>,
     ) -> Option<Vec<Branch>> {
-        let (left_is, right_is) = (self.uses_parameter(left), self.uses_parameter(right));
-        let (kind, parameter, row) = match (operator, left_is, right_is) {
-            (BinaryOperator::Equal, true, false) => (MatchKind::Equal, left, right),
-            (BinaryOperator::Equal, false, true) => (MatchKind::Equal, right, left),
-            (BinaryOperator::In, true, false) => (MatchKind::InRow, left, right),
-            (BinaryOperator::In, false, true) if self.parameters == Parameters::Request => {
-                (MatchKind::InParameter, right, left)
-            }
-            (BinaryOperator::In, false, true) => {
-                let message = "a bucket parameter is a single value, so it can't stand on the right side of IN";
-                query.error(right.at, message, Some("compare by =, or write bucket.name IN column".to_owned()));
-                return None;
-            }
-            (BinaryOperator::Equal | BinaryOperator::In, true, true) => {
-                query.error(left.at, "one side of the comparison must come from the row alone", None);
-                return None;
-            }
-            _ => {
-                self.refuse(left.at, query);
-                return None;
-            }
-        };
         let alone = match self.parameters {
             Parameters::Bucket => self.is_parameter(parameter),
             Parameters::Request => !self.uses_row(parameter),

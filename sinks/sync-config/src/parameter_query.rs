@@ -1,6 +1,6 @@
 //! Parameter queries: which buckets a request may read.
 
-use crate::data_query::{output_name, read_table};
+use crate::data_query::{keep_first, output_name, read_table};
 use crate::expression::{EvaluationError, Expression};
 use crate::fault::Place;
 use crate::filter::{MatchKind, Parameters, branches};
@@ -387,12 +387,10 @@ impl BoundTableQuery {
         let mut lookups: Vec<String> = Vec::new();
         for branch in &self.branches {
             branch.assignments(scope, self.slots, &mut |values| {
-                let lookup = json::parameter_array(values);
-                if !lookups.contains(&lookup) {
-                    lookups.push(lookup);
-                }
+                lookups.push(json::parameter_array(values));
             })?;
         }
+        keep_first(&mut lookups);
         if lookups.is_empty() {
             return Ok(());
         }

@@ -1,13 +1,13 @@
 //! From syntax to expressions that can be evaluated.
 
-use crate::expression::{Expression, JsonOperand, JsonResult};
-use crate::function::{Found, Function};
+use crate::expression::{Expression, JsonOperand};
+use crate::function::{Found, Function, ValueFunction};
 use crate::json;
 use crate::json_path::{JsonPath, Quoting};
 use crate::names::Names;
 use crate::report::QueryReport;
 use crate::spelling::suggest;
-use crate::sql::syntax::{BinaryOperator, Expr, ExprKind, Name};
+use crate::sql::syntax::{Expr, ExprKind, JsonResult, Name};
 use crate::value::Value;
 
 /// Resolves an expression. Everything wrong with it is reported, not the first thing only; it is then `None`.
@@ -28,8 +28,18 @@ pub(crate) fn resolve<N: Names>(
         ExprKind::Call { namespace: None, name, arguments } => call(name, arguments, names, query)?,
         ExprKind::Unary(operator, part) => Expression::Unary(*operator, Box::new(resolve(part, names, query)?)),
         ExprKind::Binary(operator, left, right) => {
-            let (left, right_expression) = (resolve(left, names, query), resolve(right, names, query));
-            binary(*operator, left?, right_expression?, right.at, query)?
+            let (left, right) = (resolve(left, names, query), resolve(right, names, query));
+            Expression::Binary(*operator, Box::new(left?), Box::new(right?))
+        }
+        ExprKind::Json { result, document, path } => {
+            let (document, path) = (resolve(document, names, query), resolve(path, names, query));
+            let quoting = query.quoting;
+            let document = Box::new(document?);
+            Expression::Json { result: *result, quoting, document, path: operand(path?, quoting) }
+        }
+        ExprKind::In { negated, needle, array } => {
+            let (needle, resolved) = (resolve(needle, names, query), resolve(array, names, query));
+            membership(*negated, needle?, resolved?, array.at, query)?
         }
         ExprKind::Cast(part, to) => Expression::Cast(Box::new(resolve(part, names, query)?), *to),
         ExprKind::And(parts) => Expression::And(resolve_all(parts, names, query)?),
@@ -73,7 +83,7 @@ fn call<N: Names>(
         }
     };
     let resolved = resolved?;
-    if let (Function::JsonExtract, Some(Expression::Literal(path)), Some(written)) =
+    if let (Function::Of(ValueFunction::JsonExtract), Some(Expression::Literal(path)), Some(written)) =
         (function, resolved.get(1), arguments.get(1))
         && path.to_text().is_some_and(|path| JsonPath::of_extract(&path).is_err())
     {
@@ -87,35 +97,26 @@ fn call<N: Names>(
     Some(Expression::Call(function, resolved))
 }
 
-fn binary<L>(
-    operator: BinaryOperator,
-    left: Expression<L>,
-    right: Expression<L>,
-    right_at: usize,
+/// `needle IN array`; an array that is known beforehand is read once.
+fn membership<L>(
+    negated: bool,
+    needle: Expression<L>,
+    array: Expression<L>,
+    array_at: usize,
     query: &mut QueryReport<'_, '_>,
 ) -> Option<Expression<L>> {
-    match (operator, &right) {
-        (BinaryOperator::JsonElement | BinaryOperator::JsonValue, _) => {
-            let result = match operator {
-                BinaryOperator::JsonElement => JsonResult::Text,
-                _ => JsonResult::Value,
-            };
-            let quoting = query.quoting;
-            let path = operand(right, quoting);
-            Some(Expression::Json { result, quoting, document: Box::new(left), path })
+    let needle = Box::new(needle);
+    let Expression::Literal(literal) = array else {
+        return Some(Expression::In { negated, needle, array: Box::new(array) });
+    };
+    match json::array_values(&literal) {
+        Ok(Some(list)) => Some(Expression::InList { negated, needle, list }),
+        Ok(None) => Some(Expression::Literal(Value::Null)),
+        Err(_) => {
+            let example = parameter_example(&literal);
+            query.error(array_at, "IN takes a JSON array", Some(format!("write IN '{example}'")));
+            None
         }
-        (BinaryOperator::In | BinaryOperator::NotIn, Expression::Literal(array)) => match json::array_values(array) {
-            Ok(Some(list)) => {
-                Some(Expression::InList { negated: operator == BinaryOperator::NotIn, needle: Box::new(left), list })
-            }
-            Ok(None) => Some(Expression::Literal(Value::Null)),
-            Err(_) => {
-                let example = parameter_example(array);
-                query.error(right_at, "IN takes a JSON array", Some(format!("write IN '{example}'")));
-                None
-            }
-        },
-        _ => Some(Expression::Binary(operator, Box::new(left), Box::new(right))),
     }
 }
 

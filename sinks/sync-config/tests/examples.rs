@@ -94,6 +94,15 @@ fn the_second_edition_with_schemas_and_partitions() {
 }
 
 #[test]
+fn the_documents_example_is_sound() {
+    let page = include_str!("../../../docs/sync-config.md");
+    let example = page.split("```").find_map(|part| part.strip_prefix("yaml\n")).unwrap();
+    let config = config(example);
+    assert_eq!(config.warnings(), []);
+    assert_eq!(config.definitions().len(), 2);
+}
+
+#[test]
 fn a_cleared_result_is_used_again() {
     let config = config(include_str!("configs/legacy.yaml"));
     let stock = table("shop.stock_lines", &["id int", "warehouse_id int", "qty int"]);

@@ -14,6 +14,16 @@ use crate::value::Value;
 /// A function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Function {
+    TypeOf,
+    IfNull,
+    Iif,
+    /// Of a value: NULL for NULL.
+    Of(ValueFunction),
+}
+
+/// A function that gives NULL if its first argument is NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ValueFunction {
     Upper,
     Lower,
     Substring,
@@ -21,9 +31,6 @@ pub(crate) enum Function {
     Length,
     Base64,
     UuidBlob,
-    TypeOf,
-    IfNull,
-    Iif,
     Instr,
     JsonExtract,
     JsonArrayLength,
@@ -39,28 +46,28 @@ pub(crate) enum Function {
 
 /// Every function by name, with the fewest and the most arguments it takes.
 const FUNCTIONS: [(&str, Function, usize, usize); 22] = [
-    ("upper", Function::Upper, 1, 1),
-    ("lower", Function::Lower, 1, 1),
-    ("substring", Function::Substring, 2, 3),
-    ("substr", Function::Substring, 2, 3),
-    ("hex", Function::Hex, 1, 1),
-    ("length", Function::Length, 1, 1),
-    ("base64", Function::Base64, 1, 1),
-    ("uuid_blob", Function::UuidBlob, 1, 1),
+    ("upper", Function::Of(ValueFunction::Upper), 1, 1),
+    ("lower", Function::Of(ValueFunction::Lower), 1, 1),
+    ("substring", Function::Of(ValueFunction::Substring), 2, 3),
+    ("substr", Function::Of(ValueFunction::Substring), 2, 3),
+    ("hex", Function::Of(ValueFunction::Hex), 1, 1),
+    ("length", Function::Of(ValueFunction::Length), 1, 1),
+    ("base64", Function::Of(ValueFunction::Base64), 1, 1),
+    ("uuid_blob", Function::Of(ValueFunction::UuidBlob), 1, 1),
     ("typeof", Function::TypeOf, 1, 1),
     ("ifnull", Function::IfNull, 2, 2),
     ("iif", Function::Iif, 3, 3),
-    ("instr", Function::Instr, 2, 2),
-    ("json_extract", Function::JsonExtract, 2, 2),
-    ("json_array_length", Function::JsonArrayLength, 1, 2),
-    ("json_valid", Function::JsonValid, 1, 1),
-    ("json_keys", Function::JsonKeys, 1, 1),
-    ("unixepoch", Function::UnixEpoch, 1, 4),
-    ("datetime", Function::DateTime, 1, 4),
-    ("st_asgeojson", Function::StAsGeoJson, 1, 1),
-    ("st_astext", Function::StAsText, 1, 1),
-    ("st_x", Function::StX, 1, 1),
-    ("st_y", Function::StY, 1, 1),
+    ("instr", Function::Of(ValueFunction::Instr), 2, 2),
+    ("json_extract", Function::Of(ValueFunction::JsonExtract), 2, 2),
+    ("json_array_length", Function::Of(ValueFunction::JsonArrayLength), 1, 2),
+    ("json_valid", Function::Of(ValueFunction::JsonValid), 1, 1),
+    ("json_keys", Function::Of(ValueFunction::JsonKeys), 1, 1),
+    ("unixepoch", Function::Of(ValueFunction::UnixEpoch), 1, 4),
+    ("datetime", Function::Of(ValueFunction::DateTime), 1, 4),
+    ("st_asgeojson", Function::Of(ValueFunction::StAsGeoJson), 1, 1),
+    ("st_astext", Function::Of(ValueFunction::StAsText), 1, 1),
+    ("st_x", Function::Of(ValueFunction::StX), 1, 1),
+    ("st_y", Function::Of(ValueFunction::StY), 1, 1),
 ];
 
 /// What a call's name and number of arguments come to.
@@ -85,55 +92,62 @@ impl Function {
         FUNCTIONS.iter().map(|(name, ..)| *name)
     }
 
-    /// Evaluates a call. Every function gives NULL for NULL but `typeof`, `ifnull` and `iif`.
+    /// Evaluates a call.
     pub(crate) fn call<'s, L, S: Scope<L>>(
         self,
         arguments: &'s [Expression<L>],
         scope: &'s S,
     ) -> Result<Value<'s>, EvaluationError> {
-        let argument = |index: usize| match arguments.get(index) {
-            Some(argument) => argument.evaluate(scope),
-            None => Ok(Value::Null),
-        };
+        let argument = |index: usize| arguments.get(index).map_or(Ok(Value::Null), |found| found.evaluate(scope));
         let first = argument(0)?;
-        // The two that may leave an argument unevaluated, so that its failure doesn't matter.
         match self {
-            Function::IfNull => return if first.is_null() { argument(1) } else { Ok(first) },
-            Function::Iif => return argument(if first.is_true() { 1 } else { 2 }),
-            Function::TypeOf => return Ok(Value::Text(Cow::Borrowed(first.type_name()))),
-            _ if first.is_null() => return Ok(Value::Null),
-            _ => {}
+            Function::TypeOf => Ok(Value::Text(Cow::Borrowed(first.type_name()))),
+            // These two leave an argument unevaluated, so that its failure doesn't matter.
+            Function::IfNull => {
+                if first.is_null() {
+                    argument(1)
+                } else {
+                    Ok(first)
+                }
+            }
+            Function::Iif => argument(if first.is_true() { 1 } else { 2 }),
+            Function::Of(_) if first.is_null() => Ok(Value::Null),
+            Function::Of(function) => {
+                let others = arguments.get(1..).unwrap_or_default().iter().map(|found| found.evaluate(scope));
+                function.call(first, &others.collect::<Result<Vec<_>, _>>()?)
+            }
         }
-        let modifiers = || arguments.get(1..).unwrap_or_default().iter().map(|argument| argument.evaluate(scope));
-        match self {
-            Function::Upper => Ok(text::upper(&first)),
-            Function::Lower => Ok(text::lower(&first)),
-            Function::Substring => {
-                let length = if arguments.len() > 2 { Some(argument(2)?) } else { None };
-                Ok(text::substring(&first, &argument(1)?, length.as_ref()))
+    }
+}
+
+impl ValueFunction {
+    /// `first` isn't NULL; `others` are as many as the function takes.
+    fn call<'s>(self, first: Value<'s>, others: &[Value<'_>]) -> Result<Value<'s>, EvaluationError> {
+        let second = others.first().unwrap_or(&Value::Null);
+        Ok(match self {
+            ValueFunction::Upper => text::upper(&first),
+            ValueFunction::Lower => text::lower(&first),
+            ValueFunction::Substring => text::substring(&first, second, others.get(1)),
+            ValueFunction::Hex => text::hex(first),
+            ValueFunction::Length => text::length(&first),
+            ValueFunction::Base64 => text::base64(first),
+            ValueFunction::UuidBlob => text::uuid_blob(&first),
+            ValueFunction::Instr => text::instr(&first, second),
+            ValueFunction::JsonExtract => json_extract(&first, second)?,
+            ValueFunction::JsonArrayLength => {
+                json_array_length(&first, others.first().unwrap_or(&Value::Text(Cow::Borrowed("$"))))?
             }
-            Function::Hex => Ok(text::hex(first)),
-            Function::Length => Ok(text::length(&first)),
-            Function::Base64 => Ok(text::base64(first)),
-            Function::UuidBlob => Ok(text::uuid_blob(&first)),
-            Function::Instr => Ok(text::instr(&first, &argument(1)?)),
-            Function::JsonExtract => json_extract(&first, &argument(1)?),
-            Function::JsonArrayLength => {
-                let path = if arguments.len() > 1 { argument(1)? } else { Value::Text(Cow::Borrowed("$")) };
-                json_array_length(&first, &path)
+            ValueFunction::JsonValid => {
+                first.to_text().map_or(Value::Null, |text| Value::boolean(json::parse(&text).is_ok()))
             }
-            Function::JsonValid => {
-                Ok(first.to_text().map_or(Value::Null, |text| Value::boolean(json::parse(&text).is_ok())))
-            }
-            Function::JsonKeys => json_keys(&first),
-            Function::UnixEpoch => Ok(time::unixepoch(&first, modifiers().collect::<Result<Vec<_>, _>>()?)),
-            Function::DateTime => Ok(time::datetime(&first, modifiers().collect::<Result<Vec<_>, _>>()?)),
-            Function::StAsGeoJson => geometry::as_geojson(first),
-            Function::StAsText => geometry::as_text(first),
-            Function::StX => geometry::coordinate(first, geometry::Axis::X),
-            Function::StY => geometry::coordinate(first, geometry::Axis::Y),
-            Function::TypeOf | Function::IfNull | Function::Iif => Ok(Value::Null),
-        }
+            ValueFunction::JsonKeys => json_keys(&first)?,
+            ValueFunction::UnixEpoch => time::unixepoch(&first, others),
+            ValueFunction::DateTime => time::datetime(&first, others),
+            ValueFunction::StAsGeoJson => geometry::as_geojson(first)?,
+            ValueFunction::StAsText => geometry::as_text(first)?,
+            ValueFunction::StX => geometry::coordinate(first, geometry::Axis::X)?,
+            ValueFunction::StY => geometry::coordinate(first, geometry::Axis::Y)?,
+        })
     }
 }
 

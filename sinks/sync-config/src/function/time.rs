@@ -6,16 +6,16 @@ const DAY_MS: i64 = 86_400_000;
 /// 1970-01-01 as a Julian day.
 const EPOCH_JULIAN_DAY: f64 = 2_440_587.5;
 
-pub(super) fn unixepoch(value: &Value<'_>, modifiers: Vec<Value<'_>>) -> Value<'static> {
-    match instant(value, &modifiers) {
+pub(super) fn unixepoch(value: &Value<'_>, modifiers: &[Value<'_>]) -> Value<'static> {
+    match instant(value, modifiers) {
         Some(Instant { ms, subsecond: true }) => Value::Real(ms as f64 / 1000.0),
         Some(Instant { ms, subsecond: false }) => Value::Int(ms.div_euclid(1000)),
         None => Value::Null,
     }
 }
 
-pub(super) fn datetime(value: &Value<'_>, modifiers: Vec<Value<'_>>) -> Value<'static> {
-    let Some(Instant { ms, subsecond }) = instant(value, &modifiers) else { return Value::Null };
+pub(super) fn datetime(value: &Value<'_>, modifiers: &[Value<'_>]) -> Value<'static> {
+    let Some(Instant { ms, subsecond }) = instant(value, modifiers) else { return Value::Null };
     let (day, time) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS));
     let (year, month, day) = date_of(day);
     let (hour, minute, second) = (time / 3_600_000, time / 60_000 % 60, time / 1000 % 60);

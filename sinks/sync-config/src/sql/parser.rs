@@ -3,7 +3,8 @@
 use sqlparser::tokenizer::{Token as Sql, Word};
 
 use super::syntax::{
-    BinaryOperator, CastType, Expr, ExprKind, From, Name, Select, SelectItem, SyntaxFault, UnaryOperator,
+    Arithmetic, BinaryOperator, Bits, CastType, Comparison, Expr, ExprKind, From, JsonResult, Name, Select, SelectItem,
+    SyntaxFault, UnaryOperator,
 };
 use super::token::{Token, tokens};
 use crate::spelling::suggest;
@@ -400,32 +401,32 @@ impl Parser {
 
     /// The operator that follows, without taking it.
     fn infix(&self) -> Option<Infix> {
-        use BinaryOperator as Operator;
+        use BinaryOperator::{Bits as Bitwise, Calculate, Compare};
         Some(match self.peek()? {
-            Sql::Eq => Infix::Binary(Operator::Equal),
-            Sql::Neq => Infix::Binary(Operator::NotEqual),
-            Sql::Lt => Infix::Binary(Operator::Less),
-            Sql::LtEq => Infix::Binary(Operator::LessOrEqual),
-            Sql::Gt => Infix::Binary(Operator::Greater),
-            Sql::GtEq => Infix::Binary(Operator::GreaterOrEqual),
-            Sql::Plus => Infix::Binary(Operator::Add),
-            Sql::Minus => Infix::Binary(Operator::Subtract),
-            Sql::Mul => Infix::Binary(Operator::Multiply),
-            Sql::Div => Infix::Binary(Operator::Divide),
-            Sql::Mod => Infix::Binary(Operator::Remainder),
-            Sql::Ampersand => Infix::Binary(Operator::BitAnd),
-            Sql::Pipe => Infix::Binary(Operator::BitOr),
-            Sql::ShiftLeft => Infix::Binary(Operator::ShiftLeft),
-            Sql::ShiftRight => Infix::Binary(Operator::ShiftRight),
-            Sql::StringConcat => Infix::Binary(Operator::Concatenate),
-            Sql::Arrow => Infix::Binary(Operator::JsonElement),
-            Sql::LongArrow => Infix::Binary(Operator::JsonValue),
+            Sql::Eq => Infix::Binary(Compare(Comparison::Equal)),
+            Sql::Neq => Infix::Binary(Compare(Comparison::NotEqual)),
+            Sql::Lt => Infix::Binary(Compare(Comparison::Less)),
+            Sql::LtEq => Infix::Binary(Compare(Comparison::LessOrEqual)),
+            Sql::Gt => Infix::Binary(Compare(Comparison::Greater)),
+            Sql::GtEq => Infix::Binary(Compare(Comparison::GreaterOrEqual)),
+            Sql::Plus => Infix::Binary(Calculate(Arithmetic::Add)),
+            Sql::Minus => Infix::Binary(Calculate(Arithmetic::Subtract)),
+            Sql::Mul => Infix::Binary(Calculate(Arithmetic::Multiply)),
+            Sql::Div => Infix::Binary(Calculate(Arithmetic::Divide)),
+            Sql::Mod => Infix::Binary(Calculate(Arithmetic::Remainder)),
+            Sql::Ampersand => Infix::Binary(Bitwise(Bits::And)),
+            Sql::Pipe => Infix::Binary(Bitwise(Bits::Or)),
+            Sql::ShiftLeft => Infix::Binary(Bitwise(Bits::ShiftLeft)),
+            Sql::ShiftRight => Infix::Binary(Bitwise(Bits::ShiftRight)),
+            Sql::StringConcat => Infix::Binary(BinaryOperator::Concatenate),
+            Sql::Arrow => Infix::Json(JsonResult::Text),
+            Sql::LongArrow => Infix::Json(JsonResult::Value),
             Sql::DoubleColon => Infix::Cast,
             token => match keyword(Some(token))?.as_str() {
                 "and" => Infix::And,
                 "or" => Infix::Or,
-                "in" => Infix::Binary(Operator::In),
-                "not" if keyword(self.peek_after(1)).as_deref() == Some("in") => Infix::Binary(Operator::NotIn),
+                "in" => Infix::In { negated: false },
+                "not" if keyword(self.peek_after(1)).as_deref() == Some("in") => Infix::In { negated: true },
                 "is" => Infix::Is,
                 _ => return None,
             },
@@ -449,11 +450,17 @@ impl Parser {
                 }
                 ExprKind::Unary(operator, Box::new(left))
             }
+            Infix::In { negated } => {
+                self.next += usize::from(negated);
+                self.refuse_list()?;
+                let array = Box::new(self.operation(Some(Binding::In))?);
+                ExprKind::In { negated, needle: Box::new(left), array }
+            }
+            Infix::Json(result) => {
+                let path = Box::new(self.operation(Some(Binding::Element))?);
+                ExprKind::Json { result, document: Box::new(left), path }
+            }
             Infix::Binary(operator) => {
-                self.next += usize::from(operator == BinaryOperator::NotIn);
-                if matches!(operator, BinaryOperator::In | BinaryOperator::NotIn) {
-                    self.refuse_list()?;
-                }
                 let right = self.operation(Some(infix.binding()))?;
                 ExprKind::Binary(operator, Box::new(left), Box::new(right))
             }
@@ -510,27 +517,27 @@ enum Infix {
     And,
     Or,
     Is,
+    In { negated: bool },
     Cast,
+    Json(JsonResult),
     Binary(BinaryOperator),
 }
 
 impl Infix {
     fn binding(self) -> Binding {
-        use BinaryOperator as Operator;
         match self {
             Infix::Or => Binding::Or,
             Infix::And => Binding::And,
             Infix::Is => Binding::Is,
-            Infix::Cast => Binding::Element,
+            Infix::In { .. } => Binding::In,
+            Infix::Cast | Infix::Json(_) => Binding::Element,
             Infix::Binary(operator) => match operator {
-                Operator::Equal | Operator::NotEqual => Binding::Equality,
-                Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => Binding::Order,
-                Operator::In | Operator::NotIn => Binding::In,
-                Operator::BitAnd | Operator::BitOr | Operator::ShiftLeft | Operator::ShiftRight => Binding::Bits,
-                Operator::Add | Operator::Subtract => Binding::Sum,
-                Operator::Multiply | Operator::Divide | Operator::Remainder => Binding::Product,
-                Operator::Concatenate => Binding::Concatenation,
-                Operator::JsonElement | Operator::JsonValue => Binding::Element,
+                BinaryOperator::Compare(Comparison::Equal | Comparison::NotEqual) => Binding::Equality,
+                BinaryOperator::Compare(_) => Binding::Order,
+                BinaryOperator::Bits(_) => Binding::Bits,
+                BinaryOperator::Calculate(Arithmetic::Add | Arithmetic::Subtract) => Binding::Sum,
+                BinaryOperator::Calculate(_) => Binding::Product,
+                BinaryOperator::Concatenate => Binding::Concatenation,
             },
         }
     }

@@ -88,6 +88,17 @@ pub(crate) enum ExprKind {
     },
     Unary(UnaryOperator, Box<Expr>),
     Binary(BinaryOperator, Box<Expr>, Box<Expr>),
+    /// An element of a JSON document.
+    Json {
+        result: JsonResult,
+        document: Box<Expr>,
+        path: Box<Expr>,
+    },
+    In {
+        negated: bool,
+        needle: Box<Expr>,
+        array: Box<Expr>,
+    },
     Cast(Box<Expr>, CastType),
     /// Two or more.
     And(Vec<Expr>),
@@ -105,28 +116,46 @@ pub(crate) enum UnaryOperator {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum BinaryOperator {
+    Compare(Comparison),
+    Calculate(Arithmetic),
+    Bits(Bits),
+    Concatenate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Comparison {
     Equal,
     NotEqual,
     Less,
     LessOrEqual,
     Greater,
     GreaterOrEqual,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Arithmetic {
     Add,
     Subtract,
     Multiply,
     Divide,
     Remainder,
-    BitAnd,
-    BitOr,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Bits {
+    And,
+    Or,
     ShiftLeft,
     ShiftRight,
-    Concatenate,
-    /// `->`: an element as JSON text.
-    JsonElement,
-    /// `->>`: an element as a value.
-    JsonValue,
-    In,
-    NotIn,
+}
+
+/// What a JSON operator gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum JsonResult {
+    /// `->`: JSON text.
+    Text,
+    /// `->>`: a value.
+    Value,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -178,35 +207,33 @@ impl ExprKind {
             }
             ExprKind::Call { arguments: list, .. } | ExprKind::And(list) | ExprKind::Or(list) => (list, None, None),
             ExprKind::Unary(_, part) | ExprKind::Cast(part, _) => (&[], Some(part), None),
-            ExprKind::Binary(_, left, right) => (&[], Some(left), Some(right)),
+            ExprKind::Binary(_, left, right)
+            | ExprKind::Json { document: left, path: right, .. }
+            | ExprKind::In { needle: left, array: right, .. } => (&[], Some(left), Some(right)),
         };
         list.iter().chain(first).chain(second)
     }
 }
 
 impl BinaryOperator {
-    pub(crate) fn text(self) -> &'static str {
+    fn text(self) -> &'static str {
         match self {
-            BinaryOperator::Equal => "=",
-            BinaryOperator::NotEqual => "!=",
-            BinaryOperator::Less => "<",
-            BinaryOperator::LessOrEqual => "<=",
-            BinaryOperator::Greater => ">",
-            BinaryOperator::GreaterOrEqual => ">=",
-            BinaryOperator::Add => "+",
-            BinaryOperator::Subtract => "-",
-            BinaryOperator::Multiply => "*",
-            BinaryOperator::Divide => "/",
-            BinaryOperator::Remainder => "%",
-            BinaryOperator::BitAnd => "&",
-            BinaryOperator::BitOr => "|",
-            BinaryOperator::ShiftLeft => "<<",
-            BinaryOperator::ShiftRight => ">>",
+            BinaryOperator::Compare(Comparison::Equal) => "=",
+            BinaryOperator::Compare(Comparison::NotEqual) => "!=",
+            BinaryOperator::Compare(Comparison::Less) => "<",
+            BinaryOperator::Compare(Comparison::LessOrEqual) => "<=",
+            BinaryOperator::Compare(Comparison::Greater) => ">",
+            BinaryOperator::Compare(Comparison::GreaterOrEqual) => ">=",
+            BinaryOperator::Calculate(Arithmetic::Add) => "+",
+            BinaryOperator::Calculate(Arithmetic::Subtract) => "-",
+            BinaryOperator::Calculate(Arithmetic::Multiply) => "*",
+            BinaryOperator::Calculate(Arithmetic::Divide) => "/",
+            BinaryOperator::Calculate(Arithmetic::Remainder) => "%",
+            BinaryOperator::Bits(Bits::And) => "&",
+            BinaryOperator::Bits(Bits::Or) => "|",
+            BinaryOperator::Bits(Bits::ShiftLeft) => "<<",
+            BinaryOperator::Bits(Bits::ShiftRight) => ">>",
             BinaryOperator::Concatenate => "||",
-            BinaryOperator::JsonElement => "->",
-            BinaryOperator::JsonValue => "->>",
-            BinaryOperator::In => "IN",
-            BinaryOperator::NotIn => "NOT IN",
         }
     }
 }
@@ -302,6 +329,12 @@ impl fmt::Display for Expr {
             ExprKind::Unary(UnaryOperator::IsNull, part) => write!(formatter, "({part} IS NULL)"),
             ExprKind::Unary(UnaryOperator::IsNotNull, part) => write!(formatter, "({part} IS NOT NULL)"),
             ExprKind::Binary(operator, left, right) => write!(formatter, "({left} {} {right})", operator.text()),
+            ExprKind::Json { result: JsonResult::Text, document, path } => write!(formatter, "({document} -> {path})"),
+            ExprKind::Json { result: JsonResult::Value, document, path } => {
+                write!(formatter, "({document} ->> {path})")
+            }
+            ExprKind::In { negated: false, needle, array } => write!(formatter, "({needle} IN {array})"),
+            ExprKind::In { negated: true, needle, array } => write!(formatter, "({needle} NOT IN {array})"),
             ExprKind::Cast(part, to) => write!(formatter, "CAST({part} AS {})", to.text()),
             ExprKind::And(parts) => bracketed(formatter, " AND ", parts),
             ExprKind::Or(parts) => bracketed(formatter, " OR ", parts),
