@@ -11,5 +11,6 @@ mod faults;
 mod first_steps;
 mod help;
 mod interruptions;
+mod oracle;
 mod running;
 mod workspace;
