@@ -3,6 +3,8 @@
 //! Each finding has its remedy as SQL or configuration that can be used as it stands.
 
 mod cascades;
+#[cfg(test)]
+mod cascades_on_servers;
 mod grants;
 mod patterns;
 mod settings;

@@ -189,7 +189,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads to the end; says whether the text was read as the server must have read it.
-    pub(super) fn is_whole(mut self) -> bool {
+    pub(super) fn reads_whole(mut self) -> bool {
         while self.bump().is_some() {}
         !self.lexer.is_damaged()
     }

@@ -50,7 +50,7 @@ const NOISE: &[&str] = &[
     "USE",
 ];
 
-/// First words of statements that change rows, and of those that call what may change rows.
+/// First words of statements that change rows.
 const ROWS: &[&str] = &["INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH"];
 
 /// First words of statements that are in the log only because a function that they call changes rows somewhere.
@@ -81,7 +81,7 @@ pub(super) fn read(text: &str, context: &Context<'_>) -> Statement {
     match concerning(&cursor) {
         // Objects that are no tables are known by the first words, whatever comes behind them.
         Some(Statement::Noise) => Statement::Noise,
-        _ if !cursor.clone().is_whole() => mentioned(),
+        _ if !cursor.clone().reads_whole() => mentioned(),
         Some(statement) if has_undecodable_name(&statement) => Statement::Unknown(Suspects::Everything),
         Some(statement) if context.thread_specific => for_one_session(statement, cursor),
         Some(statement) => statement,
@@ -105,7 +105,7 @@ fn for_one_session(statement: Statement, cursor: Cursor<'_>) -> Statement {
 fn is_noise(cursor: &Cursor<'_>) -> bool {
     let mut ahead = cursor.clone();
     let Some(first) = ahead.bump() else { return true };
-    let no_table_follows = match () {
+    match () {
         () if first.is("ANALYZE") => {
             ahead.eat_any(&["LOCAL", "NO_WRITE_TO_BINLOG"]);
             ahead.at_any(&["TABLE", "TABLES"])
@@ -115,8 +115,7 @@ fn is_noise(cursor: &Cursor<'_>) -> bool {
         () if first.is("REPAIR") => ahead.at("VIEW"),
         () if first.is("START") => !ahead.at("TRANSACTION"),
         () => first.is_any(NOISE),
-    };
-    no_table_follows
+    }
 }
 
 /// What stands before a statement proper.
@@ -169,9 +168,29 @@ fn concerning(cursor: &Cursor<'_>) -> Option<Statement> {
         // IMPORT TABLE FROM 'file': the names are in files on the server.
         () if first.is("IMPORT") => Some(Statement::Unknown(Suspects::Everything)),
         () if first.is_any(CALLS) => Some(Statement::Dml(Suspects::Everything)),
-        () if first.is_any(ROWS) => Some(Statement::Dml(cursor.clone().suspects())),
+        () if first.is_any(ROWS) => Some(Statement::Dml(match inserted_into(cursor.clone()) {
+            Some(table) => Suspects::Named([table].into()),
+            None => cursor.clone().suspects(),
+        })),
         () => None,
     }
+}
+
+/// The table that INSERT, REPLACE or LOAD writes to; it may read any number of others. (Tools that compare replicas
+/// write sums over every table into one of their own.)
+fn inserted_into(mut cursor: Cursor<'_>) -> Option<TableName> {
+    if cursor.eat("LOAD") {
+        while !cursor.eat_all(&["INTO", "TABLE"]) {
+            cursor.bump()?;
+        }
+        return cursor.table();
+    }
+    if !cursor.eat_any(&["INSERT", "REPLACE"]) {
+        return None;
+    }
+    while cursor.eat_any(&["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE"]) {}
+    cursor.eat("INTO");
+    cursor.table()
 }
 
 fn alter_statement(cursor: &mut Cursor<'_>) -> Option<Statement> {
