@@ -28,6 +28,7 @@ const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
 const FORMAT_FILE_NEW: &str = "format.new";
 const ENGINE_DIRECTORY: &str = "engine";
+const PROBE_FILE: &str = "probe";
 
 /// Written by the engine as the last step of its own creation.
 const ENGINE_MARKER: &str = "version";
@@ -135,18 +136,23 @@ impl Directory {
         blocks_bytes(&self.path).map_err(|error| io_error(&self.path, "measuring", error))
     }
 
-    /// Whether a small file can't be stored for want of space.
+    /// Whether a file of the size of the engine's can't be stored for want of space.
     pub(super) fn is_full(&self) -> bool {
-        const PROBE_BYTES: usize = 256 * 1024;
-        let probe = self.path.join("probe");
+        const PROBE_PART_BYTES: usize = 1024 * 1024;
+        const PROBE_PARTS: usize = 16;
+        let probe = self.path.join(PROBE_FILE);
         let write = || -> io::Result<()> {
             let mut file = File::create(&probe)?;
-            file.write_all(&vec![0xa5; PROBE_BYTES])?;
+            for _ in 0..PROBE_PARTS {
+                file.write_all(&vec![0xa5; PROBE_PART_BYTES])?;
+            }
             file.sync_all()
         };
         let result = write();
-        // Left behind, the probe would be in nobody's way: it is known below and overwritten by the next.
-        let _ = fs::remove_file(&probe);
+        // If it can't be removed, it is in nobody's way but its size's: the next probe overwrites it.
+        if let Err(error) = fs::remove_file(&probe) {
+            tracing::warn!(file = %probe.display(), %error, "a probe for free space can't be removed");
+        }
         result.is_err_and(|error| is_disk_full(&error))
     }
 }
@@ -158,7 +164,7 @@ pub(super) fn is_disk_full(error: &io::Error) -> bool {
 
 /// Refuses a directory with entries that no store has, before anything is written to it.
 fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
-    let known = [LOCK_FILE, FORMAT_FILE, FORMAT_FILE_NEW, ENGINE_DIRECTORY, "probe", "lost+found"];
+    let known = [LOCK_FILE, FORMAT_FILE, FORMAT_FILE_NEW, ENGINE_DIRECTORY, PROBE_FILE, "lost+found"];
     let entries = fs::read_dir(path).map_err(|error| io_error(path, "listing", error))?;
     let mut names = Vec::new();
     for entry in entries {

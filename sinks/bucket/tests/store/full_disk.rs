@@ -12,7 +12,10 @@ const DIRECTORY_VARIABLE: &str = "MILLSTREAM_FULL_DISK_TEST_DIRECTORY";
 
 const FILE_SYSTEM_MIB: usize = 48;
 const LARGER_FILE_SYSTEM_MIB: usize = 96;
-const FILLER_BYTES: usize = 24 * 1024 * 1024;
+
+/// What is taken on the file system at first: so much that the first table can't be written, and so much that the
+/// journal breaks off later.
+const FILLERS_MIB: [usize; 2] = [35, 24];
 
 /// More than fit on the file system by far.
 const COMMITS_MAX: u64 = 20_000;
@@ -37,13 +40,17 @@ fn a_full_disk_poisons_the_store_and_loses_nothing() {
 #[ignore = "what the test of full disks runs on its small file system"]
 fn inside() {
     let mount = PathBuf::from(std::env::var(DIRECTORY_VARIABLE).expect("started by another test"));
-    let path = mount.join("store");
     let filler = mount.join("filler");
-    fs::write(&filler, vec![1; FILLER_BYTES]).unwrap();
-    let durable = fill(&path);
-    fs::remove_file(&filler).unwrap();
-    goes_on(&path, durable);
-    // Once more, with tables and more than one journal; this time the disk grows.
+    for filler_mib in FILLERS_MIB {
+        let path = mount.join(format!("store-{filler_mib}"));
+        fs::write(&filler, vec![1; filler_mib * 1024 * 1024]).unwrap();
+        let durable = fill(&path);
+        fs::remove_file(&filler).unwrap();
+        goes_on(&path, durable);
+        fs::remove_dir_all(&path).unwrap();
+    }
+    // Without a filler it fills the disk alone, with tables and several journals; then the disk grows.
+    let path = mount.join("store");
     let durable = fill(&path);
     let size = format!("remount,size={LARGER_FILE_SYSTEM_MIB}m");
     assert!(Command::new("mount").args(["-o", &size]).arg(&mount).status().unwrap().success());
@@ -81,5 +88,11 @@ fn fill(path: &Path) -> u64 {
     }
     assert!(ledger::committed(&store) >= durable);
     println!("full after {durable} commits: {shown}");
+    drop(store);
+    // Opening it while the disk is still full may fail for that reason, or succeed and lose nothing.
+    match FjallStore::open(path) {
+        Ok(store) => assert!(ledger::check(&store) >= durable),
+        Err(error) => assert!(matches!(error, StoreError::Io { .. }), "{error}"),
+    }
     durable
 }
