@@ -1,13 +1,10 @@
 //! `millstream check`: every problem at once.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use console::style;
 use futures::future::join_all;
-use millstream_core::schema::TableSchema;
-use millstream_core::selection::{Selection, TablePattern};
 use millstream_core::source::{Problem, Severity};
 use serde::Serialize;
 use serde_json::json;
@@ -88,7 +85,6 @@ async fn check_source(config: &Config, source: &SourceConfig, deployment: Option
         if let (Some(deployment), Ok(discovery)) = (deployment, connector.discover(&selection).await) {
             let tables = discovery.tables.iter().map(|table| table.as_ref());
             found.faults = deployment.faults_with(config, source, tables);
-            found.problems.extend(missing_tables(&selection, &discovery.tables));
         }
         Ok::<_, Failure>(())
     };
@@ -106,20 +102,6 @@ async fn check_source(config: &Config, source: &SourceConfig, deployment: Option
         Err(_) => found.problems.push(no_answer(source)),
     }
     found
-}
-
-/// Tables that a query names and that don't exist. They may come later, so it is no error.
-fn missing_tables(selection: &Selection, tables: &[Arc<TableSchema>]) -> Vec<Problem> {
-    let exists = |pattern: &TablePattern| tables.iter().any(|table| pattern.matches(&table.table));
-    let missing = selection.patterns.iter().filter(|pattern| !pattern.is_wildcard() && !exists(pattern));
-    missing
-        .map(|pattern| Problem {
-            severity: Severity::Warning,
-            subject: format!("table {pattern}"),
-            found: "the sync config names it and it doesn't exist".into(),
-            remedy: "look at the spelling in the sync config, or create it; it is followed once it exists".into(),
-        })
-        .collect()
 }
 
 fn no_answer(source: &SourceConfig) -> Problem {

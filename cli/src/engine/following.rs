@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use millstream_bucket::BucketSink;
-use millstream_core::pipeline::{ConnectionStatus, Handle, RequestError, SourceStatus};
+use millstream_bucket::{BucketSink, StoredTable};
+use millstream_core::pipeline::{ConnectionStatus, Handle, RequestError, SourceStatus, TableStatus};
 use millstream_core::reconcile::PassSummary;
 use millstream_core::schema::TableName;
+use millstream_core::table::TableState;
 use tokio::time::{interval, sleep};
 
 use crate::control::{
     DifferenceReport, NotComparedReport, ProgressReport, ReloadReport, Replies, Reply, Request, Service, SourceReport,
     StatusReport, TableReport, TroubleReport, VerifiedTableReport, VerifyReport,
 };
-use crate::engine::stored::{answer_from, checkpoint_report};
+use crate::engine::stored::{answer_from, checkpoint_report, table_report};
 use crate::engine::{Followed, blocking};
 use crate::failure::Failure;
 
@@ -35,11 +36,23 @@ impl FollowingService {
         Self { sources, sink }
     }
 
+    /// What is stored comes from one moment of the store, so that position, tables and checkpoint fit together; the
+    /// pipelines add what is not stored.
     async fn status(&self) -> Result<StatusReport, Failure> {
         let sink = Arc::clone(&self.sink);
-        let checkpoint = blocking(move || Ok(checkpoint_report(&sink.reader()?))).await?;
-        let sources = self.sources.iter().map(|source| source_report(source.handle.status())).collect();
-        Ok(StatusReport { running: true, sources, checkpoint })
+        let followed = self.sources.clone();
+        blocking(move || {
+            let reader = sink.reader()?;
+            let stored = reader.sources()?;
+            let reports = followed.iter().map(|source| {
+                let stored = stored.iter().find(|stored| stored.name == source.name);
+                let position = stored.and_then(|stored| stored.position.as_ref()).map(ToString::to_string);
+                Ok(source_report(source.handle.status(), position, &reader.tables(&source.name)?))
+            });
+            let sources = reports.collect::<Result<_, Failure>>()?;
+            Ok(StatusReport { running: true, sources, checkpoint: checkpoint_report(&reader) })
+        })
+        .await
     }
 
     async fn verify(&self, source: Option<&str>, wanted: &[String]) -> Result<VerifyReport, Failure> {
@@ -143,8 +156,20 @@ impl Service for FollowingService {
 
 /// The tables that are being read.
 pub(crate) fn progress(sources: &[Followed]) -> Vec<ProgressReport> {
-    let tables = sources.iter().flat_map(|source| source_report(source.handle.status()).tables);
-    tables.filter_map(|table| table.progress).collect()
+    let tables = sources.iter().flat_map(|source| {
+        let SourceStatus { name, tables, .. } = source.handle.status();
+        tables.into_iter().filter_map(move |table| progress_report(&name, &table))
+    });
+    tables.collect()
+}
+
+fn progress_report(source: &str, table: &TableStatus) -> Option<ProgressReport> {
+    table.progress.as_ref().map(|progress| ProgressReport {
+        source: source.to_owned(),
+        table: table.table.to_string(),
+        rows_read: progress.rows_read,
+        rows_estimate: progress.rows_estimate,
+    })
 }
 
 /// Waits for an answer as long as the source can be reached. `millstream run` itself tries again for ever; whoever
@@ -173,8 +198,43 @@ pub(super) async fn within_reach<T>(
     }
 }
 
-fn source_report(status: SourceStatus) -> SourceReport {
-    let trouble = match &status.connection {
+fn source_report(status: SourceStatus, position: Option<String>, tables: &[StoredTable]) -> SourceReport {
+    let live = |table: &StoredTable| status.tables.iter().find(|live| live.table == table.record.name);
+    let mut tables: Vec<TableReport> =
+        tables.iter().map(|table| overlaid(table_report(&status.name, table), live(table), &status.name)).collect();
+    tables.sort_by(|a, b| a.table.cmp(&b.table));
+    // The pipeline looked at the head a moment ago. Where it had nothing more to read then, what is stored since is the
+    // newest that is known.
+    let head = if status.behind_ms == Some(0) { position.clone() } else { status.head };
+    SourceReport {
+        trouble: trouble(&status.connection),
+        name: status.name,
+        kind: status.kind,
+        position,
+        head,
+        behind_ms: status.behind_ms,
+        behind_bytes: status.behind_bytes,
+        changes_per_second: Some(status.changes_per_second),
+        rows_read_per_second: Some(status.rows_read_per_second),
+        tables,
+    }
+}
+
+/// Adds what isn't stored: a reading's progress of this moment, and what is in its way.
+fn overlaid(mut report: TableReport, live: Option<&TableStatus>, source: &str) -> TableReport {
+    if let Some(live) = live {
+        if report.progress.is_some() {
+            report.progress = progress_report(source, live).or(report.progress);
+        }
+        if report.state != TableState::Live.word() && report.reason.is_none() {
+            report.reason.clone_from(&live.reason);
+        }
+    }
+    report
+}
+
+fn trouble(connection: &ConnectionStatus) -> Option<TroubleReport> {
+    match connection {
         ConnectionStatus::Retrying { error, attempts } => Some(TroubleReport {
             diagnosis: format!("{error} (attempt {attempts}, trying again)"),
             remedy: Some("see that the database runs and can be reached; `millstream check` tells more".into()),
@@ -184,29 +244,6 @@ fn source_report(status: SourceStatus) -> SourceReport {
             remedy: Some("see the log for why, and start millstream again".into()),
         }),
         ConnectionStatus::Starting | ConnectionStatus::Following => None,
-    };
-    let name = status.name;
-    let tables = status.tables.into_iter().map(|table| {
-        let shown = table.table.to_string();
-        let progress = table.progress.map(|progress| ProgressReport {
-            source: name.clone(),
-            table: shown.clone(),
-            rows_read: progress.rows_read,
-            rows_estimate: progress.rows_estimate,
-        });
-        TableReport { table: shown, state: table.state, rows: table.rows.unwrap_or(0), reason: table.reason, progress }
-    });
-    SourceReport {
-        tables: tables.collect(),
-        name,
-        kind: status.kind,
-        position: status.position,
-        head: status.head,
-        behind_ms: status.behind_ms,
-        behind_bytes: status.behind_bytes,
-        changes_per_second: Some(status.changes_per_second),
-        rows_read_per_second: Some(status.rows_read_per_second),
-        trouble,
     }
 }
 

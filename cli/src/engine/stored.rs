@@ -113,7 +113,7 @@ async fn head(source: &SourceConfig, position: Option<&Position>) -> Result<(Pos
     Ok((head, bytes))
 }
 
-fn table_report(source: &str, StoredTable { record, rows }: &StoredTable) -> TableReport {
+pub(super) fn table_report(source: &str, StoredTable { record, rows }: &StoredTable) -> TableReport {
     let table = record.name.to_string();
     let progress = record.pass.as_ref().map(|pass| ProgressReport {
         source: source.to_owned(),
@@ -172,9 +172,7 @@ pub(super) async fn answer_from(
             }
             Request::Rows { bucket } => {
                 for bucket in named_buckets(&reader, bucket)? {
-                    // The visitor's own failure is told below.
-                    let _flow =
-                        reader.live_rows(&bucket, &mut |row| sending.send(Reply::Row(row_report(&bucket, &row))))?;
+                    reader.live_rows(&bucket, &mut |row| sending.send(Reply::Row(row_report(&bucket, &row))))?;
                 }
             }
             Request::Ops { bucket } => {
