@@ -210,16 +210,17 @@ impl DefinitionReader<'_> {
             report.faults.error(self.key.place, format!("{what} has no `data`"), None);
             return None;
         };
-        // Without sound parameters nothing can be said about the data queries' use of them.
-        let parameters = match &parameter_queries {
-            Some(queries) => queries.first().map(|query| query.names.clone()).unwrap_or_default(),
-            None => return self.syntax_only(data, report),
-        };
-        let data_queries = self.data(data, &parameters, &mut canonical, report)?;
+        // Faults that only follow from others would hide these: a misspelt `parameters` isn't the lack of them.
+        let complete = matches!(&node.content, Content::Mapping(all) if all.len() == entries.len());
+        let parameters = parameter_queries
+            .as_ref()
+            .filter(|_| complete || find("parameters").is_some())
+            .map(|queries| queries.first().map(|query| query.names.clone()).unwrap_or_default());
+        let data_queries = self.data(data, parameters.as_deref(), &mut canonical, report)?;
         Some(BucketDefinition {
             name: self.name.into(),
             priority: priority.flatten().unwrap_or(DEFAULT_PRIORITY),
-            parameters,
+            parameters: parameters?,
             parameter_queries: parameter_queries?,
             data_queries,
             fingerprint: fingerprint(canonical.iter().map(String::as_str)),
@@ -289,7 +290,7 @@ impl DefinitionReader<'_> {
     fn data(
         &self,
         node: &Node,
-        parameters: &[String],
+        parameters: Option<&[String]>,
         canonical: &mut Vec<String>,
         report: &mut Report<'_>,
     ) -> Option<Vec<DataQuery>> {
@@ -319,15 +320,6 @@ impl DefinitionReader<'_> {
                 None
             }
         }
-    }
-
-    /// Reports what can be said about data queries alone.
-    fn syntax_only(&self, node: &Node, report: &mut Report<'_>) -> Option<BucketDefinition> {
-        let items = self.data_items(node, report)?;
-        for scalar in queries(items, report) {
-            QueryReport::parse(report, scalar, self.options.quoting);
-        }
-        None
     }
 }
 

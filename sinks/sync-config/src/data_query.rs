@@ -36,8 +36,9 @@ enum OutputColumn {
 }
 
 impl DataQuery {
-    /// Checks a query over the bucket parameters `parameters`; `None` if anything is wrong, which is reported.
-    pub(crate) fn new(select: &Select, parameters: &[String], query: &mut QueryReport<'_, '_>) -> Option<Self> {
+    /// Checks a query over the bucket parameters `parameters`; `None` if anything is wrong, which is reported. Where
+    /// the parameters aren't known, as their queries are at fault, everything else is checked.
+    pub(crate) fn new(select: &Select, parameters: Option<&[String]>, query: &mut QueryReport<'_, '_>) -> Option<Self> {
         let (table, alias, names) = read_table(select, query)?;
         let columns = output_columns(select, &names, query);
         let branches = branches(select.filter.as_ref(), Parameters::Bucket, &names, query);
@@ -187,7 +188,7 @@ pub(crate) fn output_name(expr: &Expr, alias: Option<&Name>, query: &mut QueryRe
 fn resolve_branch(
     branch: &Branch,
     select: &Select,
-    parameters: &[String],
+    parameters: Option<&[String]>,
     names: &RowNames,
     query: &mut QueryReport<'_, '_>,
 ) -> Option<RowBranch<RowLeaf>> {
@@ -198,10 +199,15 @@ fn resolve_branch(
         let ExprKind::Column { name, .. } = &found.parameter.kind else { continue };
         let value = resolve(&found.row, names, query);
         let each = found.kind == crate::filter::MatchKind::InRow;
-        match (parameters.iter().position(|parameter| *parameter == name.text), value) {
+        let slot = match parameters {
+            Some(parameters) => parameters.iter().position(|parameter| *parameter == name.text),
+            None => Some(0),
+        };
+        match (slot, value) {
             (Some(slot), Some(value)) => slots.push(SlotValue { slot, value, each }),
             (Some(_), None) => sound = false,
             (None, _) => {
+                let parameters = parameters.unwrap_or_default();
                 let suggestion = match parameters {
                     [] => Some("the definition has no parameters; select them in `parameters`".to_owned()),
                     _ => suggest(&name.text, parameters.iter().map(String::as_str))
@@ -214,6 +220,7 @@ fn resolve_branch(
     }
     // What isn't sound may be the very use of a parameter that would be missed below.
     let conditions = conditions.filter(|_| sound)?;
+    let parameters = parameters.unwrap_or_default();
     let missing: Vec<String> = (0..parameters.len())
         .filter(|slot| !slots.iter().any(|value| value.slot == *slot))
         .filter_map(|slot| parameters.get(slot).map(|name| format!("{}.{name}", BUCKET[0])))

@@ -123,6 +123,9 @@ fn escaped_visible(chars: &mut impl Iterator<Item = (usize, char)>, digits: usiz
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::Config;
+
     use crate::document::{Content, read};
     use crate::fault::Faults;
     use crate::lines::Lines;
@@ -157,5 +160,42 @@ mod tests {
         assert_eq!(place_of("sql: |\n  SELECT a\n    FROM t\n", "t"), (3, 10));
         assert_eq!(place_of("sql: >-  # why > not\n  SELECT a\n  FROM t\n\n  WHERE x\n", "x"), (5, 9));
         assert_eq!(place_of("sql: >+\r\n  SELECT a\r\n  FROM t\r\n", "t"), (3, 8));
+    }
+
+    proptest! {
+        #![proptest_config(Config { failure_persistence: None, ..Config::default() })]
+
+        /// However a text is written, each of its visible characters maps to where that character stands in the file.
+        #[test]
+        fn every_visible_character_is_found_again(
+            words in prop::collection::vec("[a-z'\"é😀(){}=,.*<>|&%#:-]{1,6}", 1..12),
+            breaks in prop::collection::vec(0..4_usize, 12),
+            style in 0..4_usize,
+        ) {
+            let separators = [" ", "   ", "\n    ", "\n\n    "];
+            let body: String = words
+                .iter()
+                .zip(breaks)
+                .map(|(word, at)| format!("{word}{}", separators[at]))
+                .collect();
+            // A blank after the first word keeps the text from being anything but text.
+            let body = format!("x {}", body.trim_end());
+            let file = match style {
+                0 => format!("# é\nsql: '{}'\n", body.replace('\'', "''")),
+                1 => format!("# é\nsql: \"{}\"\n", body.replace('"', "\\\"").replace('é', "\\u00e9")),
+                2 => format!("# é\nsql: |-\n    {body}\n"),
+                _ => format!("# é\nsql: > # why\n    {body}\n"),
+            };
+            let mut faults = Faults::new("f.yaml");
+            let root = read(&file, &mut faults).unwrap();
+            let Content::Mapping(entries) = &root.content else { panic!("not a mapping") };
+            let scalar = entries[0].1.scalar().unwrap();
+            let lines = Lines::new(&file);
+            for (offset, c) in scalar.text.char_indices().filter(|(_, c)| !c.is_whitespace()) {
+                let place = scalar.place(offset, &lines);
+                let found = file[lines.offset(place.line.into(), place.column.into())..].chars().next().unwrap();
+                prop_assert!(found == c || (style == 1 && found == '\\'), "{:?}: {} is {}", file, c, found);
+            }
+        }
     }
 }

@@ -401,6 +401,24 @@ fn faults_of_parameter_queries_point_at_the_place() {
 }
 
 #[test]
+fn faults_that_only_follow_from_others_are_left_out() {
+    assert_eq!(
+        faults(
+            "bucket_definitions:\n  b:\n    paramters: SELECT 1 AS a\n    data: ['SELECT uper(a) AS id FROM d WHERE a = bucket.a']\n"
+        ),
+        "f.yaml:3:5: error: the bucket definition `b` has no key `paramters` (did you mean `parameters`?)\n\
+         f.yaml:4:20: error: there is no function `uper` (did you mean `upper`?)\n"
+    );
+    assert_eq!(
+        faults(
+            "bucket_definitions:\n  b:\n    parameters: SELECT x AS a\n    data: ['SELECT * FROM d WHERE bucket.b IN a AND b > bucket.b']\n"
+        ),
+        "f.yaml:3:24: error: there is no table to take `x` from (write a text in single quotes; name a table after FROM)\n\
+         f.yaml:4:53: error: a bucket parameter can only be compared with the row by = or IN\n"
+    );
+}
+
+#[test]
 fn dangerous_queries_are_warned_of_unless_accepted() {
     let warnings = |parameters: &str, accept: &str| {
         let text = format!(
