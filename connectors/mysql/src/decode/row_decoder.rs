@@ -1,5 +1,7 @@
 //! Rows of one table map, read by one schema.
 
+use std::collections::BTreeSet;
+
 use millstream_core::change::{RowChange, RowChanges};
 use millstream_core::schema::{Column, IdentityKind, TableSchema};
 use millstream_core::value::ValueRef;
@@ -94,14 +96,7 @@ impl RowDecoder {
         if event.before.count() + event.after.count() == 0 {
             return Ok(Decoded::IdentityUnknown);
         }
-        let mut rows = Rows {
-            decoder: self,
-            bytes: Bytes::new(event.rows),
-            before: vec![Field::Absent; self.columns.len()],
-            after: vec![Field::Absent; self.columns.len()],
-            scratch: Scratch::default(),
-            patched: String::new(),
-        };
+        let mut rows = Rows::new(self, event);
         let mut outcome = Decoded::Whole;
         while !rows.bytes.is_empty() {
             match rows.next(event, changes) {
@@ -115,6 +110,20 @@ impl RowDecoder {
         }
         Ok(outcome)
     }
+
+    /// Which columns got another value in some row of an update, by their indexes. A column that only one of the two
+    /// images has counts if that is the later one: servers leave out of it what stayed.
+    pub(crate) fn updated(&self, event: &RowsEvent<'_>) -> Result<BTreeSet<usize>, DecodeError> {
+        let mut updated = BTreeSet::new();
+        let mut rows = Rows::new(self, event);
+        while !rows.bytes.is_empty() {
+            rows.read_update(event)?;
+            let images = rows.before.iter().zip(&rows.after).enumerate();
+            let others = images.filter(|(_, (before, after))| **after != Field::Absent && before != after);
+            updated.extend(others.map(|(index, _)| index));
+        }
+        Ok(updated)
+    }
 }
 
 /// The rows of one event while they are read, with memory that serves every row.
@@ -127,7 +136,21 @@ struct Rows<'d, 'a> {
     patched: String,
 }
 
-impl<'a> Rows<'_, 'a> {
+impl<'d, 'a> Rows<'d, 'a> {
+    fn new(decoder: &'d RowDecoder, event: &RowsEvent<'a>) -> Self {
+        let absent = || vec![Field::Absent; decoder.columns.len()];
+        let (before, after) = (absent(), absent());
+        let bytes = Bytes::new(event.rows);
+        Self { decoder, bytes, before, after, scratch: Scratch::default(), patched: String::new() }
+    }
+
+    /// Reads the two images of an updated row.
+    fn read_update(&mut self, event: &RowsEvent<'a>) -> Result<(), DecodeError> {
+        read_image(self.decoder, &mut self.bytes, &event.before, &[], &mut self.before)?;
+        let partial = if event.kind == RowsKind::PartialUpdate { self.read_partial_columns()? } else { &[] };
+        read_image(self.decoder, &mut self.bytes, &event.after, partial, &mut self.after)
+    }
+
     fn next(&mut self, event: &RowsEvent<'a>, changes: &mut RowChanges) -> Result<Decoded, DecodeError> {
         match event.kind {
             RowsKind::Write => {
@@ -139,9 +162,7 @@ impl<'a> Rows<'_, 'a> {
                 if self.decoder.is_history(&self.before) { Ok(Decoded::Whole) } else { self.gone(changes) }
             }
             RowsKind::Update | RowsKind::PartialUpdate => {
-                read_image(self.decoder, &mut self.bytes, &event.before, &[], &mut self.before)?;
-                let partial = if event.kind == RowsKind::PartialUpdate { self.read_partial_columns()? } else { &[] };
-                read_image(self.decoder, &mut self.bytes, &event.after, partial, &mut self.after)?;
+                self.read_update(event)?;
                 match (self.decoder.is_history(&self.before), self.decoder.is_history(&self.after)) {
                     (false, false) => self.update(changes),
                     (false, true) => self.gone(changes),

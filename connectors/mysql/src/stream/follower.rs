@@ -1,5 +1,6 @@
 //! From events to transactions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_core::error::SourceError;
@@ -8,6 +9,7 @@ use millstream_core::schema::TableName;
 use millstream_core::schema_change::{SchemaChange, SchemaChangeKind};
 use millstream_core::source::Catalog;
 
+use super::cascades::Watch;
 use super::event::{self, Begin, Query, RawEvent, kind};
 use super::input::Input;
 use super::maps::Maps;
@@ -61,6 +63,8 @@ pub(super) struct Open {
     began: bool,
     /// Tables whose rows it changed.
     touched: Vec<TableName>,
+    /// Tables of which it has been said that foreign keys changed them.
+    pub(super) cascaded: BTreeSet<TableName>,
     /// The distributed transaction that its rows belong to: they count when that is committed.
     pub(super) branch: Option<Branch>,
 }
@@ -86,6 +90,7 @@ pub(super) struct Follower {
     pub(super) outbox: Outbox,
     pub(super) tables: Tables,
     pub(super) maps: Maps,
+    pub(super) watch: Watch,
     pub(super) open: Option<Open>,
     branches: Branches,
     /// Behind the event that is being handled.
@@ -127,6 +132,7 @@ impl Follower {
             outbox,
             tables,
             maps: Maps::default(),
+            watch: Watch::default(),
             open: None,
             branches: Branches::default(),
             rest: (place.file().clone(), skip_until.max(place.offset())),
@@ -170,6 +176,18 @@ impl Follower {
         Ok(self.outbox.hand_over(Position::from(&position)).await?)
     }
 
+    /// Hands over a part of the open transaction.
+    async fn hand_over_part(&mut self) -> Result<(), End> {
+        // A read that is asked for on account of this part must see the whole transaction, not only those before it.
+        let mut gtid = self.gtid.clone();
+        if let (Some(set), Some(open)) = (&mut gtid, self.open.as_ref().and_then(|open| open.gtid.as_ref())) {
+            set.add(open);
+        }
+        let (file, offset) = (self.place.file().clone(), self.place.offset());
+        self.progress.reach(&MySqlPosition { epoch: self.epoch, server: self.server.identity, file, offset, gtid });
+        Ok(self.outbox.hand_over_part().await?)
+    }
+
     async fn hand_over_if_large(&mut self) -> Result<(), End> {
         match self.open {
             None if self.outbox.has_rested() && self.outbox.is_full() => self.hand_over().await,
@@ -178,7 +196,7 @@ impl Follower {
                     self.hand_over().await?;
                 }
                 match self.outbox.overflows() {
-                    true => Ok(self.outbox.hand_over_part().await?),
+                    true => self.hand_over_part().await,
                     false => Ok(()),
                 }
             }
@@ -276,6 +294,7 @@ impl Follower {
                 "Check the server's error log and disk; if the log is whole (mysqlbinlog reads it), report this",
             )));
         }
+        self.maps.bound();
         let began = self.server.version.flavor == crate::version::Flavor::MariaDb && !begin.standalone;
         let Begin { gtid, committed_at_ms, standalone: _, xid } = begin;
         self.open = Some(Open { gtid, committed_at_ms, began, branch: xid.map(Branch::new), ..Open::default() });
@@ -352,6 +371,14 @@ impl Follower {
     pub(super) fn rows_replaced(&mut self, name: &TableName, cause: &str) {
         if matches!(self.tables.get(name), Some(Standing::Known(_))) {
             self.change(name, SchemaChangeKind::RowsReplaced { cause: cause.to_owned() }, None);
+        }
+    }
+
+    /// The same for what the open transaction did: a prepared one's changes count when it is committed.
+    pub(super) fn rows_replaced_in_transaction(&mut self, name: &TableName, cause: &'static str) {
+        match self.open.as_mut().and_then(|open| open.branch.as_mut()) {
+            Some(branch) => branch.replaced(name, cause),
+            None => self.rows_replaced(name, cause),
         }
     }
 

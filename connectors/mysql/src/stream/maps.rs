@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use millstream_core::schema::{TableName, TableSchema};
 
+use super::cascades::Parent;
 use super::event::{RawEvent, kind, table_number};
 use super::follower::{End, Follower};
 use super::settle::{Question, Reason};
@@ -38,6 +39,8 @@ struct Mapped {
     /// The version of the tables that the route was found with.
     version: u64,
     route: Route,
+    /// How to see which rows of other tables go with it.
+    parent: Option<Parent>,
 }
 
 /// The table maps that rows may refer to, by their numbers.
@@ -46,34 +49,48 @@ pub(super) struct Maps {
     by_number: HashMap<u64, Mapped>,
 }
 
+impl Maps {
+    /// Called where no statement is being read: each statement begins with maps of its own.
+    pub(super) fn bound(&mut self) {
+        if self.by_number.len() >= MAPS_MAX {
+            self.by_number.clear();
+        }
+    }
+}
+
 impl Follower {
     pub(super) async fn table_map(&mut self, event: &RawEvent) -> Result<(), End> {
+        self.watch_cascades().await?;
         let number = table_number(&event.body)?;
         let version = self.tables.version();
         let known = self.maps.by_number.get(&number);
         if known.is_some_and(|mapped| mapped.version == version && mapped.body == event.body) {
             return Ok(());
         }
-        let route = self.route(&event.body).await?;
-        if self.maps.by_number.len() >= MAPS_MAX {
-            // Each statement begins with maps of its own, so at most this statement's others are missed: see `rows`.
-            self.maps
-                .by_number
-                .retain(|_, mapped| mapped.version == version && matches!(mapped.route, Route::Decode(_)));
-        }
+        let (route, parent) = self.route(&event.body).await?;
         let version = self.tables.version();
-        self.maps.by_number.insert(number, Mapped { body: event.body.clone(), version, route });
+        self.maps.by_number.insert(number, Mapped { body: event.body.clone(), version, route, parent });
         Ok(())
     }
 
-    async fn route(&mut self, body: &[u8]) -> Result<Route, End> {
+    async fn route(&mut self, body: &[u8]) -> Result<(Route, Option<Parent>), End> {
         let head = TableMapHead::parse(body)?;
         let name = TableName::new(head.schema, head.table);
-        if !self.tables.is_selected(&name) {
-            return Ok(Route::LeaveOut);
+        let (is_selected, is_parent) = (self.tables.is_selected(&name), self.watch.is_parent(&name));
+        if !is_selected && !is_parent {
+            return Ok((Route::LeaveOut, None));
         }
         let map = TableMap::parse(body)?;
-        let known = match self.tables.get(&name) {
+        let parent = self.watch.parent(&name, &map, self.server.version.flavor);
+        match is_selected {
+            true => Ok((self.selected_route(&name, &map).await?, parent)),
+            false => Ok((Route::LeaveOut, parent)),
+        }
+    }
+
+    async fn selected_route(&mut self, name: &TableName, map: &TableMap) -> Result<Route, End> {
+        let flavor = self.server.version.flavor;
+        let known = match self.tables.get(name) {
             Some(Standing::Known(schema)) => Some(Arc::clone(schema)),
             Some(Standing::Unknown(Retry::AtStatement | Retry::Beyond(..))) => return Ok(Route::LeaveOut),
             Some(Standing::Unknown(Retry::NotBefore(moment))) if Instant::now() < *moment => {
@@ -82,18 +99,18 @@ impl Follower {
             Some(Standing::Unknown(Retry::NotBefore(_))) | None => None,
         };
         if let Some(schema) = known
-            && let Ok(decoder) = RowDecoder::new(self.server.version.flavor, &map, &schema)
+            && let Ok(decoder) = RowDecoder::new(flavor, map, &schema)
         {
             return Ok(Route::Decode(Box::new(Decoding { schema, decoder })));
         }
         // Something happened to the table that no statement told.
         self.settle(vec![Question { name: name.clone(), reason: Reason::Rows }], false, None).await?;
-        let Some(Standing::Known(schema)) = self.tables.get(&name) else { return Ok(Route::LeaveOut) };
+        let Some(Standing::Known(schema)) = self.tables.get(name) else { return Ok(Route::LeaveOut) };
         let schema = Arc::clone(schema);
-        match RowDecoder::new(self.server.version.flavor, &map, &schema) {
+        match RowDecoder::new(flavor, map, &schema) {
             Ok(decoder) => Ok(Route::Decode(Box::new(Decoding { schema, decoder }))),
             Err(mismatch) => {
-                self.unfit(&name, format!("its rows in the log aren't of its shape: {mismatch}"));
+                self.unfit(name, format!("its rows in the log aren't of its shape: {mismatch}"));
                 Ok(Route::LeaveOut)
             }
         }
@@ -101,31 +118,44 @@ impl Follower {
 
     pub(super) fn rows(&mut self, event_kind: u8, body: &[u8]) -> Result<(), End> {
         let number = table_number(body)?;
-        let decoding = match self.maps.by_number.get(&number) {
-            Some(Mapped { route: Route::Decode(decoding), .. }) => decoding,
-            Some(Mapped { route: Route::LeaveOut, .. }) => return Ok(()),
-            None if number == NO_TABLE => return Ok(()),
-            None => return Err(DecodeError::malformed("a rows event", "no table map came before it").into()),
+        let Some(mapped) = self.maps.by_number.get(&number) else {
+            return match number {
+                NO_TABLE => Ok(()),
+                _ => Err(DecodeError::malformed("a rows event", "no table map came before it").into()),
+            };
         };
+        if matches!(mapped, Mapped { route: Route::LeaveOut, parent: None, .. }) {
+            return Ok(());
+        }
         let (rows_kind, version) = kind_and_version(event_kind);
         let event = RowsEvent::parse(rows_kind, version, body)?;
+        let affected = mapped.parent.as_ref().map(|parent| self.watch.affected(parent, &event)).unwrap_or_default();
+        self.decode(number, &event);
+        self.cascaded(affected);
+        Ok(())
+    }
+
+    fn decode(&mut self, number: u64, event: &RowsEvent<'_>) {
+        let Some(Mapped { route: Route::Decode(decoding), .. }) = self.maps.by_number.get(&number) else { return };
         let schema = Arc::clone(&decoding.schema);
         let target = match self.open.as_mut().and_then(|open| open.branch.as_mut()) {
             Some(branch) => branch.rows(&schema),
             None => self.outbox.rows(&schema),
         };
-        let Some(changes) = target else { return Ok(()) };
-        let decoded = decoding.decoder.decode(&event, changes);
+        let Some(changes) = target else { return };
+        let decoded = decoding.decoder.decode(event, changes);
         let name = &schema.table;
         self.touch(name);
         match decoded {
             Ok(Decoded::Whole) => {}
             Ok(Decoded::IdentityUnknown) => {
-                self.rows_replaced(name, "the log doesn't tell which rows were changed (a partial row image)");
+                self.rows_replaced_in_transaction(
+                    name,
+                    "the log doesn't tell which rows were changed (a partial row image)",
+                );
             }
             Err(error) => self.unfit(name, format!("its rows in the log can't be read: {error}")),
         }
-        Ok(())
     }
 }
 

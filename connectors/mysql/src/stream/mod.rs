@@ -5,6 +5,7 @@
 //! batches of 256 KiB, three deliveries of 4 MiB, what is looked at ahead, and one event, which the server's
 //! `max_allowed_packet` bounds.
 
+mod cascades;
 mod event;
 mod follower;
 mod input;

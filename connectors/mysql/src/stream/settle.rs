@@ -299,7 +299,7 @@ fn each_statement(event: &RawEvent, mut call: impl FnMut(&Query<'_>)) -> Result<
     Ok(())
 }
 
-fn has_reached(place: &LogPlace, head: &Head) -> bool {
+pub(super) fn has_reached(place: &LogPlace, head: &Head) -> bool {
     (place.file().number(), place.offset()) >= (head.file.number(), head.offset)
 }
 

@@ -54,6 +54,7 @@ impl Follower {
             }
             _ => {}
         }
+        self.note_foreign_keys(&statement, query.text);
         let concerned = self.tables.concerned(&statement);
         let unbounded = matches!(&statement, Statement::Unknown(suspects) if !matches!(suspects, Suspects::Named(_)));
         if concerned.is_empty() && !unbounded {
@@ -76,7 +77,7 @@ impl Follower {
             // The text holds values of rows, so it isn't kept.
             Statement::Dml(_) => {
                 for name in concerned {
-                    self.rows_replaced(&name, "a statement in statement format changed rows");
+                    self.rows_replaced_in_transaction(&name, "a statement in statement format changed rows");
                 }
             }
             statement => {

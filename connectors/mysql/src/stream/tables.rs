@@ -48,6 +48,11 @@ impl Tables {
         self.version
     }
 
+    /// What was derived from the tables has to be derived again.
+    pub(super) fn outdate_routes(&mut self) {
+        self.version += 1;
+    }
+
     pub(super) fn selection(&self) -> &Selection {
         &self.selection
     }

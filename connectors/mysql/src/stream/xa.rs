@@ -28,11 +28,13 @@ pub(super) struct Branch {
     tables: Vec<TableName>,
     /// `None` once they have become too many.
     events: Option<Vec<Event>>,
+    /// Tables whose rows it changed unseen, and how.
+    replaced: BTreeMap<TableName, &'static str>,
 }
 
 impl Branch {
     pub(super) fn new(xid: Xid) -> Self {
-        Self { xid, tables: Vec::new(), events: Some(Vec::new()) }
+        Self { xid, tables: Vec::new(), events: Some(Vec::new()), replaced: BTreeMap::new() }
     }
 
     /// Where row changes decoded by this schema go; `None` if they aren't kept.
@@ -52,6 +54,10 @@ impl Branch {
             Some(Event::Rows(rows)) => Some(rows),
             _ => None,
         }
+    }
+
+    pub(super) fn replaced(&mut self, name: &TableName, cause: &'static str) {
+        self.replaced.insert(name.clone(), cause);
     }
 
     fn size_bytes(&self) -> usize {
@@ -150,6 +156,9 @@ impl Follower {
                     self.rows_replaced(name, "a large distributed transaction was committed");
                 }
             }
+        }
+        for (name, cause) in &branch.replaced {
+            self.rows_replaced(name, cause);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the stream delivers.
 
+mod cascades;
 mod faults;
 mod follow;
 mod rows;

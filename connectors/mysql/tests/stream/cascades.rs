@@ -1,0 +1,66 @@
+//! Foreign keys whose work isn't logged.
+
+use millstream_testkit::{Flavor, Server, ServerOptions, require_server, shared_with};
+
+use super::follow::Fixture;
+
+const TABLES: &str = "CREATE TABLE parent (id INT PRIMARY KEY, code INT, note INT, UNIQUE (code));
+    CREATE TABLE t (id INT PRIMARY KEY, parent INT, FOREIGN KEY (parent) REFERENCES parent (id) ON DELETE CASCADE);
+    CREATE TABLE u (id INT PRIMARY KEY, t INT, code INT,
+        FOREIGN KEY (t) REFERENCES t (id) ON DELETE SET NULL,
+        FOREIGN KEY (code) REFERENCES parent (code) ON UPDATE CASCADE);
+    INSERT INTO parent VALUES (1, 10, 0), (2, 20, 0), (3, 30, 0);
+    INSERT INTO t VALUES (1, 1), (2, 2); INSERT INTO u VALUES (1, 1, 10), (2, 2, 20), (3, NULL, 30)";
+
+async fn unlogged(endpoint: millstream_testkit::Endpoint) {
+    let mut fixture = Fixture::new(endpoint).await;
+    fixture.select(&["t", "u"]);
+    fixture.sql(TABLES).await;
+    let mut follow = fixture.follow().await;
+    fixture.sql("UPDATE parent SET note = 1; INSERT INTO parent VALUES (4, 40, 0)").await;
+    assert_eq!(follow.lines().await, [""; 0]);
+    fixture.sql("UPDATE parent SET code = code + 1 WHERE id = 3").await;
+    assert_eq!(follow.lines().await, ["u rows replaced"]);
+    fixture.sql("DELETE FROM u WHERE code < 30; DELETE FROM parent WHERE id = 1").await;
+    assert_eq!(follow.lines().await, ["u - 1", "u - 2", "t rows replaced", "u rows replaced"]);
+    // Selected parents, too.
+    fixture.sql("INSERT INTO t VALUES (7, 2); INSERT INTO u VALUES (7, 7, 31)").await;
+    fixture.sql("BEGIN; DELETE FROM t WHERE id = 7; DELETE FROM t WHERE id = 2; COMMIT").await;
+    assert_eq!(follow.lines().await, ["t + 7,2", "u + 7,7,31", "t - 7", "u rows replaced", "t - 2"]);
+    let before = follow.position.clone();
+    // Once the foreign key is gone, nothing follows the parent any more; but who comes late can't know since when.
+    fixture.sql("INSERT INTO t VALUES (9, 2)").await;
+    let name = "SELECT constraint_name FROM information_schema.key_column_usage WHERE table_name = 't' \
+                AND referenced_table_name = 'parent' AND table_schema = ";
+    let name = fixture.endpoint.value(&format!("{name} '{}'", fixture.database)).await.unwrap().unwrap();
+    fixture.sql(&format!("ALTER TABLE t DROP FOREIGN KEY {name}; DELETE FROM parent WHERE id = 2")).await;
+    assert_eq!(follow.lines().await, ["t + 9,2", "t altered (id,parent)"]);
+    let (_, catalog) = fixture.here().await;
+    let mut late = fixture.follow_from(&before, catalog).await;
+    assert_eq!(late.lines().await, ["t + 9,2", "t rows replaced", "t altered (id,parent)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unlogged_cascades_of_mariadb_are_seen_in_their_parents() {
+    require_server!(Flavor::MariaDb);
+    unlogged(shared_with(Flavor::MariaDb, "default", ServerOptions::new()).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unlogged_cascades_of_mysql_are_seen_in_their_parents() {
+    require_server!(Flavor::MySql);
+    let options = ServerOptions::new().set("innodb_native_foreign_keys", "ON");
+    let server = Server::start(Flavor::MySql, options).await.unwrap();
+    unlogged(server.endpoint()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logged_cascades_are_rows_like_others() {
+    require_server!(Flavor::MySql);
+    let mut fixture = Fixture::new(shared_with(Flavor::MySql, "default", ServerOptions::new()).await.unwrap()).await;
+    fixture.select(&["t", "u"]);
+    fixture.sql(TABLES).await;
+    let mut follow = fixture.follow().await;
+    fixture.sql("DELETE FROM u WHERE code < 20; DELETE FROM parent WHERE id = 1").await;
+    assert_eq!(follow.lines().await, ["u - 1", "t - 1"]);
+}
