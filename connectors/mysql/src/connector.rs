@@ -89,7 +89,7 @@ impl MySqlSource {
         };
         if unread {
             // Another connection's head is later, which is as right.
-            drop(reader);
+            reader.close().await;
             return Ok(Chunk { rows, high: self.head().await?, next });
         }
         fence::end(connection, self.limit()).await?;
@@ -98,7 +98,8 @@ impl MySqlSource {
         Ok(Chunk { rows, high, next })
     }
 
-    /// One part of a scan of a table that has no order to read it by. The scan has a connection of its own.
+    /// The next rows of a table without a key. The query has a connection beside the readers': it stays open for as
+    /// long as somebody takes in its rows, who may need readers meanwhile.
     async fn read_whole(
         &self,
         table: Arc<TableSchema>,
@@ -120,46 +121,6 @@ impl MySqlSource {
     async fn head_on(&self, connection: &mut Connection) -> Result<Position, SourceError> {
         let head = log::head(connection, self.limit()).await?;
         Ok(Position::from(&self.position(connection, head)))
-    }
-}
-
-impl MySqlSource {
-    /// Rows that one statement gives.
-    async fn read_at_once(&self, request: &ReadRequest, scope: &ReadScope) -> Result<Chunk, SourceError> {
-        let reached = self.progress.reached();
-        let mut reader = self.connector.reader().await?;
-        let connection = &mut reader.connection;
-        fence::await_visible(connection, self.limit(), reached.as_ref()).await?;
-        let conn = &mut connection.conn;
-        let answer = match scope {
-            ReadScope::Range(range) => read::read_range(conn, &request.table, range, request.limit_rows).await?,
-            ReadScope::Keys(identities) => {
-                let rows = read::read_keys(conn, &request.table, identities).await?;
-                Answer { rows, next: None, unread: false }
-            }
-        };
-        let Answer { rows, next, unread } = answer;
-        if unread {
-            // Another connection's head is later, which is as right.
-            reader.close().await;
-            return Ok(Chunk { rows, high: self.head().await?, next });
-        }
-        fence::end(connection, self.limit()).await?;
-        let high = self.head_on(connection).await?;
-        self.connector.give_back(reader);
-        Ok(Chunk { rows, high, next })
-    }
-
-    /// The next rows of a table without a key. The query has a connection beside the readers': it stays open for as
-    /// long as somebody takes in its rows, who may need readers meanwhile.
-    async fn scan(&self, request: &ReadRequest, range: &KeyRange) -> Result<Answer, SourceError> {
-        if let Some(cursor) = &range.after {
-            return self.scans.resume(cursor, &request.table).await;
-        }
-        let reached = self.progress.reached();
-        let mut connection = self.connector.open().await?;
-        fence::await_visible(&mut connection, self.limit(), reached.as_ref()).await?;
-        self.scans.begin(connection.conn, Arc::clone(&request.table), request.limit_rows).await
     }
 }
 
@@ -197,7 +158,10 @@ impl SourceConnector for MySqlSource {
                 // What was committed before comes by reads alone, so they must see it.
                 self.progress.reach(&position);
                 self.connector.give_back(reader);
-                return Ok(Discovery { tables: found.into_values().map(Arc::new).collect(), position: Position::from(&position) });
+                return Ok(Discovery {
+                    tables: found.into_values().map(Arc::new).collect(),
+                    position: Position::from(&position),
+                });
             }
             before = Some((head, found));
         }

@@ -71,6 +71,8 @@ pub(crate) fn quoted(name: &str) -> String {
 
 /// Values of the catalog; NULL where there is none.
 type Field = Option<Vec<u8>>;
+type ColumnFields = (Field, Field, Field, Field, Field, Field, Field, Field);
+type KeyFields = (Field, Field, Field, Field, Field, Field, Field);
 
 fn text(field: Field) -> String {
     field.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
@@ -89,7 +91,7 @@ async fn read(
             &format!("SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE {condition}"),
         )
         .await?;
-    let columns: Vec<(Field, Field, Field, Field, Field, Field, Field, Field)> = connection
+    let columns: Vec<ColumnFields> = connection
         .rows(
             limit,
             "read the tables' columns",
@@ -100,7 +102,7 @@ async fn read(
             ),
         )
         .await?;
-    let keys: Vec<(Field, Field, Field, Field, Field, Field, Field)> = connection
+    let keys: Vec<KeyFields> = connection
         .rows(
             limit,
             "read the tables' keys",
