@@ -24,7 +24,7 @@ mod values_on_servers;
 pub(crate) use columns::values_kept;
 pub(crate) use lexer::SqlMode;
 pub(crate) use names::NameCase;
-pub(crate) use statement::{Alter, Create, Statement, Suspects, Transaction, Xid};
+pub(crate) use statement::{Statement, Suspects, Transaction, Xid};
 
 use crate::version::Version;
 

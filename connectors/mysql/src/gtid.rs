@@ -44,27 +44,11 @@ impl GtidError {
 }
 
 impl GtidSet {
-    /// The set without any transaction.
-    pub(crate) fn empty(flavor: Flavor) -> Self {
-        match flavor {
-            Flavor::MySql => GtidSet::MySql(MySqlGtidSet::default()),
-            Flavor::MariaDb => GtidSet::MariaDb(MariaDbGtidSet::default()),
-        }
-    }
-
     /// Reads a set as the server writes it (`@@gtid_executed`, `@@gtid_binlog_pos`), line breaks included.
     pub(crate) fn parse(flavor: Flavor, text: &str) -> Result<Self, GtidError> {
         match flavor {
             Flavor::MySql => text.parse().map(GtidSet::MySql),
             Flavor::MariaDb => text.parse().map(GtidSet::MariaDb),
-        }
-    }
-
-    /// The family whose set this is.
-    pub(crate) fn flavor(&self) -> Flavor {
-        match self {
-            GtidSet::MySql(_) => Flavor::MySql,
-            GtidSet::MariaDb(_) => Flavor::MariaDb,
         }
     }
 
@@ -85,30 +69,12 @@ impl GtidSet {
         }
     }
 
-    /// Whether a transaction is in it.
-    pub(crate) fn contains(&self, gtid: &Gtid) -> bool {
-        match (self, gtid) {
-            (GtidSet::MySql(set), Gtid::MySql(gtid)) => set.contains(gtid),
-            (GtidSet::MariaDb(set), Gtid::MariaDb(gtid)) => set.contains(*gtid),
-            (GtidSet::MySql(_), Gtid::MariaDb(_)) | (GtidSet::MariaDb(_), Gtid::MySql(_)) => false,
-        }
-    }
-
     /// Whether every transaction of this set is in `other`.
     pub(crate) fn is_subset_of(&self, other: &Self) -> bool {
         match (self, other) {
             (GtidSet::MySql(set), GtidSet::MySql(other)) => set.is_subset_of(other),
             (GtidSet::MariaDb(set), GtidSet::MariaDb(other)) => set.is_subset_of(other),
             _ => self.is_empty(),
-        }
-    }
-
-    /// Adds every transaction of `other`. A set of the other family changes nothing.
-    pub(crate) fn union(&mut self, other: &Self) {
-        match (self, other) {
-            (GtidSet::MySql(set), GtidSet::MySql(other)) => set.union(other),
-            (GtidSet::MariaDb(set), GtidSet::MariaDb(other)) => set.union(other),
-            (GtidSet::MySql(_), GtidSet::MariaDb(_)) | (GtidSet::MariaDb(_), GtidSet::MySql(_)) => {}
         }
     }
 }

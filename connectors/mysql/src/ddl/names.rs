@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8};
-use millstream_core::schema::TableName;
 use mysql_common::collations::{Collation, CollationId};
 
 /// The server's `lower_case_table_names`: how names of tables and databases compare.
@@ -37,11 +36,6 @@ impl NameCase {
                 name.chars().map(|character| character.to_lowercase().next().unwrap_or(character)).collect()
             }
         }
-    }
-
-    /// [`fold`](Self::fold) for both parts of a table's name.
-    pub(crate) fn fold_table(self, table: &TableName) -> TableName {
-        TableName::new(self.fold(&table.schema), self.fold(&table.name))
     }
 }
 

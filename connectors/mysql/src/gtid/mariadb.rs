@@ -44,23 +44,10 @@ impl MariaDbGtidSet {
         self.domains.insert(gtid.domain, Last { server: gtid.server, number: gtid.number });
     }
 
-    pub(crate) fn contains(&self, gtid: MariaDbGtid) -> bool {
-        self.domains.get(&gtid.domain).is_some_and(|last| gtid.number <= last.number)
-    }
-
     pub(crate) fn is_subset_of(&self, other: &Self) -> bool {
         self.domains
             .iter()
             .all(|(domain, last)| other.domains.get(domain).is_some_and(|other| last.number <= other.number))
-    }
-
-    pub(crate) fn union(&mut self, other: &Self) {
-        for (domain, theirs) in &other.domains {
-            let ours = self.domains.entry(*domain).or_insert(*theirs);
-            if ours.number < theirs.number {
-                *ours = *theirs;
-            }
-        }
     }
 }
 
@@ -137,34 +124,36 @@ mod tests {
 
     #[test]
     fn a_domains_last_transaction_stands_for_those_before_it() {
-        let set: MariaDbGtidSet = "0-1-5,2-7-9".parse().unwrap();
-        let gtid = |domain, number| MariaDbGtid { domain, server: 3, number };
-        assert!(set.contains(gtid(0, 5)) && set.contains(gtid(0, 1)) && set.contains(gtid(2, 9)));
-        assert!(!set.contains(gtid(0, 6)) && !set.contains(gtid(1, 1)));
+        let set = |text: &str| text.parse::<MariaDbGtidSet>().unwrap();
+        let all = set("0-1-5,2-7-9");
+        for (part, expected) in
+            [("", true), ("0-3-5", true), ("0-3-1", true), ("2-7-9,0-1-5", true), ("0-3-6", false), ("1-1-1", false)]
+        {
+            assert_eq!(set(part).is_subset_of(&all), expected, "{part}");
+        }
+        let mut moved = all.clone();
+        moved.add("0-4-3".parse().unwrap());
+        assert_eq!(moved.to_string(), "0-4-3,2-7-9");
     }
 
     proptest! {
         #[test]
-        fn union_is_the_least_set_that_holds_both(
+        fn sets_compare_domain_by_domain(
             left in prop::collection::btree_map(0..4_u32, 1..9_u64, 0..4),
             right in prop::collection::btree_map(0..4_u32, 1..9_u64, 0..4),
         ) {
             let built = |model: &BTreeMap<u32, u64>| {
                 let mut set = MariaDbGtidSet::default();
-                model.iter().for_each(|(domain, number)| set.add(MariaDbGtid { domain: *domain, server: 1, number: *number }));
+                model.iter().for_each(|(domain, number)| {
+                    set.add(MariaDbGtid { domain: *domain, server: 1, number: *number });
+                });
                 set
             };
             let (ours, theirs) = (built(&left), built(&right));
-            let mut both = ours.clone();
-            both.union(&theirs);
-            prop_assert!(ours.is_subset_of(&both) && theirs.is_subset_of(&both));
-            let mut model = left.clone();
-            right.iter().for_each(|(domain, number)| {
-                let last = model.entry(*domain).or_insert(0);
-                *last = (*last).max(*number);
-            });
-            prop_assert_eq!(&both, &built(&model));
-            prop_assert_eq!(both.to_string().parse::<MariaDbGtidSet>().unwrap(), both);
+            let within = left.iter().all(|(domain, number)| right.get(domain).is_some_and(|other| number <= other));
+            prop_assert_eq!(ours.is_subset_of(&theirs), within);
+            prop_assert_eq!(ours == theirs, left == right);
+            prop_assert_eq!(ours.to_string().parse::<MariaDbGtidSet>().unwrap(), ours);
         }
     }
 }
