@@ -1,5 +1,6 @@
 //! Driving the `millstream` command, and looking at what it did.
 
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -79,12 +80,17 @@ impl Millstream {
         Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
     }
 
-    /// Begins to follow. Its progress bars are for the audience, its everyday words aren't.
+    /// Begins to follow. What it says goes into a file: the audience watches something else.
     pub(crate) fn start(&mut self) -> Outcome<()> {
+        let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = self.command(&["run"]);
-        command.env("MILLSTREAM_LOG", "error").stdin(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.running = Some(command.spawn()?);
         Ok(())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("run.log")
     }
 
     /// Ends the `run` in progress as Ctrl-C does.
@@ -165,7 +171,8 @@ impl Millstream {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.running.as_mut().and_then(|child| child.try_wait().transpose()) {
-                return Err(format!("millstream run ended by itself with {}", status?).into());
+                let log = std::fs::read_to_string(self.log())?;
+                return Err(format!("millstream run ended by itself with {}:\n{log}", status?).into());
             }
             let status = self.ask(&["status"])?;
             if status.first().is_some_and(|status| is_live_at(status, &head)) {

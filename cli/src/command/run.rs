@@ -106,7 +106,7 @@ async fn refuse_unready(config: &Config, deployment: &Deployment, new_sources: &
         let (errors, warnings): (Vec<_>, Vec<_>) =
             problems.into_iter().partition(|problem| problem.severity == Severity::Error);
         for problem in warnings {
-            warn!(source = %source.name, subject = problem.subject, remedy = problem.remedy, "{}", problem.found);
+            warn!(source = %source.name, remedy = problem.remedy, "{}: {}", problem.subject, problem.found);
         }
         let Some((last, others)) = errors.split_last() else { continue };
         let mut text = format!("source {} isn't ready", style(&source.name).bold());

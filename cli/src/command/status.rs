@@ -166,6 +166,7 @@ mod tests {
                             table: "shop.big".into(),
                             rows_read: 1000,
                             rows_estimate: Some(34_000),
+                            elapsed_ms: 10,
                         }),
                         ..table("shop.big", "loading", None)
                     },

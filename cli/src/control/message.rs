@@ -109,6 +109,8 @@ pub(crate) struct ProgressReport {
     pub(crate) table: String,
     pub(crate) rows_read: u64,
     pub(crate) rows_estimate: Option<u64>,
+    /// How long it has been going on; 0 if it isn't at the moment.
+    pub(crate) elapsed_ms: u64,
 }
 
 /// One table as it is tracked now.

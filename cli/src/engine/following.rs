@@ -169,6 +169,7 @@ fn progress_report(source: &str, table: &TableStatus) -> Option<ProgressReport> 
         table: table.table.to_string(),
         rows_read: progress.rows_read,
         rows_estimate: progress.rows_estimate,
+        elapsed_ms: progress.elapsed_ms,
     })
 }
 

@@ -120,6 +120,7 @@ pub(super) fn table_report(source: &str, StoredTable { record, rows }: &StoredTa
         table: table.clone(),
         rows_read: pass.rows_read,
         rows_estimate: pass.rows_estimate,
+        elapsed_ms: 0,
     });
     let reason = match &record.state {
         TableState::Held { reason, remedy } => Some(format!("{reason}. {remedy}")),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::control::ProgressReport;
 use crate::output::{count, duration_ms, rate};
@@ -49,6 +49,7 @@ impl Bars {
             // An estimate may be too small; a bar over its end would look like a fault.
             bar.set_length(table.rows_estimate.unwrap_or(table.rows_read).max(table.rows_read).max(1));
             bar.set_position(table.rows_read);
+            bar.set_message(words(table));
         }
     }
 
@@ -59,21 +60,49 @@ impl Bars {
 }
 
 fn new_bar(table: &str) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{prefix:>24.cyan} {bar:32.cyan/dim} {percent:>3}%  {of} rows  {speed}  {left}");
+    let style = ProgressStyle::with_template("{prefix:22!.cyan} {wide_bar:.cyan/dim} {percent:>3}%  {msg}");
     // A template that can't be read would be this file's own mistake; a plain bar is shown for it.
-    let style = style
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("━╸─")
-        .with_key("of", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-            let _written = write!(out, "{} of {}", count(state.pos()), count(state.len().unwrap_or_default()));
-        })
-        .with_key("speed", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-            let _written = write!(out, "{}", rate(state.per_sec()));
-        })
-        .with_key("left", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-            let left = state.eta().as_millis().try_into().unwrap_or(u64::MAX);
-            let _written = write!(out, "{} left", duration_ms(left));
-        });
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─");
     ProgressBar::new(1).with_style(style).with_prefix(table.to_owned())
+}
+
+/// `12 k of 36 k rows  90 k rows/s  1 s left`, as far as it can be told.
+fn words(table: &ProgressReport) -> String {
+    let ProgressReport { rows_read, rows_estimate, elapsed_ms, .. } = *table;
+    let mut words = match rows_estimate {
+        Some(estimate) => format!("{} of {} rows", count(rows_read), count(estimate.max(rows_read))),
+        None => format!("{} rows", count(rows_read)),
+    };
+    if rows_read > 0 && elapsed_ms > 0 {
+        let rows_per_ms = rows_read as f64 / elapsed_ms as f64;
+        words.push_str(&format!("  {}", rate(rows_per_ms * 1000.0)));
+        if let Some(left) = rows_estimate.and_then(|estimate| estimate.checked_sub(rows_read)).filter(|left| *left > 0)
+        {
+            words.push_str(&format!("  {} left", duration_ms((left as f64 / rows_per_ms) as u64)));
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_tells_what_it_can() {
+        let mut table = ProgressReport {
+            source: "shop".into(),
+            table: "shop.orders".into(),
+            rows_read: 12_000,
+            rows_estimate: Some(36_000),
+            elapsed_ms: 1000,
+        };
+        assert_eq!(words(&table), "12 k of 36 k rows  12 k rows/s  2.0 s left");
+        table.rows_estimate = Some(10_000);
+        assert_eq!(words(&table), "12 k of 12 k rows  12 k rows/s");
+        table.rows_estimate = None;
+        assert_eq!(words(&table), "12 k rows  12 k rows/s");
+        table.rows_read = 0;
+        assert_eq!(words(&table), "0 rows");
+    }
 }
