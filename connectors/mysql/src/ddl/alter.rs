@@ -71,7 +71,8 @@ pub(super) fn read(cursor: &mut Cursor<'_>, modifiers: Modifiers) -> Option<Stat
     }
     let Sum { rename_to, shape, rows, foreign_keys, others } = sum;
     let rename_to = rename_to.filter(|name| *name != table);
-    Some(Statement::Alter(Alter { table, rename_to, shape, rows, foreign_keys, others }))
+    let strict = cursor.mode().strict;
+    Some(Statement::Alter(Alter { table, rename_to, shape, rows, foreign_keys, strict, others }))
 }
 
 /// The actions on partitions and tablespaces that stand alone, as their lists have commas of their own. Says whether

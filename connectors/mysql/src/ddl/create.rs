@@ -150,7 +150,7 @@ fn create_index(cursor: &mut Cursor<'_>, unique: bool) -> Option<Statement> {
     while !cursor.eat("ON") {
         cursor.bump()?;
     }
-    Some(index(cursor.table()?, unique))
+    index(cursor, unique)
 }
 
 /// DROP INDEX, behind these words: the index may be a unique one.
@@ -159,9 +159,12 @@ pub(super) fn drop_index(cursor: &mut Cursor<'_>) -> Option<Statement> {
     while !cursor.eat("ON") {
         cursor.bump()?;
     }
-    Some(index(cursor.table()?, true))
+    index(cursor, true)
 }
 
-fn index(table: millstream_core::schema::TableName, shape: bool) -> Statement {
-    Statement::Alter(Alter { table, rename_to: None, shape, rows: false, foreign_keys: false, others: Vec::new() })
+/// At the table's name: an index on it came or went.
+fn index(cursor: &mut Cursor<'_>, shape: bool) -> Option<Statement> {
+    let (table, strict) = (cursor.table()?, cursor.mode().strict);
+    let nothing = Alter { table, rename_to: None, shape, rows: false, foreign_keys: false, strict, others: Vec::new() };
+    Some(Statement::Alter(nothing))
 }

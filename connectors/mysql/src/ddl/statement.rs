@@ -77,6 +77,8 @@ pub(crate) struct Alter {
     pub(crate) rows: bool,
     /// Foreign keys may have come or gone.
     pub(crate) foreign_keys: bool,
+    /// It ran in a strict SQL mode, in which it would have failed had a value not fitted.
+    pub(crate) strict: bool,
     /// Other tables of which all that may be true, existence included: the partner of an exchanged partition.
     pub(crate) others: Vec<TableName>,
 }

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use super::event::{Query, RawEvent, kind};
 use super::follower::{End, Follower, advance};
-use super::payload::{self, Payload};
+use super::payload;
 use super::statements::{may_reshape, read};
 use super::tables::{Retry, Standing};
 use crate::connect::Connection;
@@ -55,8 +55,8 @@ pub(super) enum Reason {
     Created { replaces: bool, conditional: bool, empty: bool },
     /// The name may denote another table than before.
     Renamed,
-    /// ALTER TABLE; `rows` if rows may have been replaced as well.
-    Altered { rows: bool },
+    /// ALTER TABLE; `rows` if rows may have been replaced as well, `strict` as in [`values_kept`].
+    Altered { rows: bool, strict: bool },
     /// A statement that isn't understood, or failed half-way.
     Unclear,
     /// Rows that don't fit what is known, or the beginning of the stream.
@@ -179,8 +179,9 @@ impl Follower {
             }
             None => None,
         };
+        let strict = matches!(question.reason, Reason::Altered { strict: true, .. });
         let altered = |before: &TableSchema, schema: Arc<TableSchema>| {
-            let values_kept = values_kept(before, &schema, false);
+            let values_kept = values_kept(before, &schema, strict);
             SchemaChangeKind::Altered { schema, values_kept }
         };
         match (question.reason, known) {
@@ -199,7 +200,7 @@ impl Follower {
             (Reason::Created { empty, .. }, None) => {
                 self.change(name, SchemaChangeKind::Created { schema, empty }, statement);
             }
-            (Reason::Altered { rows }, Some(known)) => {
+            (Reason::Altered { rows, .. }, Some(known)) => {
                 self.change(name, altered(&known, schema), statement);
                 if rows {
                     self.rows_replaced(name, "a statement replaced rows as a whole");
@@ -286,14 +287,6 @@ fn each_statement(event: &RawEvent, mut call: impl FnMut(&Query<'_>)) -> Result<
     match event.kind() {
         kind::QUERY => call(&Query::parse(&event.header, &event.body)?),
         kind::MARIADB_QUERY_COMPRESSED => call(&Query::parse(&event.header, &payload::inflate_query(&event.body)?)?),
-        kind::TRANSACTION_PAYLOAD => {
-            let mut payload = Payload::open(&event.body)?;
-            while let Some(inner) = payload.next()? {
-                if inner.kind() == kind::QUERY {
-                    call(&Query::parse(&inner.header, &inner.body)?);
-                }
-            }
-        }
         _ => {}
     }
     Ok(())

@@ -128,7 +128,7 @@ impl Follower {
                             }
                             continue;
                         }
-                        _ => Reason::Altered { rows: alter.rows },
+                        _ => Reason::Altered { rows: alter.rows, strict: alter.strict },
                     }
                 }
                 _ => Reason::Unclear,
