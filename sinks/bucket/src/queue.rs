@@ -116,12 +116,9 @@ impl Queue {
 
     pub(crate) fn send(&self, message: Message) -> Result<(), SinkError> {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = sender.as_ref().map(|sender| sender.send(message));
-        match sent {
-            Some(Ok(())) => Ok(()),
-            // The writer has stopped, or was told to.
-            Some(Err(_)) | None => Err(self.state.error()),
-        }
+        // Without a receiver, or a sender, the writer has stopped or was told to.
+        let is_sent = sender.as_ref().is_some_and(|sender| sender.send(message).is_ok());
+        if is_sent { Ok(()) } else { Err(self.state.error()) }
     }
 
     /// Fails if the writer has.

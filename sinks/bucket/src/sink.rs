@@ -38,11 +38,22 @@ pub struct BucketSinkOptions {
 pub struct Tuning {
     /// How many dead ops a bucket has at least before it is compacted.
     pub compact_dead_ops_min: u64,
+    /// How many rows, keys or ops a job that is done between writes looks at before writes get their turn again.
+    pub slice_max: usize,
+    /// How many rows to remove a sweep collects before it begins to remove them, checkpoints being held back then.
+    pub sweep_collected_max: usize,
+    /// How large the writes that are stored together grow.
+    pub batch_bytes_max: usize,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { compact_dead_ops_min: 1_000 }
+        Self {
+            compact_dead_ops_min: 1_000,
+            slice_max: 1_000,
+            sweep_collected_max: 20_000,
+            batch_bytes_max: 4 * 1024 * 1024,
+        }
     }
 }
 
@@ -135,7 +146,7 @@ impl BucketSink {
             sources: writer_sources,
             counts: Arc::clone(&counts),
             checkpoints: checkpoint_sender,
-            compact_dead_ops_min: tuning.compact_dead_ops_min,
+            tuning: tuning.clone(),
             kill: KillPoints::from_environment()?,
         })?;
         let room = queue.room();

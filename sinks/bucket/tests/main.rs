@@ -2,6 +2,7 @@
 
 mod client;
 mod deployment;
+mod model;
 mod passes;
 mod store;
 mod stream;

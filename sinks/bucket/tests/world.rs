@@ -121,7 +121,8 @@ impl World {
     pub async fn on(store: Arc<MemoryStore>, config: &str) -> World {
         let sink = {
             let store = Arc::clone(&store) as Arc<dyn Store>;
-            BucketSink::with_tuning(store, options(config), &Tuning { compact_dead_ops_min: 4 }).unwrap()
+            BucketSink::with_tuning(store, options(config), &Tuning { compact_dead_ops_min: 4, ..Tuning::default() })
+                .unwrap()
         };
         let restored = sink.restore("db").await.unwrap();
         World { store, sink, restored }

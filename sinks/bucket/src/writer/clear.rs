@@ -13,9 +13,6 @@ use crate::kill::KillPoint;
 use crate::meta::{self, TableFact};
 use crate::store::{Direction, KeyRange, Keyspace};
 
-/// How many rows are removed between two looks at the batch's size.
-const SLICE_ROWS: usize = 1_000;
-
 impl Writer {
     /// Removes all rows of a table, here and now: what follows in the stream may be rows of the same table. Checkpoints
     /// are held back by the transaction that this belongs to.
@@ -28,14 +25,14 @@ impl Writer {
         let mut report = PassReport::default();
         let mut rest = table.rows();
         loop {
-            let rows = self.ledger.slice(Keyspace::Rows, &rest, SLICE_ROWS)?;
+            let rows = self.ledger.slice(Keyspace::Rows, &rest, self.tuning.slice_max)?;
             for (address, state) in &rows {
                 let placing = Placing { address, generation: 0, is_staged: false, leaves_tombstone: false };
                 let placed = self.ledger.place(placing, Some(state), None)?;
                 self.tables.entry(table).count(&placed);
                 report.ops_written += placed.ops;
             }
-            let Some((last, _)) = rows.last().filter(|_| rows.len() == SLICE_ROWS) else { break };
+            let Some((last, _)) = rows.last().filter(|_| rows.len() == self.tuning.slice_max) else { break };
             rest = rest.starting_after(last);
             self.flush(false)?;
             self.kill.pass(KillPoint::MidClear);

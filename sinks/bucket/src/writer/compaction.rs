@@ -15,16 +15,13 @@ use millstream_core::error::SinkError;
 
 use super::Writer;
 use super::jobs::Progress;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Pair};
 use crate::bucket::BucketRecord;
 use crate::key::{self, BucketId};
 use crate::kill::KillPoint;
 use crate::op::{ObjectRef, Op, OpKind};
 use crate::row_state::{Place, RowState};
 use crate::store::Keyspace;
-
-/// How many ops are looked at in one slice.
-const SLICE_OPS: usize = 500;
 
 /// A bucket that is being compacted.
 pub(super) struct Compaction {
@@ -127,8 +124,8 @@ impl Writer {
             return Ok(Progress::Done);
         }
         let range = key::ops(bucket, compaction.next, compaction.last);
-        let ops = self.ledger.slice(Keyspace::Ops, &range, SLICE_OPS)?;
-        let is_last = ops.len() < SLICE_OPS;
+        let ops = self.ledger.slice(Keyspace::Ops, &range, self.tuning.slice_max)?;
+        let is_last = ops.len() < self.tuning.slice_max;
         let saved = self.compact_ops(compaction, &ops)?;
         if let Some(record) = self.ledger.buckets.change(slot) {
             let counters = record.rewrite();
@@ -146,7 +143,7 @@ impl Writer {
     }
 
     /// Rewrites a slice of ops.
-    fn compact_ops(&mut self, compaction: &mut Compaction, ops: &[(Vec<u8>, Vec<u8>)]) -> Result<Saved, SinkError> {
+    fn compact_ops(&mut self, compaction: &mut Compaction, ops: &[Pair]) -> Result<Saved, SinkError> {
         let mut run = Run::default();
         let mut saved = Saved::default();
         for (op_key, bytes) in ops {

@@ -55,10 +55,8 @@ use crate::key::{self, SourceId, TableKey};
 use crate::kill::{KillPoint, KillPoints};
 use crate::meta::{self, Checkpoint, SourceRecord};
 use crate::queue::{Accepted, Item, Message, WriterState};
+use crate::sink::Tuning;
 use crate::store::{Durability, Keyspace, Store};
-
-/// How large a batch grows before it is stored.
-const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// For how long what is stored may stay unsynced while there is more to do.
 const SYNC_INTERVAL: Duration = Duration::from_millis(25);
@@ -72,7 +70,7 @@ pub(crate) struct WriterStart {
     pub(crate) sources: Vec<(String, SourceRecord, watch::Sender<Option<Position>>)>,
     pub(crate) counts: Arc<RowCounts>,
     pub(crate) checkpoints: watch::Sender<Option<Checkpoint>>,
-    pub(crate) compact_dead_ops_min: u64,
+    pub(crate) tuning: Tuning,
     pub(crate) kill: KillPoints,
 }
 
@@ -94,7 +92,7 @@ pub(crate) struct Writer {
     last_sync: Instant,
     /// Whether rows are being removed that readers must see all or none of.
     is_removing: bool,
-    compact_dead_ops_min: u64,
+    tuning: Tuning,
     kill: KillPoints,
 }
 
@@ -107,17 +105,7 @@ enum Next {
 impl Writer {
     /// Takes up what an earlier process has left, jobs included.
     pub(crate) fn open(start: WriterStart) -> Result<Writer, SinkError> {
-        let WriterStart {
-            store,
-            definitions,
-            rollout,
-            evaluator,
-            sources,
-            counts,
-            checkpoints,
-            compact_dead_ops_min,
-            kill,
-        } = start;
+        let WriterStart { store, definitions, rollout, evaluator, sources, counts, checkpoints, tuning, kill } = start;
         let tables = Tables::load(&*store, counts)?;
         let jobs = Jobs::load(&*store)?;
         let checkpoint: Option<Checkpoint> = meta::read(&*store, meta::CHECKPOINT)?;
@@ -139,7 +127,7 @@ impl Writer {
             checkpoints,
             last_sync: Instant::now(),
             is_removing: false,
-            compact_dead_ops_min,
+            tuning,
             kill,
         };
         writer.resume_retirement();
@@ -175,7 +163,7 @@ impl Writer {
         match message {
             Message::Write(write) => {
                 self.write(write)?;
-                if self.ledger.bytes() >= BATCH_BYTES_MAX {
+                if self.ledger.bytes() >= self.tuning.batch_bytes_max {
                     self.flush(false)?;
                     self.run_job()?;
                 }
@@ -321,7 +309,7 @@ impl Writer {
         self.kill.pass(KillPoint::BeforeCommit);
         let durability = if sync { Durability::Synced } else { Durability::Buffered };
         let mut to_compact = Vec::new();
-        let dead_ops_min = self.compact_dead_ops_min;
+        let dead_ops_min = self.tuning.compact_dead_ops_min;
         self.ledger.commit(durability, checkpoint.as_ref(), |bucket, record| {
             if compaction::is_worthwhile(record, dead_ops_min) {
                 to_compact.push(bucket);

@@ -15,9 +15,6 @@ use crate::op::ObjectRef;
 use crate::row_state::{Place, RowState};
 use crate::store::{KeyRange, Keyspace};
 
-/// How many rows are looked at in one slice.
-const SLICE_ROWS: usize = 2_000;
-
 /// A table that is being shown.
 pub(super) struct Publishing {
     pub(super) table: TableKey,
@@ -39,11 +36,13 @@ impl Writer {
     }
 
     pub(super) fn publish_slice(&mut self, publishing: &mut Publishing) -> Result<Progress, SinkError> {
-        let rows = self.ledger.slice(Keyspace::Rows, &publishing.rest, SLICE_ROWS)?;
+        let rows = self.ledger.slice(Keyspace::Rows, &publishing.rest, self.tuning.slice_max)?;
         for (address, state) in &rows {
             self.publish_row(address, RowState::decode(state)?)?;
         }
-        let Some((last, _)) = rows.last().filter(|_| rows.len() == SLICE_ROWS) else { return Ok(Progress::Done) };
+        let Some((last, _)) = rows.last().filter(|_| rows.len() == self.tuning.slice_max) else {
+            return Ok(Progress::Done);
+        };
         publishing.rest = publishing.rest.starting_after(last);
         self.kill.pass(KillPoint::MidPublish);
         Ok(Progress::More)

@@ -11,12 +11,6 @@ use crate::key::{self, DefinitionId, TableKey};
 use crate::row_state::RowState;
 use crate::store::{KeyRange, Keyspace};
 
-/// How many keys are deleted in one slice.
-const SLICE_KEYS: usize = 2_000;
-
-/// How many rows are looked at in one slice.
-const SLICE_ROWS: usize = 2_000;
-
 /// Definitions that are being removed.
 pub(super) struct Retirement {
     definitions: Vec<DefinitionId>,
@@ -46,16 +40,16 @@ impl Writer {
         self.pass_mid_switch();
         if let Some((keyspace, range)) = retirement.ranges.pop_front() {
             let store = &*self.ledger.store;
-            if let Some(rest) = self.ledger.batch.delete_range(store, keyspace, &range, SLICE_KEYS)? {
+            if let Some(rest) = self.ledger.batch.delete_range(store, keyspace, &range, self.tuning.slice_max)? {
                 retirement.ranges.push_front((keyspace, rest));
             }
             return Ok(Progress::More);
         }
-        let rows = self.ledger.slice(Keyspace::Rows, &retirement.rows, SLICE_ROWS)?;
+        let rows = self.ledger.slice(Keyspace::Rows, &retirement.rows, self.tuning.slice_max)?;
         for (address, state) in &rows {
             self.strip(address, RowState::decode(state)?)?;
         }
-        if let Some((last, _)) = rows.last().filter(|_| rows.len() == SLICE_ROWS) {
+        if let Some((last, _)) = rows.last().filter(|_| rows.len() == self.tuning.slice_max) {
             retirement.rows = retirement.rows.starting_after(last);
             return Ok(Progress::More);
         }

@@ -6,8 +6,8 @@
 use millstream_core::error::SinkError;
 use millstream_core::sink::PassMode;
 
+use super::Writer;
 use super::placing::{DifferencePlace, Placed, Placing};
-use super::{BATCH_BYTES_MAX, Writer};
 use crate::evaluated::{EvaluatedRows, FreshRow};
 use crate::key::TableKey;
 use crate::row_state::RowState;
@@ -51,6 +51,10 @@ impl Writer {
         rows: &EvaluatedRows,
     ) -> Result<(), SinkError> {
         let is_staged = self.is_staged(key);
+        if mode == PassMode::Verify {
+            // It looks into the op log and the parameter index themselves, which lack what is pending.
+            self.flush(false)?;
+        }
         let tally = self.tables.entry(key).tally.of(generation);
         tally.rows_compared += rows.len() as u64;
         let mut address = key.bytes().to_vec();
@@ -114,7 +118,7 @@ impl Writer {
     }
 
     pub(super) fn flush_if_full(&mut self) -> Result<(), SinkError> {
-        if self.ledger.bytes() >= BATCH_BYTES_MAX { self.flush(false) } else { Ok(()) }
+        if self.ledger.bytes() >= self.tuning.batch_bytes_max { self.flush(false) } else { Ok(()) }
     }
 }
 

@@ -21,12 +21,6 @@ use crate::meta::{self, TableFact};
 use crate::row_state::RowState;
 use crate::store::{KeyRange, Keyspace};
 
-/// How many rows are looked at in one slice.
-const SLICE_ROWS: usize = 2_000;
-
-/// How many addresses of rows to remove are collected.
-const COLLECTED_MAX: usize = 20_000;
-
 /// A sweep on its way.
 pub(super) struct Sweep {
     pub(super) table: TableKey,
@@ -83,8 +77,8 @@ impl Writer {
     }
 
     pub(super) fn sweep_slice(&mut self, sweep: &mut Sweep) -> Result<Progress, SinkError> {
-        let rows = self.ledger.slice(Keyspace::Rows, &sweep.rest, SLICE_ROWS)?;
-        let is_last = rows.len() < SLICE_ROWS;
+        let rows = self.ledger.slice(Keyspace::Rows, &sweep.rest, self.tuning.slice_max)?;
+        let is_last = rows.len() < self.tuning.slice_max;
         for (address, state) in &rows {
             let state = RowState::decode(state)?;
             if state.is_tombstone() {
@@ -104,7 +98,7 @@ impl Writer {
         if is_last && !sweep.is_removing {
             // All of it in this batch.
             self.remove_found(sweep)?;
-        } else if sweep.is_removing || sweep.found.len() > COLLECTED_MAX {
+        } else if sweep.is_removing || sweep.found.len() > self.tuning.sweep_collected_max {
             self.remove_in_slices(sweep)?;
         }
         Ok(if is_last { Progress::Done } else { Progress::More })
