@@ -1,6 +1,6 @@
 //! The loop: deliveries, chunks, requests and replies, one at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,6 +105,8 @@ pub(super) struct Follower {
     pub(super) durable: watch::Receiver<Option<Position>>,
     fences: FuturesUnordered<BoxFuture<'static, FenceAsked>>,
     waiters: Vec<CurrentWaiter>,
+    /// Selected tables that exist and aren't tracked, until the stream tells of them: nobody is current without them.
+    pub(super) expected: HashSet<TableName>,
     head_asked: FuturesUnordered<BoxFuture<'static, HeadAsked>>,
     pub(super) head: Option<Position>,
     pub(super) behind_bytes: Option<u64>,
@@ -154,6 +156,7 @@ impl Follower {
             durable,
             fences: FuturesUnordered::new(),
             waiters: Vec::new(),
+            expected: HashSet::new(),
             head_asked: FuturesUnordered::new(),
             head: None,
             behind_bytes: None,
@@ -321,8 +324,10 @@ impl Follower {
             self.tables.iter().map(|table| (table.record.name.clone(), table.record.schema.clone())).collect();
         // Selected tables that exist but aren't tracked: the selection grew, or they came to be after `from`, in which
         // case the stream tells, too. The connector settles what shape they have.
+        self.expected.clear();
         for schema in &discovery.tables {
             if self.tables.id(&schema.table).is_none() {
+                self.expected.insert(schema.table.clone());
                 tables.push((schema.table.clone(), None));
             }
         }
@@ -461,7 +466,8 @@ impl Follower {
     }
 
     fn answer_waiters(&mut self) {
-        if self.waiters.is_empty() || !self.tables.iter().all(|table| table.is_settled()) {
+        let is_settled = self.expected.is_empty() && self.tables.iter().all(|table| table.is_settled());
+        if self.waiters.is_empty() || !is_settled {
             return;
         }
         let durable = self.durable.borrow().clone();

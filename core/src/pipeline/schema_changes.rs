@@ -102,6 +102,7 @@ impl Follower {
         items: &mut Vec<WriteItem>,
     ) -> Result<(), Interruption> {
         self.schema_changes += 1;
+        self.expected.remove(&change.table);
         let before = self.tables.named(&change.table).map(|table| table.record.clone());
         self.undo.entry(change.table.clone()).or_insert(before);
         let effect = self.effect_of(&change);
@@ -147,7 +148,8 @@ impl Follower {
         self.last_history_id += 1;
         let entry = HistoryEntry {
             position: place.map(Position::to_string).unwrap_or_default(),
-            at_ms: change.at_ms,
+            // Found out rather than told by the log, before the log's first event: then it is now that it is found out.
+            at_ms: if change.at_ms > 0 { change.at_ms } else { now_ms() },
             table: change.table.clone(),
             change: change.kind.word().to_owned(),
             effect,
