@@ -1,4 +1,11 @@
 //! The tests of the bucket sink through its public face.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what a test doesn't expect ends it"
+)]
 
 mod client;
 mod deployment;

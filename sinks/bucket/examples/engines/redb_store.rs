@@ -64,9 +64,9 @@ impl RedbStore {
             Durability::Synced => redb::Durability::Immediate,
         })?;
         // Tables are opened once a commit: opening one for each entry would cost redb more than it must.
-        for keyspace in Keyspace::ALL {
-            let mut table = transaction.open_table(table(keyspace))?;
-            for entry in batch.entries().filter(|entry| entry.keyspace == keyspace) {
+        for entries in batch.entries_in_key_order().chunk_by(|one, other| one.keyspace == other.keyspace) {
+            let mut table = transaction.open_table(table(entries[0].keyspace))?;
+            for entry in entries {
                 match entry.value {
                     Some(value) => table.insert(entry.key, value)?,
                     None => table.remove(entry.key)?,

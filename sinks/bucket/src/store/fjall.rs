@@ -306,9 +306,10 @@ impl Store for FjallStore {
             return self.database.persist(mode).map_err(|error| self.poison("syncing", error));
         }
         self.make_room()?;
+        let entries = batch.entries_in_key_order();
         let mut write =
-            engine::OwnedWriteBatch::with_capacity(self.database.clone(), batch.len()).durability(Some(mode));
-        for entry in batch.entries() {
+            engine::OwnedWriteBatch::with_capacity(self.database.clone(), entries.len()).durability(Some(mode));
+        for entry in entries {
             let handle = self.keyspaces.handle(entry.keyspace)?;
             match entry.value {
                 Some(value) => write.insert(handle, entry.key, value),
