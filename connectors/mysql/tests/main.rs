@@ -9,3 +9,4 @@
 
 mod check;
 mod stream;
+mod values;

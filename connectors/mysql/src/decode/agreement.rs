@@ -6,13 +6,13 @@ use super::charset::{Charset, charset_of_collation_id};
 use super::column::LogColumn;
 use super::column_type::ColumnType;
 use super::table_map::{MapColumn, TableMap};
-use super::versioning::are_hidden;
+use super::versioning::{are_hidden, is_period};
 use crate::version::Flavor;
 
 /// The map's columns, each with what the schema says of it; else what they disagree on.
 pub(super) fn log_columns(flavor: Flavor, map: &TableMap, schema: &TableSchema) -> Result<Vec<LogColumn>, String> {
     let (mapped, rest) = map.columns.split_at_checked(schema.columns.len()).unwrap_or((&[], &[]));
-    let rest_is_hidden = flavor == Flavor::MariaDb && are_hidden(rest);
+    let rest_is_hidden = flavor == Flavor::MariaDb && are_hidden(rest, schema);
     if mapped.is_empty() || !rest.is_empty() && !rest_is_hidden {
         return Err(format!("the log has {} columns, the schema {}", map.columns.len(), schema.columns.len()));
     }
@@ -77,11 +77,13 @@ fn check_labels(mapped: &MapColumn, column_type: &ColumnType, column: &Column) -
 /// The server uses the primary key or, without one, a unique key that need not be the one in our schema.
 fn check_key(map: &TableMap, schema: &TableSchema) -> Result<(), String> {
     let tells_all = map.columns.iter().any(|column| column.name.is_some());
-    // The end of a row's life is part of the key of a versioned table, also where it is hidden.
-    let known = |index: &usize| *index < schema.columns.len();
-    let key: Option<Vec<usize>> = map.primary_key.as_ref().map(|key| key.iter().copied().filter(known).collect());
+    // The end of a row's life is part of the key of a versioned table, whether hidden or declared. Of rows that haven't
+    // ended it is always the same.
+    let counts = |index: &&usize| schema.columns.get(**index).is_some_and(|column| !is_period(column));
+    let key: Option<Vec<usize>> = map.primary_key.as_ref().map(|key| key.iter().filter(counts).copied().collect());
+    let identity: Vec<usize> = schema.identity.columns.iter().filter(counts).copied().collect();
     let agrees = match (schema.identity.kind, &key) {
-        (IdentityKind::PrimaryKey, Some(key)) => *key == schema.identity.columns,
+        (IdentityKind::PrimaryKey, Some(key)) => *key == identity,
         (IdentityKind::PrimaryKey | IdentityKind::UniqueKey, None) => !tells_all,
         (IdentityKind::UniqueKey, Some(_)) | (IdentityKind::WholeRow, None) => true,
         (IdentityKind::WholeRow, Some(key)) => key.is_empty(),

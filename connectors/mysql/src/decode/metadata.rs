@@ -4,6 +4,7 @@
 use super::DecodeError;
 use super::bytes::Bytes;
 use super::table_map::WireType;
+use crate::version::Flavor;
 
 const METADATA: &str = "a table map's metadata";
 
@@ -18,7 +19,7 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    pub(super) fn parse(raw: &[u8], columns: &[WireType]) -> Result<Metadata, DecodeError> {
+    pub(super) fn parse(flavor: Flavor, raw: &[u8], columns: &[WireType]) -> Result<Metadata, DecodeError> {
         let mut metadata = Metadata {
             unsigned: vec![None; columns.len()],
             collations: vec![None; columns.len()],
@@ -30,16 +31,17 @@ impl Metadata {
         while !bytes.is_empty() {
             let field = bytes.u8(METADATA)?;
             let value = Bytes::new(bytes.with_length(METADATA)?);
-            metadata.field(field, value, columns)?;
+            metadata.field(flavor, field, value, columns)?;
         }
         Ok(metadata)
     }
 
-    fn field(&mut self, field: u8, value: Bytes<'_>, columns: &[WireType]) -> Result<(), DecodeError> {
+    fn field(&mut self, flavor: Flavor, field: u8, value: Bytes<'_>, columns: &[WireType]) -> Result<(), DecodeError> {
+        let is_text = |wire: &WireType| wire.is_text(flavor);
         match field {
             1 => self.read_signs(value, columns),
-            2 => read_default_collation(value, columns, WireType::is_text, &mut self.collations),
-            3 => read_collations(value, columns, WireType::is_text, &mut self.collations),
+            2 => read_default_collation(value, columns, is_text, &mut self.collations),
+            3 => read_collations(value, columns, is_text, &mut self.collations),
             4 => self.read_names(value, columns),
             5 => self.read_labels(value, columns, |wire| matches!(wire, WireType::Set { .. })),
             6 => self.read_labels(value, columns, |wire| matches!(wire, WireType::Enum { .. })),
@@ -161,9 +163,15 @@ impl WireType {
         )
     }
 
-    /// Whether the map tells a collation for it; blobs count, their collation is `binary`.
-    fn is_text(&self) -> bool {
-        matches!(self, WireType::String { .. } | WireType::VarChar { .. } | WireType::Blob { .. })
+    /// Whether the map tells a collation for it. Blobs count, their collation is `binary`; so do, as if by oversight,
+    /// MySQL's vectors and MariaDB's geometries.
+    fn is_text(&self, flavor: Flavor) -> bool {
+        match self {
+            WireType::String { .. } | WireType::VarChar { .. } | WireType::Blob { .. } => true,
+            WireType::Vector { .. } => flavor == Flavor::MySql,
+            WireType::Geometry { .. } => flavor == Flavor::MariaDb,
+            _ => false,
+        }
     }
 
     fn has_labels(&self) -> bool {
@@ -189,7 +197,7 @@ mod tests {
             &[8, 2, 2, 0],
             &[99, 1, 0],
         ];
-        let metadata = Metadata::parse(&raw.concat(), &COLUMNS).unwrap();
+        let metadata = Metadata::parse(Flavor::MySql, &raw.concat(), &COLUMNS).unwrap();
         assert_eq!(metadata.unsigned, [Some(false), None, Some(true), None, None]);
         assert_eq!(metadata.collations, [None, Some(45), None, Some(8), None]);
         assert_eq!(metadata.names, ["a", "b", "c", "d", "e"]);
@@ -199,10 +207,12 @@ mod tests {
 
     #[test]
     fn fields_that_dont_fit_the_columns_are_refused() {
-        assert!(Metadata::parse(&[1, 0], &COLUMNS).is_err());
-        assert!(Metadata::parse(&[2, 3, 45, 2, 8], &COLUMNS).is_err());
-        assert!(Metadata::parse(&[8, 1, 5], &COLUMNS).is_err());
-        assert!(Metadata::parse(&[6, 9, 254, 255, 255, 255, 255, 255, 255, 255, 255], &COLUMNS).is_err());
-        assert!(Metadata::parse(&[4, 250], &COLUMNS).is_err());
+        assert!(Metadata::parse(Flavor::MySql, &[1, 0], &COLUMNS).is_err());
+        assert!(Metadata::parse(Flavor::MySql, &[2, 3, 45, 2, 8], &COLUMNS).is_err());
+        assert!(Metadata::parse(Flavor::MySql, &[8, 1, 5], &COLUMNS).is_err());
+        assert!(
+            Metadata::parse(Flavor::MySql, &[6, 9, 254, 255, 255, 255, 255, 255, 255, 255, 255], &COLUMNS).is_err()
+        );
+        assert!(Metadata::parse(Flavor::MySql, &[4, 250], &COLUMNS).is_err());
     }
 }

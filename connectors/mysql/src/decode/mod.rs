@@ -17,6 +17,8 @@ pub(crate) mod column_type;
 mod compressed;
 pub(crate) mod decimal;
 mod east_asian;
+#[cfg(test)]
+mod hostile;
 pub(crate) mod json;
 pub(crate) mod labels;
 mod metadata;
@@ -29,7 +31,7 @@ pub(crate) mod temporal;
 mod versioning;
 
 pub(crate) use column::push_unsigned;
-pub(crate) use row_decoder::{Decoded, Mismatch, RowDecoder};
+pub(crate) use row_decoder::{Decoded, RowDecoder};
 pub(crate) use rows::{RowsEvent, RowsKind};
 pub(crate) use table_map::{TableMap, TableMapHead};
 

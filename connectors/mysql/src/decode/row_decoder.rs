@@ -76,7 +76,8 @@ impl RowDecoder {
         Ok(RowDecoder {
             width: schema.columns.len(),
             has_key: schema.identity.kind != IdentityKind::WholeRow,
-            identity_is_doubtful: !map.has_metadata
+            identity_is_doubtful: flavor == Flavor::MySql
+                && !map.has_metadata
                 && identity.iter().any(|index| generated.get(*index) == Some(&true)),
             row_end: (flavor == Flavor::MariaDb).then(|| row_end(map, schema)).flatten(),
             identity,

@@ -3,6 +3,7 @@
 use super::DecodeError;
 use super::bytes::{Bytes, bit};
 use super::metadata::Metadata;
+use crate::version::Flavor;
 
 const TABLE_MAP: &str = "a table map";
 
@@ -134,7 +135,7 @@ impl<'a> TableMapHead<'a> {
 
 impl TableMap {
     /// Reads an event's body (what follows its header, without the checksum).
-    pub(crate) fn parse(body: &[u8]) -> Result<TableMap, DecodeError> {
+    pub(crate) fn parse(flavor: Flavor, body: &[u8]) -> Result<TableMap, DecodeError> {
         let mut bytes = Bytes::new(body);
         let head = TableMapHead::read(&mut bytes)?;
         let types = bytes.with_length(TABLE_MAP)?;
@@ -143,7 +144,7 @@ impl TableMap {
         let wires =
             types.iter().map(|code| WireType::read(*code, &mut type_metadata)).collect::<Result<Vec<_>, _>>()?;
         let has_metadata = !bytes.is_empty();
-        let mut metadata = Metadata::parse(bytes.rest(), &wires)?;
+        let mut metadata = Metadata::parse(flavor, bytes.rest(), &wires)?;
         let primary_key = metadata.primary_key.take();
         let columns = wires.into_iter().enumerate().map(|(index, wire)| MapColumn {
             wire,
@@ -249,7 +250,7 @@ mod tests {
     #[test]
     fn names_types_and_nulls_are_read() {
         let body = body(&[3, 15, 254, 254], &[44, 1, 0xce, 0x20, 247, 1], &[0b0000_0110]);
-        let map = TableMap::parse(&body).unwrap();
+        let map = TableMap::parse(Flavor::MySql, &body).unwrap();
         assert_eq!((map.table_id, map.schema.as_str(), map.table.as_str()), (7, "db", "t"));
         let wires: Vec<_> = map.columns.iter().map(|column| column.wire).collect();
         let expected = [
@@ -267,7 +268,7 @@ mod tests {
     fn every_cut_is_refused() {
         let body = body(&[3, 15], &[44, 1], &[0]);
         for length in 0..body.len() {
-            assert!(TableMap::parse(&body[..length]).is_err(), "cut at {length}");
+            assert!(TableMap::parse(Flavor::MySql, &body[..length]).is_err(), "cut at {length}");
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use millstream_core::schema::{Column, TableSchema};
 
+use super::column_type::ColumnType;
 use super::table_map::{MapColumn, TableMap, WireType};
 
 /// A row whose end this is hasn't ended: the last moment of TIMESTAMP(6), in 31 bits and since MariaDB 11.5 in 32, or
@@ -35,13 +36,13 @@ pub(super) fn row_end(map: &TableMap, schema: &TableSchema) -> Option<usize> {
 }
 
 /// Whether these can be the columns that MariaDB keeps behind those of the schema: the two of a versioned table, then
-/// the hashes by which it keeps texts unique.
-pub(super) fn are_hidden(columns: &[MapColumn]) -> bool {
+/// the hashes by which it keeps values unique that are too long for an index.
+pub(super) fn are_hidden(columns: &[MapColumn], schema: &TableSchema) -> bool {
     let hashes = match columns {
         [start, end, hashes @ ..] if is_moment(start) && is_moment(end) => hashes,
         hashes => hashes,
     };
-    hashes.iter().all(is_hash)
+    hashes.is_empty() || hashes.iter().all(is_hash) && schema.columns.iter().any(is_long)
 }
 
 fn is_moment(column: &MapColumn) -> bool {
@@ -51,5 +52,17 @@ fn is_moment(column: &MapColumn) -> bool {
 
 fn is_hash(column: &MapColumn) -> bool {
     let name_fits = column.name.as_deref().is_none_or(|name| name.starts_with("DB_ROW_HASH_"));
-    column.wire == WireType::Int { bytes: 8 } && column.unsigned == Some(true) && name_fits
+    column.wire == WireType::Int { bytes: 8 } && column.unsigned != Some(false) && name_fits
+}
+
+/// Whether its values may be too long for an index.
+fn is_long(column: &Column) -> bool {
+    const INDEXED_CHARACTERS_MIN: u32 = 190;
+    match ColumnType::parse(&column.source_type) {
+        Some(ColumnType::Text { .. } | ColumnType::Blob { .. }) => true,
+        Some(ColumnType::VarChar { characters: length, .. } | ColumnType::VarBinary { length, .. }) => {
+            length > INDEXED_CHARACTERS_MIN
+        }
+        _ => false,
+    }
 }

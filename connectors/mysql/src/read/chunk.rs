@@ -54,7 +54,7 @@ pub(crate) async fn read_range(
     let limit_rows = limit_rows.max(1);
     let query = format!(
         "{}{}{} ORDER BY {} LIMIT {limit_rows}",
-        plan.select(""),
+        plan.select(),
         plan.key_hint(),
         plan.within(range)?,
         plan.key_order()
@@ -144,7 +144,7 @@ async fn read_matching(
     found: &mut RowBatch,
 ) -> Result<(), SourceError> {
     let failed = |error| classify_read(plan.table(), error);
-    let query = format!("{} WHERE {condition}", plan.select(""));
+    let query = format!("{} WHERE {condition}", plan.select());
     let statement = conn.prep(query).await.map_err(failed)?;
     let mut answer = conn.exec_iter(&statement, ()).await.map_err(failed)?;
     plan.check(answer.columns_ref())?;

@@ -49,12 +49,12 @@ impl<'s> Plan<'s> {
         self.schema.identity.kind != IdentityKind::WholeRow
     }
 
-    /// `SELECT` of all columns, up to and with the table's name; `modifier` comes right after the first word.
-    pub(super) fn select(&self, modifier: &str) -> String {
+    /// `SELECT` of all columns, up to and with the table's name.
+    pub(super) fn select(&self) -> String {
         let expressions = self.schema.columns.iter().zip(&self.columns);
         let list: Vec<String> =
             expressions.map(|(column, result)| result.expression(&quoted_name(&column.name))).collect();
-        format!("SELECT {modifier}{} FROM {}", list.join(", "), self.quoted_table())
+        format!("SELECT {} FROM {}", list.join(", "), self.quoted_table())
     }
 
     /// The table's name, followed by a hint to walk along its primary key where that is the identity.

@@ -140,8 +140,7 @@ async fn read_all(
     let failed = |error| classify_read(plan.table(), error);
     prepare_session(conn, schema).await?;
     conn.query_drop(format!("SET SESSION net_write_timeout = {SERVER_WAITS_SECONDS}")).await.map_err(failed)?;
-    let query = plan.select(buffering(conn, schema).await?);
-    let mut answer = conn.exec_iter(query, ()).await.map_err(failed)?;
+    let mut answer = conn.exec_iter(plan.select(), ()).await.map_err(failed)?;
     plan.check(answer.columns_ref())?;
     let mut rows = RowBatch::new(schema.columns.len());
     let mut text = String::new();
@@ -162,18 +161,4 @@ async fn read_all(
 /// Whether anybody took it in time.
 async fn send(parts: &mpsc::Sender<Result<Part, SourceError>>, part: Part) -> bool {
     matches!(timeout(IDLE_MAX, parts.send(Ok(part))).await, Ok(Ok(())))
-}
-
-/// An open query on an engine without row versions keeps everybody from writing to the table. There the server is
-/// asked to set the whole answer aside first, which frees the table.
-async fn buffering(conn: &mut Conn, schema: &TableSchema) -> Result<&'static str, SourceError> {
-    let engine: Option<Option<String>> = conn
-        .exec_first(
-            "SELECT ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
-            (&schema.table.schema, &schema.table.name),
-        )
-        .await
-        .map_err(|error| classify_read(&schema.table, error))?;
-    let engine = engine.flatten().unwrap_or_default();
-    Ok(if engine.eq_ignore_ascii_case("InnoDB") { "" } else { "SQL_BUFFER_RESULT " })
 }

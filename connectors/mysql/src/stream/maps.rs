@@ -80,7 +80,7 @@ impl Follower {
         if !is_selected && !is_parent {
             return Ok((Route::LeaveOut, None));
         }
-        let map = TableMap::parse(body)?;
+        let map = TableMap::parse(self.server.version.flavor, body)?;
         let parent = self.watch.parent(&name, &map, self.server.version.flavor);
         match is_selected {
             true => Ok((self.selected_route(&name, &map).await?, parent)),
