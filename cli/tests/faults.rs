@@ -43,6 +43,21 @@ async fn a_wrong_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_changed_since() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("changed").await.unwrap();
+    let workspace = Workspace::on(&server, &database).await;
+    workspace.run(&["run", "--until-current"]).good();
+    server.sql(&format!("ALTER USER 'ms_{database}'@'%' IDENTIFIED BY 'topsecret'")).await.unwrap();
+    let said = workspace.run(&["run"]).failed(1);
+    assert!(said.to_lowercase().contains("access denied") && said.contains("fix:"), "{said}");
+    assert!(workspace.run(&["status"]).good().to_lowercase().contains("access denied"));
+    workspace.write("millstream.env", "MILLSTREAM_PASSWORD=topsecret\n");
+    workspace.run(&["run", "--until-current"]).good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_host_or_port() {
     assert_told(&configured("mysql://u:topsecret@no-such-host.invalid/d"), &["no-such-host.invalid"]);
     // Port 1 is nobody's.

@@ -142,3 +142,55 @@ async fn two_sources_feed_the_same_buckets() {
     let said = workspace.run(&["status", "--source", "three"]).failed(1);
     assert!(said.contains("one, two"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_sync_config_leaves_the_other_buckets_as_they_are() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("deploy").await.unwrap();
+    let tables = "CREATE TABLE a (id INT PRIMARY KEY); INSERT INTO a VALUES (1), (2);
+                  CREATE TABLE b (id INT PRIMARY KEY, owner INT); INSERT INTO b VALUES (1, 7), (2, 8), (3, 7);";
+    server.sql_in(&database, tables).await.unwrap();
+    let workspace = Workspace::on(&server, &database).await;
+    let first = "bucket_definitions:\n  all_a:\n    data:\n      - SELECT * FROM a\n";
+    workspace.write("sync-config.yaml", first);
+    workspace.run(&["run", "--until-current"]).good();
+    let before = workspace.run(&["buckets", "dump", "all_a[]", "--ops", "--json"]).good();
+    assert_eq!(before.lines().count(), 2);
+
+    let second = "  by_owner:\n    parameters: SELECT request.parameter('owner') AS owner\n    \
+                  accept_potentially_dangerous_queries: true\n    data:\n      - SELECT * FROM b WHERE owner = bucket.owner\n";
+    workspace.write("sync-config.yaml", &format!("{first}{second}"));
+    workspace.run(&["run", "--until-current"]).good();
+    assert_eq!(workspace.run(&["buckets", "dump", "all_a[]", "--ops", "--json"]).good(), before);
+    let buckets: Vec<(String, u64)> = workspace
+        .json(&["buckets"])
+        .iter()
+        .map(|bucket| (bucket["bucket"].as_str().unwrap().to_owned(), bucket["rows"].as_u64().unwrap()))
+        .collect();
+    let expected = [("all_a[]", 2), ("by_owner[7]", 2), ("by_owner[8]", 1)];
+    assert_eq!(buckets, expected.map(|(name, rows)| (name.to_owned(), rows)));
+    workspace.run(&["verify"]).good();
+
+    workspace.write("sync-config.yaml", first);
+    workspace.run(&["run", "--until-current"]).good();
+    assert_eq!(workspace.run(&["buckets", "dump", "--ops", "--json"]).good(), before);
+    let said = workspace.run(&["buckets", "dump", "by_owner[7]"]).failed(1);
+    assert!(said.contains("no bucket `by_owner[7]`"), "{said}");
+    workspace.run(&["verify"]).good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_can_be_json() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("logs").await.unwrap();
+    let workspace = Workspace::on(&server, &database).await;
+    let finished = workspace.run(&["run", "--until-current", "--log-format", "json"]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), ""));
+    for line in finished.stderr.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        assert!(line["level"].is_string() && line["message"].is_string() && line["timestamp"].is_string(), "{line}");
+    }
+    assert!(finished.stderr.lines().count() >= 2, "{}", finished.stderr);
+}

@@ -33,6 +33,7 @@ const STORE_FOLDER: &str = "store";
 const DATA_MODE: u32 = 0o700;
 /// How long a store may be locked by a process that is about to give it up: one that stops, or a short command.
 pub(crate) const LOCKED_WAIT: Duration = Duration::from_secs(5);
+const DEPLOYMENT_POLL: Duration = Duration::from_millis(20);
 const LOCKED_POLL: Duration = Duration::from_millis(100);
 
 /// A source being followed.
@@ -99,7 +100,7 @@ impl Engine {
     }
 
     /// A future that waits until everything committed at the sources before this call is in the buckets and
-    /// checkpointed, and every table is live, or held until somebody changes something.
+    /// checkpointed, every table is live, or held until somebody changes something, and a changed sync config is deployed.
     pub(crate) fn until_current(&self) -> impl Future<Output = Result<(), Failure>> + use<> {
         let (sources, sink) = (self.sources.clone(), Arc::clone(&self.sink));
         async move {
@@ -116,9 +117,16 @@ impl Engine {
                     durable.iter().all(|(name, position)| checkpoint.positions.get(name) >= position.as_ref())
                 })
             };
-            match checkpoints.wait_for(contains_all).await {
-                Ok(_) => Ok(()),
-                Err(_) => Err(Failure::new("the buckets can't be stored any more", "see the log for why")),
+            if checkpoints.wait_for(contains_all).await.is_err() {
+                return Err(Failure::new("the buckets can't be stored any more", "see the log for why"));
+            }
+            // Readers see the buckets of a changed sync config from one of the next checkpoints on.
+            loop {
+                let sink = Arc::clone(&sink);
+                if !blocking(move || Ok(sink.reader()?.is_deploying()?)).await? {
+                    return Ok(());
+                }
+                sleep(DEPLOYMENT_POLL).await;
             }
         }
     }

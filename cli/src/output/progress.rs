@@ -60,7 +60,7 @@ impl Bars {
 }
 
 fn new_bar(table: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:22!.cyan} {wide_bar:.cyan/dim} {percent:>3}%  {msg}");
+    let style = ProgressStyle::with_template("{prefix:22!.cyan} {wide_bar:.cyan/dim} {percent:>3}%  {msg:44}");
     // A template that can't be read would be this file's own mistake; a plain bar is shown for it.
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─");
     ProgressBar::new(1).with_style(style).with_prefix(table.to_owned())
