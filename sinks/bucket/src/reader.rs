@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::bucket::{BucketRecord, Counters};
 use crate::definitions::Definitions;
 use crate::key::{self, BucketId, SourceId, TableKey};
-use crate::meta::{self, Checkpoint, Phase, SourceRecord, TableFact};
+use crate::meta::{self, Checkpoint, Deployment, Phase, SourceRecord, TableFact};
 use crate::op::{ObjectRef, Op, OpKind};
 use crate::record::Malformed;
 use crate::store::{Direction, FjallStore, Keyspace, Read, Store};
@@ -294,6 +294,11 @@ impl BucketReader {
         outputs.sort_unstable();
         outputs.dedup();
         Ok(outputs)
+    }
+
+    /// Whether a changed sync config is being filled in, out of sight of readers.
+    pub fn is_deploying(&self) -> Result<bool, SinkError> {
+        Ok(meta::read::<Deployment>(&*self.read, meta::DEPLOYMENT)?.is_some())
     }
 
     /// The sources that have ever been followed into this store and are still configured.
