@@ -122,6 +122,7 @@ pub(crate) struct Settings {
     pub(crate) opts: Opts,
     /// For a second attempt, where the server can't encrypt and needn't.
     pub(crate) unencrypted: Option<Opts>,
+    pub(crate) tls: Tls,
     pub(crate) connect_timeout: Duration,
     pub(crate) query_timeout: Duration,
     pub(crate) readers: usize,
@@ -202,6 +203,7 @@ impl MySqlConfig {
         Settings {
             opts,
             unencrypted,
+            tls: self.tls.clone(),
             connect_timeout: Duration::from_secs(self.connect_timeout_seconds),
             query_timeout: Duration::from_secs(self.query_timeout_seconds),
             readers: self.readers,

@@ -19,5 +19,6 @@ mod progress;
 pub(crate) mod read;
 mod stream;
 mod version;
+mod wire;
 
 pub use config::{MySqlConfig, ServerUri, Tls, TlsMode};

@@ -64,6 +64,8 @@ const IGNORABLE_FLAG: u16 = 0x80;
 pub(crate) struct RawEvent {
     pub(crate) header: BinlogEventHeader,
     pub(crate) body: Vec<u8>,
+    /// Whether it comes out of a compressed transaction: then it has no place of its own in the log.
+    pub(crate) inner: bool,
 }
 
 impl RawEvent {

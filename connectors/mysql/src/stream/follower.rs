@@ -14,7 +14,7 @@ use super::event::{self, Begin, Query, RawEvent, kind};
 use super::input::Input;
 use super::maps::Maps;
 use super::outbox::{Abandoned, Outbox};
-use super::payload::{self, Payload};
+use super::payload;
 use super::start::Beginning;
 use super::tables::{Standing, Tables};
 use super::xa::{Branch, Branches};
@@ -205,6 +205,9 @@ impl Follower {
     }
 
     async fn handle(&mut self, event: RawEvent) -> Result<(), End> {
+        if event.inner {
+            return self.handle_plain(&event).await;
+        }
         if event.header.timestamp() != 0 {
             self.at_ms = event.at_ms();
         }
@@ -219,14 +222,7 @@ impl Follower {
             }
             self.outbox.count_log(event.header.event_size());
         }
-        if event.kind() == kind::TRANSACTION_PAYLOAD {
-            let mut payload = Payload::open(&event.body)?;
-            while let Some(inner) = payload.next()? {
-                self.handle_plain(&inner).await?;
-            }
-        } else {
-            self.handle_plain(&event).await?;
-        }
+        self.handle_plain(&event).await?;
         if self.open.is_none() && self.skip_until <= self.place.offset() {
             self.rest();
         }
@@ -273,6 +269,8 @@ impl Follower {
             | kind::PREVIOUS_GTIDS
             | kind::TRANSACTION_CONTEXT
             | kind::VIEW_CHANGE
+            // Its contents follow as events of their own.
+            | kind::TRANSACTION_PAYLOAD
             | kind::MARIADB_ANNOTATE_ROWS
             | kind::MARIADB_BINLOG_CHECKPOINT
             | kind::MARIADB_GTID_LIST
@@ -394,6 +392,9 @@ impl Follower {
 
 /// Moves a place past an event.
 pub(super) fn advance(place: &mut LogPlace, event: &RawEvent) -> Result<(), DecodeError> {
+    if event.inner {
+        return Ok(());
+    }
     if event.kind() == kind::ROTATE {
         let (offset, name) = event::rotate(&event.body)?;
         let file =

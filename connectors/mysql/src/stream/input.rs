@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use millstream_core::error::SourceError;
 
+use super::dump::Batches;
 use super::event::RawEvent;
-use super::wire::Batches;
 
 /// The events to handle next. What is looked at ahead is kept and comes later, in its turn.
 pub(super) struct Input {

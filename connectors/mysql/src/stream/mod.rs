@@ -1,11 +1,12 @@
 //! The binlog as a stream of deliveries.
 //!
-//! Three tasks hand on to each other over bounded channels: the network's ([`wire`]: packets to events), the
+//! Three tasks hand on to each other over bounded channels: the network's ([`dump`]: packets to events), the
 //! follower's ([`follower`]: events to deliveries) and the consumer's. What they may hold together is bounded: eight
 //! batches of 256 KiB, three deliveries of 4 MiB, what is looked at ahead, and one event, which the server's
 //! `max_allowed_packet` bounds.
 
 mod cascades;
+mod dump;
 mod event;
 mod follower;
 mod input;
@@ -16,7 +17,6 @@ mod settle;
 mod start;
 mod statements;
 mod tables;
-mod wire;
 mod xa;
 
 use std::sync::Arc;
@@ -56,7 +56,8 @@ pub(crate) async fn open(
     let server = Arc::clone(&connection.server);
     progress.follow(server.identity, beginning.epoch);
     progress.reach(&from);
-    let batches = wire::open(connection, replica_id, &beginning.start).await?;
+    drop(connection);
+    let batches = dump::open(&connector, &server, replica_id, &beginning.start).await?;
     let (sender, receiver) = mpsc::channel(DELIVERIES_MAX);
     let outbox = Outbox::new(sender.clone());
     let follower = Follower::new(connector, progress, server, Input::new(batches), outbox, beginning, &catalog);

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use mysql_common::binlog::events::BinlogEventHeader;
 use mysql_common::io::ParseBuf;
+use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
 use super::event::{RawEvent, kind};
 use crate::decode::DecodeError;
@@ -14,78 +15,155 @@ const EVENT_BYTES_MAX: u64 = (1 << 30) + (1 << 20);
 
 const WHAT: &str = "a compressed transaction";
 
-/// The events of one compressed transaction, decompressed one after the other: memory holds one of them, and what the
-/// server says of the size of the whole isn't relied on.
-pub(super) struct Payload<'a> {
-    reader: Box<dyn Read + Send + 'a>,
+/// The fields before a compressed transaction's data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PayloadHead {
+    size_bytes: Option<u64>,
+    compression: u64,
 }
 
-impl<'a> Payload<'a> {
+impl PayloadHead {
     const END: u64 = 0;
     const SIZE: u64 = 1;
     const COMPRESSION: u64 = 2;
     const ZSTD: u64 = 0;
     const NONE: u64 = 255;
+    /// Three fields of at most three numbers, and the mark at their end.
+    const BYTES_MAX: usize = 64;
 
-    pub(super) fn open(body: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut bytes = Bytes::new(body);
-        let (mut size, mut compression) = (None, Self::ZSTD);
+    /// `None` if more bytes are needed.
+    pub(super) fn parse(fields: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let mut head = Self { size_bytes: None, compression: Self::ZSTD };
+        match head.read(Bytes::new(fields)) {
+            Ok(()) => Ok(Some(head)),
+            Err(DecodeError::Truncated { .. }) if fields.len() < Self::BYTES_MAX => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&mut self, mut bytes: Bytes<'_>) -> Result<(), DecodeError> {
         loop {
             match bytes.length(WHAT)? {
-                Self::END => break,
+                Self::END => return Ok(()),
                 field => {
                     let mut value = Bytes::new(bytes.with_length(WHAT)?);
                     match field {
-                        Self::SIZE => size = Some(value.length(WHAT)?),
-                        Self::COMPRESSION => compression = value.length(WHAT)?,
+                        Self::SIZE => self.size_bytes = Some(value.length(WHAT)?),
+                        Self::COMPRESSION => self.compression = value.length(WHAT)?,
+                        // What the server says of the size of the whole isn't relied on.
                         _ => {}
                     }
                 }
             }
         }
-        if size.is_some_and(|size| size != bytes.len() as u64) {
+    }
+}
+
+/// Takes a compressed transaction's data piece by piece and gives the events within, one by one. Memory holds one
+/// piece and one event.
+pub(super) struct Decompressor {
+    /// `None` for data that isn't compressed.
+    decoder: Option<Decoder<'static>>,
+    piece: Vec<u8>,
+    taken: usize,
+    /// What there is of the next event.
+    event: Vec<u8>,
+    scratch: Vec<u8>,
+    /// Whether a compressed frame has begun and not ended.
+    in_frame: bool,
+}
+
+impl Decompressor {
+    const SCRATCH_BYTES: usize = 64 << 10;
+
+    /// `size_bytes` is how many bytes of data there are.
+    pub(super) fn new(head: PayloadHead, size_bytes: usize) -> Result<Self, DecodeError> {
+        if head.size_bytes.is_some_and(|size| size != size_bytes as u64) {
             return Err(DecodeError::malformed(WHAT, "another length than it says"));
         }
-        let reader: Box<dyn Read + Send> = match compression {
-            Self::ZSTD => {
-                let reader = zstd::stream::read::Decoder::with_buffer(bytes.rest());
-                Box::new(reader.map_err(|error| DecodeError::malformed(WHAT, error.to_string()))?)
-            }
-            Self::NONE => Box::new(bytes.rest()),
+        let decoder = match head.compression {
+            PayloadHead::ZSTD => Some(Decoder::new().map_err(failed)?),
+            PayloadHead::NONE => None,
             other => return Err(DecodeError::malformed(WHAT, format!("compression number {other}"))),
         };
-        Ok(Self { reader })
+        let scratch = vec![0; Self::SCRATCH_BYTES];
+        Ok(Self { decoder, piece: Vec::new(), taken: 0, event: Vec::new(), scratch, in_frame: false })
     }
 
-    /// The next event; `None` after the last.
+    /// The next piece of the data. The piece before has been used up: `next` has said that there is nothing more.
+    pub(super) fn feed(&mut self, piece: &[u8]) {
+        self.piece.clear();
+        self.piece.extend_from_slice(piece);
+        self.taken = 0;
+    }
+
+    /// The next event; `None` if more data is needed.
     pub(super) fn next(&mut self) -> Result<Option<RawEvent>, DecodeError> {
-        let header_bytes = self.read(BinlogEventHeader::LEN as u64)?;
-        if header_bytes.is_empty() {
-            return Ok(None);
+        loop {
+            let wanted = match self.header()? {
+                None => BinlogEventHeader::LEN,
+                Some(header) => {
+                    let size = header.event_size();
+                    let possible = u64::from(size) <= EVENT_BYTES_MAX && size as usize >= BinlogEventHeader::LEN;
+                    if !possible {
+                        return Err(DecodeError::malformed(WHAT, format!("an event of {size} bytes")));
+                    }
+                    if self.event.len() == size as usize {
+                        let mut body = std::mem::take(&mut self.event);
+                        body.drain(..BinlogEventHeader::LEN);
+                        return Ok(Some(RawEvent { header, body, inner: true }));
+                    }
+                    size as usize
+                }
+            };
+            if !self.grow(wanted)? {
+                return Ok(None);
+            }
         }
-        if header_bytes.len() < BinlogEventHeader::LEN {
-            return Err(DecodeError::Truncated { what: WHAT });
-        }
-        let header: BinlogEventHeader = ParseBuf(&header_bytes)
-            .parse(())
-            .map_err(|error: std::io::Error| DecodeError::malformed(WHAT, error.to_string()))?;
-        let size = u64::from(header.event_size());
-        let body_size = size.checked_sub(BinlogEventHeader::LEN as u64).filter(|_| size <= EVENT_BYTES_MAX);
-        let body_size = body_size.ok_or_else(|| DecodeError::malformed(WHAT, format!("an event of {size} bytes")))?;
-        let body = self.read(body_size)?;
-        if body.len() as u64 != body_size {
-            return Err(DecodeError::Truncated { what: WHAT });
-        }
-        Ok(Some(RawEvent { header, body }))
     }
 
-    /// As many bytes, fewer only at the end. Memory grows with what is there, not with what was announced.
-    fn read(&mut self, count: u64) -> Result<Vec<u8>, DecodeError> {
-        let mut bytes = Vec::new();
-        let read = self.reader.by_ref().take(count).read_to_end(&mut bytes);
-        read.map_err(|error| DecodeError::malformed(WHAT, error.to_string()))?;
-        Ok(bytes)
+    /// Checks that nothing is left over.
+    pub(super) fn end(&self) -> Result<(), DecodeError> {
+        match self.event.is_empty() && !self.in_frame {
+            true => Ok(()),
+            false => Err(DecodeError::Truncated { what: WHAT }),
+        }
     }
+
+    fn header(&self) -> Result<Option<BinlogEventHeader>, DecodeError> {
+        let Some(bytes) = self.event.get(..BinlogEventHeader::LEN) else { return Ok(None) };
+        ParseBuf(bytes).parse(()).map(Some).map_err(failed)
+    }
+
+    /// Brings the event nearer to this size; says no if that takes more data.
+    fn grow(&mut self, wanted: usize) -> Result<bool, DecodeError> {
+        let room = (wanted - self.event.len()).min(self.scratch.len());
+        let data = self.piece.get(self.taken..).unwrap_or_default();
+        let Some(decoder) = &mut self.decoder else {
+            let copied = data.get(..room).unwrap_or(data);
+            self.event.extend_from_slice(copied);
+            self.taken += copied.len();
+            return Ok(!copied.is_empty());
+        };
+        if data.is_empty() && !self.in_frame {
+            // To ask the decoder for more would begin another frame.
+            return Ok(false);
+        }
+        let scratch = self.scratch.get_mut(..room).unwrap_or_default();
+        let mut input = InBuffer::around(data);
+        let mut output = OutBuffer::around(scratch);
+        let hint = decoder.run(&mut input, &mut output).map_err(failed)?;
+        self.in_frame = hint != 0;
+        self.taken += input.pos();
+        let filled = output.as_slice();
+        self.event.extend_from_slice(filled);
+        // An output that isn't full means that the decoder holds nothing back.
+        Ok(filled.len() == room || self.taken < self.piece.len())
+    }
+}
+
+fn failed(error: std::io::Error) -> DecodeError {
+    DecodeError::malformed(WHAT, error.to_string())
 }
 
 /// MariaDB's compressed statement: everything up to the text is plain.
@@ -142,4 +220,66 @@ fn inflate(body: &[u8], mut bytes: Bytes<'_>, what: &'static str) -> Result<Vec<
         return Err(DecodeError::malformed(what, "another size than it says"));
     }
     Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use mysql_common::binlog::consts::{EventFlags, EventType};
+    use mysql_common::proto::MySerialize;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn event(body: &[u8]) -> Vec<u8> {
+        let size = (BinlogEventHeader::LEN + body.len()) as u32;
+        let header = BinlogEventHeader::new(0, EventType::QUERY_EVENT, 1, size, 0, EventFlags::empty());
+        let mut bytes = Vec::new();
+        header.serialize(&mut bytes);
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    fn bodies(data: &[u8], compression: u64, piece_bytes: usize) -> Result<Vec<Vec<u8>>, DecodeError> {
+        let head = PayloadHead { size_bytes: None, compression };
+        let mut decompressor = Decompressor::new(head, data.len())?;
+        let mut bodies = Vec::new();
+        for piece in data.chunks(piece_bytes) {
+            decompressor.feed(piece);
+            while let Some(event) = decompressor.next()? {
+                bodies.push(event.body);
+            }
+        }
+        decompressor.end()?;
+        Ok(bodies)
+    }
+
+    proptest! {
+        #[test]
+        fn events_come_out_whole_whatever_the_pieces(
+            sizes in prop::collection::vec(0..200_000_usize, 0..8),
+            piece_bytes in 1..5_000_usize,
+            byte: u8,
+        ) {
+            let expected: Vec<Vec<u8>> =
+                sizes.iter().map(|size| (0..*size).map(|at| (at / 7) as u8 ^ byte).collect()).collect();
+            let plain: Vec<u8> = expected.iter().flat_map(|body| event(body)).collect();
+            let compressed = zstd::encode_all(plain.as_slice(), 3).unwrap();
+            prop_assert_eq!(&bodies(&compressed, PayloadHead::ZSTD, piece_bytes).unwrap(), &expected);
+            prop_assert_eq!(&bodies(&plain, PayloadHead::NONE, piece_bytes).unwrap(), &expected);
+            if !plain.is_empty() {
+                let cut = compressed.len() - 1;
+                prop_assert!(bodies(&compressed[..cut], PayloadHead::ZSTD, piece_bytes).is_err());
+                prop_assert!(bodies(&plain[..plain.len() - 1], PayloadHead::NONE, piece_bytes).is_err());
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_fail_otherwise_than_by_an_error(data: Vec<u8>, piece_bytes in 1..9_usize) {
+            let _either = bodies(&data, PayloadHead::ZSTD, piece_bytes);
+            let _either = bodies(&data, PayloadHead::NONE, piece_bytes);
+            let _either = PayloadHead::parse(&data);
+            let _either = inflate_query(&data);
+            let _either = inflate_rows(kind::MARIADB_WRITE_ROWS_COMPRESSED_V1, &data);
+        }
+    }
 }

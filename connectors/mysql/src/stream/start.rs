@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millstream_core::error::SourceError;
 
-use super::wire::Start;
+use super::dump::Start;
 use crate::connect::Connection;
 use crate::gtid::GtidSet;
 use crate::log;
