@@ -79,7 +79,11 @@ fn sort(outputs: &mut [Output]) {
 /// The first rows that only one side has.
 pub fn difference(expected: &[Output], found: &[Output]) -> Option<String> {
     let show = |rows: Vec<&Output>| {
-        rows.iter().take(5).map(|(kind, id, data)| format!("    {kind} {id:?} {}", Value::Object(data.clone()))).collect::<Vec<_>>().join("\n")
+        rows.iter()
+            .take(5)
+            .map(|(kind, id, data)| format!("    {kind} {id:?} {}", Value::Object(data.clone())))
+            .collect::<Vec<_>>()
+            .join("\n")
     };
     if expected == found {
         return None;

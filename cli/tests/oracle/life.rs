@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use millstream_testkit::Server;
@@ -14,7 +15,8 @@ use super::program::Program;
 use super::statements::{rows, schema_change, tables};
 
 /// Places where the program can be made to kill itself; the number says at which arrival.
-const KILL_PLACES: &[&str] = &["before_commit", "after_commit", "mid_sweep", "mid_clear", "mid_publish", "mid_compaction"];
+const KILL_PLACES: &[&str] =
+    &["before_commit", "after_commit", "mid_sweep", "mid_clear", "mid_publish", "mid_compaction"];
 
 const SYNC_CONFIG: &str = r#"bucket_definitions:
   all:
@@ -32,6 +34,7 @@ pub struct Life<'a> {
     random: StdRng,
     program: Program,
     seed: u64,
+    rows_compared: usize,
     /// What was executed, for the report of a failure.
     statements: Vec<String>,
     // Kept so that the directory lives as long as the life does.
@@ -43,7 +46,8 @@ impl<'a> Life<'a> {
         let database = server.create_database("oracle").await.expect("a database");
         let directory = TempDir::new().expect("a directory");
         let uri = server.uri("root", "", &database);
-        let config = format!("sources:\n  - name: source\n    type: mysql\n    uri: {uri}\nsync_config: sync-config.yaml\n");
+        let config =
+            format!("sources:\n  - name: source\n    type: mysql\n    uri: {uri}\nsync_config: sync-config.yaml\n");
         std::fs::write(directory.path().join("millstream.yaml"), config).expect("the config is written");
         std::fs::write(directory.path().join("sync-config.yaml"), SYNC_CONFIG).expect("the sync config is written");
         let mut life = Self {
@@ -52,6 +56,7 @@ impl<'a> Life<'a> {
             random: StdRng::seed_from_u64(seed),
             program: Program::new(directory.path()),
             seed,
+            rows_compared: 0,
             statements: Vec::new(),
             _directory: directory,
         };
@@ -68,7 +73,8 @@ impl<'a> Life<'a> {
         life
     }
 
-    pub async fn live(mut self, end: Instant) {
+    /// Lives, and tells how many rows it compared.
+    pub async fn live(mut self, end: Instant) -> usize {
         let rounds = self.random.random_range(2..6);
         for round in 0..rounds {
             if round > 0 && Instant::now() > end {
@@ -78,6 +84,7 @@ impl<'a> Life<'a> {
         }
         self.program.kill().await;
         self.execute(&format!("DROP DATABASE `{}`", self.database.clone())).await;
+        self.rows_compared
     }
 
     async fn round(&mut self) {
@@ -120,6 +127,31 @@ impl<'a> Life<'a> {
         if let Some(difference) = difference(&expected, &dumped(&dump.stdout)) {
             self.fail(&format!("verify says equal, but:\n{difference}")).await;
         }
+        self.rows_compared += expected.len();
+        if let Err(fault) = self.op_log().await {
+            self.fail(&format!("the op log: {fault}")).await;
+        }
+    }
+
+    /// Every op once, in order, and the bucket's checksum the sum of theirs.
+    async fn op_log(&self) -> Result<(), String> {
+        let ops = self.program.run(&["buckets", "dump", "all[]", "--ops", "--json"]).await;
+        let buckets = self.program.run(&["buckets", "--json"]).await;
+        let (mut last, mut sum) = (0, 0_u32);
+        for line in ops.stdout.lines() {
+            let op: Value = serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
+            let id = op["op_id"].as_u64().ok_or_else(|| format!("no op id: {line}"))?;
+            if id <= last {
+                return Err(format!("op {id} follows op {last}"));
+            }
+            last = id;
+            sum = sum.wrapping_add(op["checksum"].as_u64().unwrap_or_default() as u32);
+        }
+        let stored = buckets.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let stored = stored.into_iter().find(|bucket| bucket["bucket"] == "all[]");
+        let checksum = stored.and_then(|bucket| bucket["checksum"].as_i64()).unwrap_or_default();
+        // Written as signed or as unsigned, it is the same 32 bits.
+        if checksum as u32 == sum { Ok(()) } else { Err(format!("checksum {checksum}, sum of the ops {sum}")) }
     }
 
     async fn change_something(&mut self) {

@@ -36,14 +36,15 @@ async fn lives(flavor: Flavor) {
         .set("binlog_row_metadata", metadata[(seed % 2) as usize])
         .set(compression_setting, compression[(seed / 2 % 2) as usize]);
     let server = Server::start(flavor, options).await.expect("the server starts");
-    let mut lived = 0;
+    let (mut lived, mut rows_compared) = (0, 0);
     while lived == 0 || (fixed.is_none() && Instant::now() < end) {
         println!("{flavor} oracle: seed {seed} (replay: MILLSTREAM_ORACLE_SEED={seed})");
-        Life::begin(&server, seed).await.live(end).await;
+        rows_compared += Life::begin(&server, seed).await.live(end).await;
         lived += 1;
         seed += 1;
     }
-    println!("{flavor} oracle: {lived} lives, no difference");
+    println!("{flavor} oracle: {lived} lives, {rows_compared} rows compared, no difference");
+    assert!(rows_compared > 0, "nothing was compared");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -54,7 +54,12 @@ fn value(random: &mut StdRng, data_type: &str) -> String {
     match data_type {
         "int" | "bigint" | "tinyint" | "smallint" | "mediumint" => random.random_range(-100..100).to_string(),
         "decimal" => format!("{}.{:02}", random.random_range(-999..999), random.random_range(0..100)),
-        "date" => format!("'20{:02}-0{}-1{}'", random.random_range(10..40), random.random_range(1..10), random.random_range(0..9)),
+        "date" => format!(
+            "'20{:02}-0{}-1{}'",
+            random.random_range(10..40),
+            random.random_range(1..10),
+            random.random_range(0..9)
+        ),
         "enum" => format!("'{}'", ["red", "green"].choose(random).expect("not empty")),
         _ => format!("'{}'", ["", "a", "Zürich", "tab\\tquote\\'", "0", "x y"].choose(random).expect("not empty")),
     }
@@ -122,7 +127,12 @@ pub fn rows(random: &mut StdRng, tables: &[Table]) -> String {
         ),
         _ => {
             let other = tables.choose(random).unwrap_or(table);
-            format!("BEGIN; {}; {}; {}; COMMIT", insert(random, table, 5), update(random, other), insert(random, other, 1))
+            format!(
+                "BEGIN; {}; {}; {}; COMMIT",
+                insert(random, table, 5),
+                update(random, other),
+                insert(random, other, 1)
+            )
         }
     }
 }
@@ -165,10 +175,9 @@ pub fn schema_change(random: &mut StdRng, flavor: Flavor, tables: &[Table]) -> S
              RENAME TABLE `{name}` TO `_{name}_del`, `_{name}_gho` TO `{name}`; DROP TABLE `_{name}_del`"
         ),
         26 => match tables.choose(random) {
-            Some(other) if other.name != *name => format!(
-                "RENAME TABLE `{name}` TO `swap`, `{0}` TO `{name}`, `swap` TO `{0}`",
-                other.name
-            ),
+            Some(other) if other.name != *name => {
+                format!("RENAME TABLE `{name}` TO `swap`, `{0}` TO `{name}`, `swap` TO `{0}`", other.name)
+            }
             _ => format!("ALTER TABLE `{name}` ENGINE = InnoDB"),
         },
         27 if table.has_key => format!("ALTER TABLE `{name}` DROP PRIMARY KEY"),
@@ -179,7 +188,9 @@ pub fn schema_change(random: &mut StdRng, flavor: Flavor, tables: &[Table]) -> S
         28 => format!("ALTER TABLE `{name}` PARTITION BY HASH (id) PARTITIONS 3"),
         _ => match flavor {
             Flavor::MySql => format!("ALTER TABLE `{name}` ADD COLUMN `{fresh}` INT AS (id * 2) VIRTUAL"),
-            Flavor::MariaDb => format!("ALTER TABLE `{name}` ADD COLUMN IF NOT EXISTS `{fresh}` INT AS (id * 2) STORED"),
+            Flavor::MariaDb => {
+                format!("ALTER TABLE `{name}` ADD COLUMN IF NOT EXISTS `{fresh}` INT AS (id * 2) STORED")
+            }
         },
     }
 }
