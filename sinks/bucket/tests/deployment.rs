@@ -110,7 +110,7 @@ async fn a_table_that_only_the_new_config_selects_is_waited_for() {
     let notes = TableId(2);
     world.accept(vec![table(record(notes, "notes", TableState::Loading, 1))], commit(3)).await;
     world.reach(3).await;
-    let rows = chunk_of("notes", notes, &[(1, "ann", "x")]);
+    let rows = chunk_of("notes", notes, 1, &[(1, "ann", "x")]);
     world.accept(vec![rows], commit(4)).await;
     world.reach(4).await;
     assert!(world.bucket("more[]").is_empty());
@@ -119,16 +119,6 @@ async fn a_table_that_only_the_new_config_selects_is_waited_for() {
     world.reach(5).await;
     assert_eq!(world.bucket("more[]"), [r#"{"id":"1","note":"x"}"#]);
     assert_eq!(world.bucket("all[]").len(), 2);
-}
-
-fn chunk_of(name: &str, table: TableId, rows: &[Row]) -> millstream_core::sink::WriteItem {
-    millstream_core::sink::WriteItem::Chunk {
-        table,
-        generation: 1,
-        mode: PassMode::Repair,
-        schema: schema(name),
-        rows: batch(rows.iter().copied()),
-    }
 }
 
 #[tokio::test]

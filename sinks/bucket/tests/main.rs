@@ -9,6 +9,7 @@
 
 mod client;
 mod deployment;
+mod kill;
 mod model;
 mod passes;
 mod store;

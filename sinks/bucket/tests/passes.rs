@@ -1,8 +1,6 @@
 //! Passes: generations, sweeps, first loads, staged tables, verification.
 
-use std::sync::Arc;
-
-use millstream_bucket::store::{Batch, Direction, Durability, KeyRange, Keyspace, Read, Store};
+use millstream_bucket::store::{Batch, Direction, Durability, KeyRange, Keyspace};
 use millstream_core::sink::{Difference, DifferenceKind, PassMode, Sink};
 use millstream_core::table::{TableId, TableState};
 
@@ -173,8 +171,7 @@ async fn verifying_looks_at_the_data_itself() {
     damaged[at] = b'y';
     let mut batch = Batch::new();
     batch.put(Keyspace::Ops, &key, &damaged);
-    let store: Arc<dyn Store> = world.store.clone();
-    store.commit(&batch, Durability::Synced).unwrap();
+    world.store.commit(&batch, Durability::Synced).unwrap();
     world.accept(vec![chunk(ITEMS, 2, PassMode::Verify, &[(1, "ann", "x")])], commit(2)).await;
     let report = world.sweep(ITEMS, 2, PassMode::Verify).await;
     assert_eq!(report.differences_total, 1);

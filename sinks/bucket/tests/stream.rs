@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use millstream_bucket::BucketReader;
-use millstream_bucket::store::Store;
 use millstream_core::schema_change::{Effect, HistoryEntry};
 use millstream_core::sink::{Sink, WriteItem};
 use millstream_core::table::{TableId, TableState};
@@ -80,7 +79,7 @@ async fn readers_never_see_half_a_transaction() {
     assert!(world.restored.unfinished);
     assert_eq!(world.restored.position, Some(position(2)));
     assert_eq!(world.buckets(), before);
-    assert_eq!(buckets(&BucketReader::of_store(Arc::clone(&world.store) as Arc<dyn Store>).unwrap()), before);
+    assert_eq!(buckets(&BucketReader::of_store(Arc::clone(&world.store)).unwrap()), before);
     // Offered again, what was stored costs no more ops.
     let ops = [put((1, "ann", "y")), put((2, "ann", "x"))];
     world.accept(vec![stream(ITEMS, 1, false, &ops)], commit(3)).await;
@@ -181,7 +180,7 @@ async fn rows_of_a_source_that_is_no_longer_configured_are_removed() {
     world.sink.close().await.unwrap();
     let mut options = options(CONFIG);
     options.sources[0].name = "other".to_string();
-    let store = Arc::clone(&world.store) as Arc<dyn Store>;
+    let store = Arc::clone(&world.store);
     let sink = millstream_bucket::BucketSink::with_store(store, options).unwrap();
     let restored = sink.restore("other").await.unwrap();
     assert!(restored.position.is_none() && restored.tables.is_empty());

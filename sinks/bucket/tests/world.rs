@@ -104,7 +104,7 @@ pub fn options(config: &str) -> BucketSinkOptions {
 }
 
 pub struct World {
-    pub store: Arc<MemoryStore>,
+    pub store: Arc<dyn Store>,
     pub sink: Arc<BucketSink>,
     pub restored: Restored,
 }
@@ -118,12 +118,13 @@ impl World {
         World::on(Arc::new(MemoryStore::new()), config).await
     }
 
-    pub async fn on(store: Arc<MemoryStore>, config: &str) -> World {
-        let sink = {
-            let store = Arc::clone(&store) as Arc<dyn Store>;
-            BucketSink::with_tuning(store, options(config), &Tuning { compact_dead_ops_min: 4, ..Tuning::default() })
-                .unwrap()
-        };
+    pub async fn on(store: Arc<dyn Store>, config: &str) -> World {
+        let tuning = Tuning { compact_dead_ops_min: 4, ..Tuning::default() };
+        World::tuned(store, config, &tuning).await
+    }
+
+    pub async fn tuned(store: Arc<dyn Store>, config: &str, tuning: &Tuning) -> World {
+        let sink = BucketSink::with_tuning(Arc::clone(&store), options(config), tuning).unwrap();
         let restored = sink.restore("db").await.unwrap();
         World { store, sink, restored }
     }
@@ -217,6 +218,12 @@ pub fn stream(table: TableId, generation: u64, pass_active: bool, changes: &[(Ro
 
 pub fn chunk(table: TableId, generation: u64, mode: PassMode, rows: &[Row]) -> WriteItem {
     WriteItem::Chunk { table, generation, mode, schema: schema("items"), rows: batch(rows.iter().copied()) }
+}
+
+/// Rows that a repairing pass has read, of any of the tables.
+pub fn chunk_of(name: &str, table: TableId, generation: u64, rows: &[Row]) -> WriteItem {
+    let rows = batch(rows.iter().copied());
+    WriteItem::Chunk { table, generation, mode: PassMode::Repair, schema: schema(name), rows }
 }
 
 pub fn clear(table: TableId) -> (WriteItem, oneshot::Receiver<PassReport>) {
