@@ -23,17 +23,29 @@ const COMMITS_MAX: u64 = 20_000;
 #[test]
 fn a_full_disk_poisons_the_store_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let mount = format!("mount -t tmpfs -o size={FILE_SYSTEM_MIB}m tmpfs \"$0\" && exec \"$@\"");
+    if let Err(why) = on_small_disk(directory.path(), Path::new("true"), &[]) {
+        millstream_testkit::skip(&format!("a small file system can't be mounted for it: {why}"));
+        return;
+    }
+    let arguments = ["--exact", "store::full_disk::inside", "--ignored", "--nocapture", "--test-threads=1"];
+    match on_small_disk(directory.path(), &std::env::current_exe().unwrap(), &arguments) {
+        Ok(shown) => assert!(shown.contains("1 passed"), "{shown}"),
+        Err(shown) => panic!("{shown}"),
+    }
+}
+
+/// Runs a program that alone sees a small file system at a directory. Returns what it shows, in both cases.
+fn on_small_disk(mount: &Path, program: &Path, arguments: &[&str]) -> Result<String, String> {
+    let script = format!("mount -t tmpfs -o size={FILE_SYSTEM_MIB}m tmpfs \"$0\" && exec \"$@\"");
     let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount])
-        .arg(directory.path())
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "store::full_disk::inside", "--ignored", "--nocapture", "--test-threads=1"])
-        .env(DIRECTORY_VARIABLE, directory.path())
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
+        .args([mount, program])
+        .args(arguments)
+        .env(DIRECTORY_VARIABLE, mount)
         .output()
-        .expect("`unshare` of util-linux is there");
+        .map_err(|error| format!("unshare: {error}"))?;
     let shown = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && shown.contains("1 passed"), "it needs user and mount namespaces:\n{shown}");
+    if output.status.success() { Ok(shown) } else { Err(shown) }
 }
 
 #[test]
