@@ -6,12 +6,15 @@ use std::time::Duration;
 use millstream_core::error::SourceError;
 use millstream_core::schema::{IdentityKind, TableName, TableSchema};
 use millstream_core::source::{Problem, Severity};
+use mysql_async::prelude::Queryable;
+use tokio::time::timeout;
 
 use super::cascades::{Cascade, Cascades, Rule};
 use super::grants::Grants;
-use super::{attempt, problem};
+use super::problem;
 use crate::connect::Connection;
 use crate::discover::{literal, quoted};
+use crate::error::classify_read;
 use crate::version::{Flavor, Version};
 
 /// Storage engines whose changes are part of transactions.
@@ -55,7 +58,7 @@ async fn engines(
     Ok(rows.into_iter().map(|(schema, name, engine)| (TableName::new(schema, name), engine)).collect())
 }
 
-/// Asks for no row of all columns: that takes SELECT on each, however it was granted. The star is for columns that the
+/// Asks for no row of all columns, which takes SELECT on each, however it was granted. The star is for columns that the
 /// catalog hides from a user without a privilege on them, the names are for those that the star leaves out, being
 /// invisible.
 async fn unreadable(
@@ -67,16 +70,28 @@ async fn unreadable(
     let columns: Vec<String> = schema.columns.iter().map(|column| quoted(&column.name)).collect();
     let table = &schema.table;
     let name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
-    let query = format!("SELECT *, {} FROM {name} LIMIT 0", columns.join(", "));
-    let readable = attempt::<mysql_async::Row>(connection, limit, &query).await?.is_some();
-    Ok((!readable).then(|| {
-        problem(
-            Severity::Error,
-            format!("table {table}"),
-            "SELECT isn't granted on all of its columns",
-            grants.grant_select(&table.schema, Some(table)),
-        )
-    }))
+    let privileges = format!("SELECT *, {} FROM {name} LIMIT 0", columns.join(", "));
+    // The server opens a table's files only for a row.
+    let files = format!("SELECT 1 FROM {name} LIMIT 1");
+    let mut outcome = timeout(limit, connection.conn.query_drop(privileges)).await;
+    if matches!(outcome, Ok(Ok(()))) {
+        outcome = timeout(limit, connection.conn.query_drop(files)).await;
+    }
+    let error = match outcome {
+        Ok(Ok(())) => return Ok(None),
+        Ok(Err(error)) => classify_read(table, error),
+        Err(elapsed) => return Err(SourceError::transient(format!("read {table}"), elapsed)),
+    };
+    let (found, remedy) = match error {
+        SourceError::Definite { .. } => {
+            ("SELECT isn't granted on all of its columns".to_owned(), grants.grant_select(&table.schema, Some(table)))
+        }
+        SourceError::Table { reason, .. } => {
+            (reason, format!("Repair the table; the server says more about it to CHECK TABLE {name};"))
+        }
+        other => return Err(other),
+    };
+    Ok(Some(problem(Severity::Error, format!("table {table}"), found, remedy)))
 }
 
 fn key_problem(schema: &TableSchema, version: Version) -> Option<Problem> {

@@ -109,12 +109,25 @@ async fn cascades_of_a_mysql_that_logs_them_are_no_problem_and_those_of_one_that
 }
 
 #[tokio::test]
-async fn what_mariadb_has_beside_plain_tables_is_told() {
+async fn what_mariadb_has_beside_plain_tables_is_no_problem() {
     require_server!(Flavor::MariaDb);
     let server = shared(Flavor::MariaDb).await.unwrap();
     let database = server.create_database("kinds").await.unwrap();
     let statements = "CREATE TABLE versioned (id INT PRIMARY KEY) WITH SYSTEM VERSIONING; CREATE SEQUENCE numbers";
     server.sql_in(&database, statements).await.unwrap();
     let problems = table_problems(&server, &[&format!("{database}.%")]).await;
-    assert_eq!(subjects(&problems), [format!("W table {database}.versioned")], "{problems:#?}");
+    assert_eq!(subjects(&problems), [""; 0], "{problems:#?}");
+}
+
+#[tokio::test]
+async fn a_table_that_the_server_cant_open_is_found_and_doesnt_hide_the_others() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("broken").await.unwrap();
+    let statements =
+        "CREATE TABLE broken (id INT PRIMARY KEY); ALTER TABLE broken DISCARD TABLESPACE; CREATE TABLE heap (a INT)";
+    server.sql_in(&database, statements).await.unwrap();
+    let problems = table_problems(&server, &[&format!("{database}.%")]).await;
+    assert_eq!(subjects(&problems), [format!("E table {database}.broken"), format!("W table {database}.heap")]);
+    assert!(problems[0].found.contains("discarded"), "{problems:#?}");
 }
