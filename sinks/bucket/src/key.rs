@@ -232,6 +232,19 @@ mod tests {
         assert!(TableKey::split(b"abc").is_err());
     }
 
+    /// Stores of earlier releases hold these bytes.
+    #[test]
+    fn the_layout_is_fixed() {
+        let id = BucketId { definition: DefinitionId(1), number: 2 };
+        assert_eq!(op(id, 3), *b"\0\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0\x03");
+        assert_eq!(bucket(id), *b"\0\0\0\0\x01\0\0\0\x02");
+        assert_eq!(bucket_name(DefinitionId(1), "a[]"), b"\x01\0\0\0\x01\0a[]");
+        assert_eq!(lookup(DefinitionId(1), 4, "[1]"), b"\x01\0\0\0\x01\0\0\0\x04\0\0\x03[1]");
+        assert_eq!(superseded(5), b"\x02\0\0\0\0\0\0\0\x05");
+        assert_eq!(history(SourceId(1), 2), b"\0\x01\0\0\0\0\0\0\0\x02");
+        assert_eq!(TableKey { source: SourceId(1), table: TableId(2) }.bytes(), *b"\0\x01\0\0\0\x02");
+    }
+
     #[test]
     fn no_lookup_is_the_beginning_of_another() {
         let definition = DefinitionId(1);

@@ -144,6 +144,17 @@ mod tests {
         assert_eq!(OBJECT.subkey(), "5f4299fc161c9cbb");
     }
 
+    /// Stores of earlier releases hold these bytes.
+    #[test]
+    fn the_stored_form_is_fixed() {
+        let mut bytes = Vec::new();
+        Op::put(OBJECT, "{}", 0x1234_5678).encode_into(&mut bytes);
+        assert_eq!(bytes, b"\x01\x01\x78\x56\x34\x12\x06orders\x017\x03\x00\x01\x02{}");
+        bytes.clear();
+        Op { checksum: 2, kind: OpKind::Clear { target: 300 } }.encode_into(&mut bytes);
+        assert_eq!(bytes, b"\x01\x04\x02\x00\x00\x00\xac\x02");
+    }
+
     #[test]
     fn an_unknown_version_is_refused() {
         let mut bytes = Vec::new();

@@ -143,8 +143,26 @@ impl Queue {
         self.close();
     }
 
-    /// What the writer's thread closes when it stops, so that nobody waits for room for ever.
-    pub(crate) fn room(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.room)
+    /// What the writer's thread holds while it runs.
+    pub(crate) fn watch(&self) -> WriterWatch {
+        WriterWatch { room: Arc::clone(&self.room), state: Arc::clone(&self.state) }
+    }
+}
+
+/// Sees to it, when the writer's thread ends in whichever way, that nobody waits for room for ever.
+pub(crate) struct WriterWatch {
+    room: Arc<Semaphore>,
+    state: Arc<WriterState>,
+}
+
+impl Drop for WriterWatch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.state.fail(&SinkError::new(
+                "The bucket sink's thread has stopped by a defect; its message stands on standard error",
+                "Report this, with that message. Nothing that was reported as durable is lost: start again",
+            ));
+        }
+        self.room.close();
     }
 }

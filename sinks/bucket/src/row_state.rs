@@ -179,6 +179,11 @@ mod tests {
         for length in 0..bytes.len() {
             assert_eq!(RowState::decode(&bytes[..length]), Err(Malformed("a row's state")), "{length}");
         }
+        // Stores of earlier releases hold these bytes.
+        let stored = b"\x01\x0c\x02\x03\x84\x07\x06orders\x017\xfa\xff\xff\xff\xff\xff\xff\xff\x4d\
+                       \x03\x84\x07\x06orders\x017\xfa\xff\xff\xff\xff\xff\xff\xff\x00\x07{\"a\":1}\
+                       \x02\x01\x02\x06[\"u1\"]\x02{}\x08\x01\x02\x06[\"u1\"]\x02{}\x00";
+        assert_eq!(bytes, stored);
         let tombstone = RowState::tombstone(4);
         assert!(RowState::decode(&tombstone.encode()).unwrap().is_tombstone());
     }

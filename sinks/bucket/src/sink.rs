@@ -149,13 +149,13 @@ impl BucketSink {
             tuning: tuning.clone(),
             kill: KillPoints::from_environment()?,
         })?;
-        let room = queue.room();
+        let watch = queue.watch();
         let work = move || {
             if let Err(error) = writer.run(&receiver, &state) {
                 error!(diagnosis = %error.diagnosis, remedy = %error.remedy, "the bucket sink has failed");
                 state.fail(&error);
             }
-            room.close();
+            drop(watch);
         };
         let thread = std::thread::Builder::new().name("bucket-writer".to_string()).spawn(work).map_err(no_thread)?;
         let thread = Mutex::new(Some(thread));

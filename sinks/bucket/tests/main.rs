@@ -9,6 +9,7 @@
 
 mod client;
 mod deployment;
+mod failure;
 mod kill;
 mod model;
 mod passes;

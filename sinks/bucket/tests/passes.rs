@@ -201,3 +201,33 @@ async fn verifying_sees_what_was_written_just_before() {
     let report = world.sweep(ITEMS, 2, PassMode::Verify).await;
     assert_eq!((report.differences_total, report.rows_compared), (0, 50));
 }
+
+#[tokio::test]
+async fn a_table_that_could_not_be_loaded_stays_out_of_the_first_checkpoint() {
+    let world = World::new().await;
+    let other = TableId(2);
+    let records = || {
+        [(ITEMS, TableState::Loading), (other, TableState::Loading)]
+            .map(|(id, state)| table(record(id, "items", state, 1)))
+    };
+    world.accept(records().into(), commit(1)).await;
+    let rows: Vec<_> = (0..2500).map(|id| (id, "bob", "u9")).collect();
+    world.accept(vec![chunk(other, 1, PassMode::Repair, &rows)], commit(1)).await;
+    world.accept(vec![chunk(ITEMS, 1, PassMode::Repair, &[(1, "ann", "x")])], commit(1)).await;
+    let held = TableState::Held { reason: "no privilege".to_string(), remedy: "grant it".to_string() };
+    world.sweep(ITEMS, 1, PassMode::Repair).await;
+    let live = table(record(ITEMS, "items", TableState::Live, 1));
+    world.accept(vec![table(record(other, "items", held, 1)), live], commit(2)).await;
+    world.accept(vec![stream(other, 1, true, &[put((1, "bob", "later")), delete(2)])], commit(3)).await;
+    world.reach(3).await;
+    assert_eq!(world.buckets().keys().collect::<Vec<_>>(), ["all[]", "mine[\"ann\"]"]);
+    assert!(world.reader().lookup("mine", 0, "[\"u9\"]").unwrap().is_empty());
+    assert_eq!(world.sink.stored_rows("db", other), Some(2499));
+    // The pass goes on where it was, and then it appears whole.
+    world.accept(vec![chunk(other, 1, PassMode::Repair, &[(5000, "bob", "u9")])], commit(3)).await;
+    world.sweep(other, 1, PassMode::Repair).await;
+    world.accept(vec![table(record(other, "items", TableState::Live, 1))], commit(4)).await;
+    world.reach(4).await;
+    assert_eq!(world.bucket("mine[\"bob\"]").len(), 2500);
+    assert_eq!(world.reader().lookup("mine", 0, "[\"u9\"]").unwrap(), [r#"["bob"]"#]);
+}

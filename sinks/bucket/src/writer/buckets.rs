@@ -13,6 +13,9 @@ use crate::store::{Batch, Keyspace, Read};
 /// How many records are kept after a commit; beyond that all are read anew.
 const KEPT_MAX: usize = 20_000;
 
+/// What a record in the cache takes, about.
+const ENTRY_BYTES: usize = 512;
+
 /// A place in the cache; good until the next [`Buckets::store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot(usize);
@@ -100,6 +103,12 @@ impl Buckets {
             self.changed.push(slot.0);
         }
         Some(&mut entry.record)
+    }
+
+    /// The memory that records beyond those that are kept anyway take, in bytes: counted towards the size of a batch, so
+    /// that they don't grow without end where nothing changes.
+    pub(super) fn excess_bytes(&self) -> usize {
+        self.entries.len().saturating_sub(KEPT_MAX) * ENTRY_BYTES
     }
 
     /// Adds what has changed to a batch, and shows each changed bucket to `visit`.

@@ -6,7 +6,7 @@ use millstream_core::error::SinkError;
 
 use super::Writer;
 use super::compaction::Compaction;
-use super::publish::Publishing;
+use super::publish::{Publishing, Withdrawal};
 use super::retire::Retirement;
 use super::sweep::Sweep;
 use crate::key::{BucketId, TableKey};
@@ -20,6 +20,7 @@ const COMPACTIONS_MAX: usize = 1_000;
 pub(super) enum Job {
     Sweep(Sweep),
     Publish(Publishing),
+    Withdraw(Withdrawal),
     Retire(Retirement),
     Compact(Compaction),
 }
@@ -67,7 +68,7 @@ impl Jobs {
     pub(super) fn holds_checkpoints(&self) -> bool {
         self.queue.iter().any(|job| match job {
             Job::Sweep(sweep) => sweep.is_removing(),
-            Job::Publish(_) => true,
+            Job::Publish(_) | Job::Withdraw(_) => true,
             Job::Retire(_) | Job::Compact(_) => false,
         })
     }
@@ -79,10 +80,16 @@ impl Jobs {
             match job {
                 Job::Sweep(sweep) if sweep.table == table => forgotten = Some(sweep),
                 Job::Publish(publishing) if publishing.table == table => {}
+                Job::Withdraw(withdrawal) if withdrawal.table == table => {}
                 job => self.queue.push_back(job),
             }
         }
         forgotten
+    }
+
+    /// Stops taking a table out of the buckets: it is to be shown after all.
+    pub(super) fn stop_withdrawing(&mut self, table: TableKey) {
+        self.queue.retain(|job| !matches!(job, Job::Withdraw(withdrawal) if withdrawal.table == table));
     }
 
     /// Takes a table's sweep out, if there is one.
@@ -103,6 +110,7 @@ impl Writer {
         let progress = match &mut job {
             Job::Sweep(sweep) => self.sweep_slice(sweep)?,
             Job::Publish(publishing) => self.publish_slice(publishing)?,
+            Job::Withdraw(withdrawal) => self.withdraw_slice(withdrawal)?,
             Job::Retire(retirement) => self.retire_slice(retirement)?,
             Job::Compact(compaction) => self.compact_slice(compaction)?,
         };
@@ -110,7 +118,7 @@ impl Writer {
             (Progress::More, job) => self.jobs.queue.push_back(job),
             (Progress::Done, Job::Sweep(sweep)) => self.end_sweep(sweep)?,
             (Progress::Done, Job::Publish(publishing)) => self.end_publishing(&publishing),
-            (Progress::Done, Job::Retire(_)) => {}
+            (Progress::Done, Job::Retire(_) | Job::Withdraw(_)) => {}
             (Progress::Done, Job::Compact(compaction)) => {
                 self.jobs.compacting.remove(&compaction.bucket);
             }
@@ -121,7 +129,7 @@ impl Writer {
     /// Brings everything to its end that somebody waits for or that holds checkpoints back; the rest goes on after the
     /// next start.
     pub(super) fn finish_jobs(&mut self) -> Result<(), SinkError> {
-        self.jobs.queue.retain(|job| matches!(job, Job::Sweep(_) | Job::Publish(_)));
+        self.jobs.queue.retain(|job| matches!(job, Job::Sweep(_) | Job::Publish(_) | Job::Withdraw(_)));
         self.flush(true)?;
         while self.run_job()? {
             self.flush(false)?;

@@ -79,12 +79,12 @@ impl Ledger {
 
     /// The memory that the pending writes take, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.batch.bytes() + self.rows_bytes
+        self.batch.bytes() + self.rows_bytes + self.buckets.excess_bytes()
     }
 
     /// Whether nothing is pending.
     pub(super) fn is_clean(&self) -> bool {
-        self.batch.is_empty() && self.rows.is_empty()
+        self.batch.is_empty() && self.rows.is_empty() && self.buckets.excess_bytes() == 0
     }
 
     pub(super) fn last_op(&self) -> u64 {

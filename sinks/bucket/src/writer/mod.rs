@@ -271,7 +271,10 @@ impl Writer {
         let is_visible = record.visible;
         let before = self.tables.set_record(key, record, &mut self.ledger.batch)?;
         let was_visible = !is_new && before.is_some_and(|before| before.visible);
-        if is_visible && !was_visible && self.ledger.has_checkpoint() {
+        let has_staged = self.ledger.has_checkpoint() || self.tables.entry(key).is_withdrawn;
+        if is_visible && !was_visible && has_staged {
+            self.jobs.stop_withdrawing(key);
+            self.tables.entry(key).is_withdrawn = false;
             self.begin_publishing(key)?;
         }
         Ok(())
@@ -281,7 +284,7 @@ impl Writer {
     /// one all at once.
     fn is_staged(&self, key: TableKey) -> bool {
         if !self.ledger.has_checkpoint() {
-            return false;
+            return self.tables.get(key).is_some_and(|table| table.is_withdrawn);
         }
         let deferred = self.sources.get(&key.source).and_then(|source| source.deferred.tables.get(&key.table));
         let stored = || self.tables.get(key).and_then(|table| table.record.as_deref());
@@ -297,6 +300,7 @@ impl Writer {
     /// to time.
     fn flush(&mut self, sync: bool) -> Result<(), SinkError> {
         let sync = (sync || self.last_sync.elapsed() >= SYNC_INTERVAL) && self.awaits_sync();
+        self.withdraw_if_first();
         let has_switched = self.switch_if_ready()?;
         let checkpoint = self.next_checkpoint(has_switched);
         if self.ledger.is_clean() && checkpoint.is_none() && !sync {
@@ -354,17 +358,20 @@ impl Writer {
         !self.is_removing && !self.jobs.holds_checkpoints() && !self.sources.values().any(Source::is_open)
     }
 
+    /// Whether every source has finished its first load.
+    fn is_loaded(&self) -> bool {
+        let is_ready = |source: &Source| source.is_restored && source.position().is_some();
+        self.sources.values().all(is_ready) && !self.tables.any_loading()
+    }
+
     /// The checkpoint that storing what is pending makes, if it leaves a state that readers may see. One that shows what
     /// the last one shows is only made if there is another `reason`.
     fn next_checkpoint(&self, reason: bool) -> Option<Checkpoint> {
         if !self.is_consistent() {
             return None;
         }
-        if self.checkpoint.is_none() {
-            let is_ready = |source: &Source| source.is_restored && source.position().is_some();
-            if !self.sources.values().all(is_ready) || self.tables.any_loading() {
-                return None;
-            }
+        if self.checkpoint.is_none() && !self.is_loaded() {
+            return None;
         }
         let positions: BTreeMap<_, _> = self
             .sources

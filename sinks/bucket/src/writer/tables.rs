@@ -43,6 +43,8 @@ pub(super) struct Table {
     rows: u64,
     rows_changed: bool,
     pub(super) tally: Tally,
+    /// Whether its rows are kept out of the buckets although there is no checkpoint yet.
+    pub(super) is_withdrawn: bool,
     /// The newest generation whose pass has been read to its end: nothing can bring its rows back any more.
     pub(super) read_generation: u64,
 }
@@ -108,6 +110,14 @@ impl Tables {
     /// Whether any table hasn't been read for the first time.
     pub(super) fn any_loading(&self) -> bool {
         self.records().any(|(_, record)| record.state == TableState::Loading)
+    }
+
+    /// Tables with rows in buckets that the first checkpoint must not show.
+    pub(super) fn to_withdraw(&self) -> Vec<TableKey> {
+        let is_it = |table: &Table| {
+            table.rows > 0 && !table.is_withdrawn && table.record.as_ref().is_some_and(|record| !record.visible)
+        };
+        self.tables.iter().filter(|(_, table)| is_it(table)).map(|(key, _)| *key).collect()
     }
 
     /// Stores a table's new record; gives the one before.
