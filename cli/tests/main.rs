@@ -11,6 +11,7 @@ mod faults;
 mod first_steps;
 mod help;
 mod interruptions;
+mod kills;
 mod oracle;
 mod running;
 mod workspace;
