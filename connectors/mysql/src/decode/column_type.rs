@@ -32,7 +32,7 @@ pub(crate) enum ColumnType {
 impl ColumnType {
     /// `None` for a type that this program doesn't know.
     pub(crate) fn parse(source_type: &str) -> Option<ColumnType> {
-        let compressed = source_type.contains("COMPRESSED*/") || source_type.contains("COMPRESSED */");
+        let compressed = source_type.contains("/*M!") && source_type.contains("COMPRESSED*/");
         let text = source_type.trim_start();
         let name_end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
         let (name, rest) = text.split_at_checked(name_end)?;

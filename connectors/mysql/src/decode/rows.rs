@@ -23,10 +23,6 @@ pub(crate) enum RowsKind {
 pub(crate) struct RowsEvent<'a> {
     /// What it does.
     pub(crate) kind: RowsKind,
-    /// The table map that it refers to.
-    pub(crate) table_id: u64,
-    /// Whether it is the last of its statement: all table maps end with it.
-    pub(crate) ends_statement: bool,
     /// How many columns the table has.
     pub(super) width: usize,
     /// Which columns the rows before have; of inserts, none.
@@ -58,8 +54,8 @@ impl<'a> RowsEvent<'a> {
     /// 25 and for MariaDB's, 2 for 30 to 32 and 39.
     pub(crate) fn parse(kind: RowsKind, version: u8, body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut bytes = Bytes::new(body);
-        let table_id = bytes.uint(6, ROWS)?;
-        let flags = bytes.u16(ROWS)?;
+        let _table_id = bytes.uint(6, ROWS)?;
+        let _flags = bytes.u16(ROWS)?;
         if version >= 2 {
             // The length counts itself.
             let extra = usize::from(bytes.u16(ROWS)?).saturating_sub(2);
@@ -77,6 +73,6 @@ impl<'a> RowsEvent<'a> {
             RowsKind::Delete => (present()?, none),
             RowsKind::Update | RowsKind::PartialUpdate => (present()?, present()?),
         };
-        Ok(Self { kind, table_id, ends_statement: flags & 1 == 1, width, before, after, rows: bytes.rest() })
+        Ok(Self { kind, width, before, after, rows: bytes.rest() })
     }
 }

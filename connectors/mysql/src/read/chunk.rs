@@ -128,7 +128,7 @@ fn conditions(plan: &Plan<'_>, identities: &RowBatch, first: usize) -> (String, 
     while count < IDENTITIES_PER_STATEMENT_MAX && condition.len() < STATEMENT_BYTES_MAX {
         let Some(identity) = identities.row(first + count) else { break };
         condition.push_str(if count == 0 { "" } else { " OR " });
-        condition.push_str(&plan.is_one_of(std::iter::once(identity)));
+        condition.push_str(&plan.has_identity(identity));
         count += 1;
     }
     (condition, count.max(1))

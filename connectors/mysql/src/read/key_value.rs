@@ -1,7 +1,5 @@
 //! Values of keys: as they are kept in a cursor, and as SQL literals that compare as the column itself does.
 
-use std::fmt::Write;
-
 use millstream_core::schema::Column;
 use millstream_core::value::ValueRef;
 use mysql_async::Value;
@@ -9,6 +7,7 @@ use mysql_async::Value;
 use crate::decode::bytes::big_endian;
 use crate::decode::column_type::ColumnType;
 
+use super::key_column::{hexadecimal, text_literal};
 use super::result_column::{date_time, duration};
 
 /// One value of a key, exact, as text whose form follows from the column's type: digits for numbers, bits and labels;
@@ -145,7 +144,12 @@ pub(super) fn literal_of_value(value: ValueRef<'_>, column_type: &ColumnType, co
         (Form::Number, ValueRef::Blob(bits)) => big_endian(bits).to_string(),
         (Form::Float, ValueRef::Real(number)) => format!("{:e}", number as f32),
         (Form::Double, ValueRef::Real(number)) => format!("{number:e}"),
-        (Form::Text, ValueRef::Text(text)) => return text_literal(text, column.collation.as_deref()?),
+        (Form::Text, ValueRef::Text(text)) => {
+            // The server itself turns it into the column's character set, so that an index on the column serves.
+            let collation = column.collation.as_deref()?;
+            let charset = collation.split('_').next()?;
+            return Some(format!("CONVERT({} USING {charset}) COLLATE {collation}", text_literal(text)));
+        }
         (Form::Bytes, ValueRef::Blob(bytes)) => hexadecimal(bytes),
         (Form::Quoted, ValueRef::Text(text)) => match column_type {
             ColumnType::DateTime { .. } | ColumnType::Timestamp { .. } => server_notation(text),
@@ -154,13 +158,6 @@ pub(super) fn literal_of_value(value: ValueRef<'_>, column_type: &ColumnType, co
         _ => return None,
     };
     KeyValue::from_cursor(&text, column_type)?.literal(column_type, column)
-}
-
-/// The server itself turns the text into the column's character set, so that an index on the column serves.
-fn text_literal(text: &str, collation: &str) -> Option<String> {
-    let charset = collation.split('_').next()?;
-    let bytes = hexadecimal(text.as_bytes());
-    Some(format!("CONVERT(_utf8mb4 X'{bytes}' USING {charset}) COLLATE {collation}"))
 }
 
 /// `2024-01-02T03:04:05.000Z` as the server writes it.
@@ -181,15 +178,6 @@ fn set_bits(text: &str, labels: &[String]) -> Option<u64> {
         let index = labels.iter().position(|known| known == label)?;
         Some(bits | 1_u64.checked_shl(u32::try_from(index).ok()?)?)
     })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String can't fail.
-        let _written = write!(text, "{byte:02X}");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Texts of values are those of [`decode`](crate::decode).
 
 mod chunk;
+mod key_column;
 mod key_value;
 mod plan;
 mod result_column;

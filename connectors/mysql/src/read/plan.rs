@@ -2,27 +2,22 @@
 
 use millstream_core::error::SourceError;
 use millstream_core::row::{RowBatch, RowRef};
-use millstream_core::schema::{Column, IdentityKind, TableName, TableSchema};
+use millstream_core::schema::{IdentityKind, TableName, TableSchema};
 use millstream_core::source::{Cursor, KeyRange};
 use mysql_async::{Column as AnswerColumn, Row, Value};
 
+use super::key_column::{Comparison, KeyColumn, quoted_name};
 use super::key_value::{KeyValue, literal_of_value};
 use super::result_column::ResultColumn;
-use crate::decode::column_type::ColumnType;
+
+/// A value that takes more than this in a statement is compared when the rows have come.
+const LITERAL_BYTES_MAX: usize = 16 << 10;
 
 /// A table's schema, ready to be put into queries and to take in their answers.
 #[derive(Debug)]
 pub(super) struct Plan<'s> {
     schema: &'s TableSchema,
     columns: Vec<ResultColumn>,
-}
-
-/// One column of a key.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct KeyColumn<'p> {
-    index: usize,
-    column: &'p Column,
-    result: &'p ResultColumn,
 }
 
 impl<'s> Plan<'s> {
@@ -100,29 +95,31 @@ impl<'s> Plan<'s> {
     pub(super) fn within(&self, range: &KeyRange) -> Result<String, SourceError> {
         let mut conditions = Vec::new();
         if let Some(after) = &range.after {
-            conditions.push(self.beyond(after, ">", false)?);
+            conditions.push(self.beyond(after, Comparison::Greater)?);
         }
         if let Some(upto) = &range.upto {
-            conditions.push(self.beyond(upto, "<", true)?);
+            conditions.push(self.beyond(upto, Comparison::Less)?);
         }
         Ok(if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) })
     }
 
-    /// Compares rows with a cursor as `(a, b) > (x, y)` does, but written as `(a > x) OR (a = x AND b > y)`, which
-    /// indexes serve. A cursor may have fewer values than the key: it lies after all rows that begin with them.
-    fn beyond(&self, cursor: &Cursor, operator: &str, or_equal: bool) -> Result<String, SourceError> {
+    /// Compares rows with a cursor as `(a, b) > (x, y)` or `(a, b) <= (x, y)` does, but written as
+    /// `(a > x) OR (a = x AND b > y)`, which indexes serve. A cursor may have fewer values than the key: it lies after
+    /// all rows that begin with them.
+    fn beyond(&self, cursor: &Cursor, comparison: Comparison) -> Result<String, SourceError> {
         let literals = self.cursor_literals(cursor)?;
-        let key = self.key();
         let mut alternatives = Vec::new();
-        let mut equal_so_far = String::new();
-        for (column, literal) in key.iter().zip(&literals) {
-            alternatives.push(format!("({equal_so_far}{} {operator} {literal})", column.comparable()));
-            equal_so_far.push_str(&format!("{} = {literal} AND ", column.comparable()));
+        let mut equal_so_far: Vec<String> = Vec::new();
+        for (column, literal) in self.key().iter().zip(&literals) {
+            let mut alternative = equal_so_far.clone();
+            alternative.push(column.compare(comparison, literal));
+            alternatives.push(alternative.join(" AND "));
+            equal_so_far.push(column.compare(Comparison::Equal, literal));
         }
-        if or_equal {
-            alternatives.push(format!("({})", equal_so_far.trim_end_matches(" AND ")));
+        if comparison == Comparison::Less {
+            alternatives.push(equal_so_far.join(" AND "));
         }
-        Ok(format!("({})", alternatives.join(" OR ")))
+        Ok(format!("(({}))", alternatives.join(") OR (")))
     }
 
     fn cursor_literals(&self, cursor: &Cursor) -> Result<Vec<String>, SourceError> {
@@ -157,23 +154,18 @@ impl<'s> Plan<'s> {
         Ok(cursor_of(&texts))
     }
 
-    /// The condition that a row has one of these identities; `None` if SQL can't tell for one of the columns alone, so
-    /// that every row has to be looked at.
-    pub(super) fn is_one_of<'r>(&self, identities: impl Iterator<Item = RowRef<'r>>) -> String {
+    /// The condition that a row has an identity, as far as SQL can tell: types that don't compare and values too long
+    /// to be sent are left out of it.
+    pub(super) fn has_identity(&self, identity: RowRef<'_>) -> String {
+        let comparison = if self.has_key() { Comparison::Equal } else { Comparison::Same };
         let key = self.key();
-        let conditions: Vec<String> = identities
-            .map(|identity| {
-                let equalities = key.iter().filter_map(|column| {
-                    let value = identity.get(column.index)?;
-                    let literal = literal_of_value(value, &column.result.column_type, column.column)?;
-                    let operator = if self.has_key() { "=" } else { "<=>" };
-                    Some(format!("{} {operator} {literal}", column.comparable()))
-                });
-                let equalities: Vec<String> = equalities.collect();
-                if equalities.is_empty() { "TRUE".to_owned() } else { equalities.join(" AND ") }
-            })
-            .collect();
-        format!("({})", conditions.join(") OR ("))
+        let equalities = key.iter().filter_map(|column| {
+            let value = identity.get(column.index)?;
+            let literal = literal_of_value(value, column.column_type(), column.column)?;
+            (literal.len() <= LITERAL_BYTES_MAX).then(|| column.compare(comparison, &literal))
+        });
+        let equalities: Vec<String> = equalities.collect();
+        if equalities.is_empty() { "(TRUE)".to_owned() } else { format!("({})", equalities.join(" AND ")) }
     }
 
     /// Whether an answer has the columns that the schema says.
@@ -199,32 +191,7 @@ impl<'s> Plan<'s> {
     }
 }
 
-impl KeyColumn<'_> {
-    /// The column as an operand. Labels compare as text but sort by their number, so they are compared by number.
-    fn comparable(&self) -> String {
-        let name = quoted_name(&self.column.name);
-        if self.is_label() { format!("{name} + 0") } else { name }
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.column.name
-    }
-
-    pub(super) fn column_type(&self) -> &ColumnType {
-        &self.result.column_type
-    }
-
-    fn is_label(&self) -> bool {
-        matches!(self.result.column_type, ColumnType::Enum { .. } | ColumnType::Set { .. })
-    }
-}
-
 pub(super) fn cursor_of(values: &[KeyValue]) -> Cursor {
     let texts: Vec<&str> = values.iter().map(KeyValue::as_str).collect();
     Cursor(serde_json::Value::from(texts).to_string())
-}
-
-/// A name in backquotes.
-pub(super) fn quoted_name(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }

@@ -7,8 +7,9 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
 
 use super::chunk::prepare_session;
+use super::key_column::{KeyColumn, quoted_name};
 use super::key_value::KeyValue;
-use super::plan::{KeyColumn, Plan, cursor_of, quoted_name};
+use super::plan::{Plan, cursor_of};
 use crate::decode::bytes::big_endian;
 use crate::decode::column_type::ColumnType;
 use crate::error::classify_read;
@@ -74,7 +75,7 @@ async fn between_extremes(
     first: KeyColumn<'_>,
     parts: u64,
 ) -> Result<Vec<Cursor>, SourceError> {
-    let name = quoted_name(first.name());
+    let name = quoted_name(&first.column.name);
     let query = format!("SELECT MIN({name}), MAX({name}) FROM {}", plan.quoted_table());
     let row: Option<Row> = conn.exec_first(query, ()).await.map_err(|error| classify_read(plan.table(), error))?;
     let extreme = |index| row.as_ref().and_then(|row| row.as_ref(index)).and_then(number);
