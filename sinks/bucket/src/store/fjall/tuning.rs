@@ -1,7 +1,7 @@
 //! How much memory, disk and work the engine may take. Every bound is here.
 //!
-//! In memory together at most about 96 MiB: the block cache, and for each keyspace its memtable
-//! [`SEALED_MEMTABLES_MAX`] + 1 times over. The bounds of memtables count their overhead, but not the allocator's.
+//! In memory together 93 MiB at most: the block cache, and for each keyspace its memtable [`SEALED_MEMTABLES_MAX`] + 1
+//! times over. To that come what the allocator adds and what a merge has in hand, about a third of it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use fjall::{CompressionType, Database, DatabaseBuilder, KeyspaceCreateOptions};
 use super::Keyspace;
 
 /// Blocks of tables, indexes and filters that are kept in memory.
-const CACHE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+const CACHE_BYTES_MAX: u64 = 24 * 1024 * 1024;
 
 /// Writes to one of the keyspaces that grow with the data, held in memory until they are flushed as a table.
 const LARGE_MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
