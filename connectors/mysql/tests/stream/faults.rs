@@ -7,7 +7,7 @@ use millstream_core::change::{Event, RowChange};
 use millstream_core::error::SourceError;
 use millstream_core::value::ValueRef;
 use millstream_mysql::{MySqlConfig, TlsMode};
-use millstream_testkit::{FaultProxy, Flavor, Server, ServerOptions, require_server};
+use millstream_testkit::{FaultProxy, Flavor, Server, ServerOptions, require_server, shared_with, skip};
 
 use super::follow::{Fixture, Follow};
 
@@ -281,5 +281,52 @@ async fn every_connection_is_encrypted_to(flavor: Flavor) {
         let fixture = Fixture::with(server.endpoint(), |config| config.tls.mode = mode).await;
         let error = fixture.source.head().await.unwrap_err();
         assert!(matches!(error, SourceError::Definite { .. }), "{mode:?}: {error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passwords_open_every_connection() {
+    require_server!(Flavor::MySql);
+    require_server!(Flavor::MariaDb);
+    let sha2 = "IDENTIFIED WITH caching_sha2_password BY 'se''cret'";
+    let native = "IDENTIFIED VIA mysql_native_password USING PASSWORD('se''cret')";
+    // The first login of a user takes the whole exchange, later ones a shorter one.
+    passwords_open(Flavor::MySql, "plain_first", sha2, &[TlsMode::Disabled, TlsMode::Required]).await;
+    passwords_open(Flavor::MySql, "tls_first", sha2, &[TlsMode::Required, TlsMode::Disabled]).await;
+    passwords_open(Flavor::MariaDb, "native", native, &[TlsMode::Disabled, TlsMode::Preferred]).await;
+}
+
+#[tokio::test]
+async fn passwords_open_every_connection_by_ed25519() {
+    require_server!(Flavor::MariaDb);
+    let endpoint = shared_with(Flavor::MariaDb, "default", ServerOptions::new()).await.unwrap();
+    let there = "SELECT COUNT(*) FROM information_schema.plugins WHERE plugin_name = 'ed25519'";
+    let installed = endpoint.sql("INSTALL SONAME 'auth_ed25519'").await;
+    if endpoint.value(there).await.unwrap().as_deref() != Some("1") {
+        return skip(&format!("this MariaDB has no plugin auth_ed25519: {installed:?}"));
+    }
+    let identified = "IDENTIFIED VIA ed25519 USING PASSWORD('se''cret')";
+    passwords_open(Flavor::MariaDb, "ed25519", identified, &[TlsMode::Preferred]).await;
+}
+
+async fn passwords_open(flavor: Flavor, user: &str, identified: &str, modes: &[TlsMode]) {
+    let endpoint = shared_with(flavor, "default", ServerOptions::new()).await.unwrap();
+    let grant = format!("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}");
+    endpoint.sql(&format!("CREATE USER {user} {identified}; {grant}")).await.unwrap();
+    for mode in modes {
+        let mut fixture = Fixture::new(endpoint.clone()).await;
+        let with = |password: &str| {
+            let mut config = MySqlConfig::new(endpoint.uri(user, password, &fixture.database));
+            config.tls.mode = *mode;
+            config.build("test").unwrap()
+        };
+        let (right, wrong) = (with("se'cret"), with("other"));
+        let error = wrong.head().await.unwrap_err();
+        assert!(matches!(error, SourceError::Definite { .. }), "{identified}: {error:?}");
+        fixture.source = right;
+        fixture.sql("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let mut follow = fixture.follow().await;
+        fixture.sql("INSERT INTO t VALUES (1)").await;
+        assert_eq!(follow.lines().await, ["t + 1"], "{identified} {mode:?}");
     }
 }

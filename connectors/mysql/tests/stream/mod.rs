@@ -1,6 +1,7 @@
 //! What the stream delivers.
 
 mod cascades;
+mod doubt;
 mod faults;
 mod follow;
 mod rows;
