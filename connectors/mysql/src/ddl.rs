@@ -13,6 +13,7 @@ mod create;
 mod cursor;
 mod dispatch;
 mod lexer;
+mod moves;
 mod names;
 #[cfg(test)]
 mod on_servers;

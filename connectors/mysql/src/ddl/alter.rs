@@ -7,6 +7,7 @@ use millstream_core::schema::TableName;
 use super::create::Modifiers;
 use super::cursor::Cursor;
 use super::lexer::Token;
+use super::moves::Moves;
 use super::statement::{Alter, Statement};
 
 /// Storage engines that keep every row of a table that is moved to them.
@@ -57,6 +58,7 @@ struct Sum {
     rows: bool,
     foreign_keys: bool,
     others: Vec<TableName>,
+    moves: Moves,
 }
 
 /// ALTER TABLE, behind these words.
@@ -69,7 +71,8 @@ pub(super) fn read(cursor: &mut Cursor<'_>, modifiers: Modifiers) -> Option<Stat
     if !partitions(cursor, &mut sum)? {
         actions(cursor, &mut sum)?;
     }
-    let Sum { rename_to, shape, rows, foreign_keys, others } = sum;
+    let Sum { rename_to, shape, rows, foreign_keys, others, moves } = sum;
+    let rows = rows || moves.reuse_a_name();
     let rename_to = rename_to.filter(|name| *name != table);
     let strict = cursor.mode().strict;
     Some(Statement::Alter(Alter { table, rename_to, shape, rows, foreign_keys, strict, others }))
@@ -163,7 +166,10 @@ fn read_action(mut cursor: Cursor<'_>, auto_increment: bool, sum: &mut Sum) -> O
         add(cursor, sum);
     } else if cursor.eat("DROP") {
         drop_part(cursor, sum);
-    } else if cursor.eat_any(&["MODIFY", "CHANGE"]) {
+    } else if cursor.at_any(&["MODIFY", "CHANGE"]) {
+        if cursor.eat("CHANGE") {
+            sum.moves.renamed(cursor.clone());
+        }
         sum.shape = true;
         // A column that becomes AUTO_INCREMENT gives numbers to the rows that hold 0 in it.
         let mode = cursor.mode();
@@ -183,6 +189,9 @@ fn read_action(mut cursor: Cursor<'_>, auto_increment: bool, sum: &mut Sum) -> O
 
 fn rename(mut cursor: Cursor<'_>, sum: &mut Sum) -> Option<()> {
     if cursor.at_any(&["COLUMN", "INDEX", "KEY"]) {
+        if cursor.at("COLUMN") {
+            sum.moves.renamed(cursor);
+        }
         sum.shape = true;
         return Some(());
     }
@@ -205,12 +214,19 @@ fn add(mut cursor: Cursor<'_>, sum: &mut Sum) {
     // MariaDB takes REFERENCES behind a column for a foreign key, too.
     sum.foreign_keys |= !index && !cursor.at("CHECK");
     sum.shape |= !(index || foreign_key || cursor.at("CHECK"));
+    // No column bears one of these reserved words.
+    if !index && !cursor.at_any(&["PRIMARY", "UNIQUE", "FOREIGN", "CHECK"]) {
+        sum.moves.added(cursor);
+    }
 }
 
 fn drop_part(cursor: Cursor<'_>, sum: &mut Sum) {
     let foreign_key = cursor.at("FOREIGN");
     sum.foreign_keys |= foreign_key || cursor.at("CONSTRAINT");
     sum.shape |= !(foreign_key || cursor.at("CHECK"));
+    if !cursor.at_any(&["PRIMARY", "FOREIGN", "CHECK", "CONSTRAINT", "INDEX", "KEY"]) {
+        sum.moves.dropped(cursor);
+    }
 }
 
 /// Whether an action is made of nothing but parts that change neither columns nor rows.

@@ -41,6 +41,10 @@ const TEMPLATES: &[&str] = &[
     "ALTER TABLE T MODIFY C BIGINT NOT NULL AUTO_INCREMENT",
     "ALTER TABLE T CHANGE C C VARCHAR(30) CHARACTER SET latin1",
     "ALTER TABLE T RENAME COLUMN C TO C",
+    "ALTER TABLE T RENAME COLUMN c TO id, RENAME COLUMN id TO c",
+    "ALTER TABLE T CHANGE c x INT, CHANGE x c INT",
+    "ALTER TABLE T ADD (C INT), DROP C",
+    "ALTER TABLE T RENAME COLUMN C TO C, ADD COLUMN C INT",
     "ALTER TABLE T ALTER C SET DEFAULT 7",
     "ALTER TABLE T RENAME~U",
     "ALTER TABLE T RENAME TO U, ADD COLUMN C INT",
@@ -119,9 +123,19 @@ fn pick<'a>(from: &[&'a str], rng: &mut StdRng) -> &'a str {
     from[rng.random_range(0..from.len())]
 }
 
+/// A name without quotes and the default database.
+fn plain(name: &str) -> String {
+    let name = name.replace(['`', ' '], "");
+    name.strip_prefix("d.").unwrap_or(&name).to_owned()
+}
+
 fn statement(rng: &mut StdRng) -> String {
     let template = pick(TEMPLATES, rng);
-    let (first, second) = (pick(TABLES, rng), pick(TABLES, rng));
+    let (first, mut second) = (pick(TABLES, rng), pick(TABLES, rng));
+    // MariaDB 10.11 takes a partition's conversion to its own table's name, and loses the table without logging it.
+    while template.contains("CONVERT PARTITION") && plain(first) == plain(second) {
+        second = pick(TABLES, rng);
+    }
     let mut text = String::new();
     let mut letters = template.chars().peekable();
     let mut before = ' ';
@@ -152,7 +166,7 @@ async fn looks(server: &Endpoint) -> BTreeMap<TableName, Look> {
         format!(
             "SELECT table_schema, table_name, column_name, column_type, is_nullable, collation_name, \
              generation_expression, column_default FROM information_schema.columns WHERE {scope} \
-             ORDER BY ordinal_position"
+             ORDER BY column_name"
         ),
         format!(
             "SELECT table_schema, table_name, index_name, column_name, seq_in_index FROM information_schema.statistics \
@@ -166,7 +180,14 @@ async fn looks(server: &Endpoint) -> BTreeMap<TableName, Look> {
     let mut looks = BTreeMap::new();
     for row in server.rows(&names).await.unwrap() {
         let table = name(&row);
-        let query = format!("SELECT * FROM `{}`.`{}`", table.schema, table.name.replace('`', "``"));
+        // In the order of their names: as whoever compares shapes column by column sees them.
+        let columns = format!(
+            "SELECT GROUP_CONCAT(CONCAT('`', column_name, '`') ORDER BY column_name) FROM information_schema.columns \
+             WHERE table_schema = '{}' AND table_name = '{}'",
+            table.schema, table.name
+        );
+        let columns = server.value(&columns).await.unwrap().unwrap();
+        let query = format!("SELECT {columns} FROM `{}`.`{}`", table.schema, table.name.replace('`', "``"));
         let mut rows = server.rows(&query).await.unwrap();
         rows.sort();
         looks.insert(table, Look { shape: Vec::new(), rows });

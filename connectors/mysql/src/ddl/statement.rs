@@ -73,7 +73,8 @@ pub(crate) struct Alter {
     /// Columns or keys may be others than before.
     pub(crate) shape: bool,
     /// Rows may have come, gone or changed with no row events for it: a partition dropped or exchanged, a tablespace
-    /// imported, duplicates removed by ALTER IGNORE, numbers given by a new AUTO_INCREMENT, another engine.
+    /// imported, duplicates removed by ALTER IGNORE, numbers given by a new AUTO_INCREMENT, another engine, a name that
+    /// goes from one column to another.
     pub(crate) rows: bool,
     /// Foreign keys may have come or gone.
     pub(crate) foreign_keys: bool,
