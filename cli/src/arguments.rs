@@ -36,6 +36,8 @@ pub(crate) enum Command {
     /// Writes millstream.yaml, sync-config.yaml and, if the URI has a password, millstream.env, which holds it.
     /// The bucket definition it writes puts every table whole into one bucket; edit it to taste, then run
     /// `millstream check`.
+    ///
+    /// To keep the password out of the shell's history, leave it out of the URI and set MILLSTREAM_PASSWORD.
     Init(Init),
 
     /// Find every problem at once: server settings, privileges, tables, configuration, sync config
