@@ -47,13 +47,16 @@ fn log_column(mapped: &MapColumn, column: &Column) -> Result<LogColumn, String> 
 }
 
 fn check_charset(mapped: &MapColumn, column_type: &ColumnType, column: &Column) -> Result<(), String> {
-    let Some(id) = mapped.collation.filter(|_| column_type.has_charset()) else { return Ok(()) };
-    let known = column.collation.as_deref().and_then(Charset::of_collation);
-    // A collation that is newer than this program is no disagreement.
-    let Some(charset) = charset_of_collation_id(id) else { return Ok(()) };
-    match known {
-        Some(known) if known.name() == charset => Ok(()),
-        _ => Err(format!("the log says that its character set is {charset}")),
+    const BINARY: u64 = 63;
+    let is_text = column_type.has_charset();
+    let Some(id) = mapped.collation.filter(|_| is_text || column_type.is_bytes()) else { return Ok(()) };
+    let known = column.collation.as_deref().filter(|_| is_text).and_then(Charset::of_collation);
+    match (charset_of_collation_id(id), known) {
+        (Some(told), Some(known)) if told == known.name() => Ok(()),
+        (Some(told), _) => Err(format!("the log says that its character set is {told}")),
+        (None, Some(_)) if id == BINARY => Err("the log says that it has no character set".to_owned()),
+        // No text on either side, or a collation that is newer than this program, which is no disagreement.
+        (None, _) => Ok(()),
     }
 }
 
@@ -89,4 +92,110 @@ fn check_key(map: &TableMap, schema: &TableSchema) -> Result<(), String> {
         (IdentityKind::WholeRow, Some(key)) => key.is_empty(),
     };
     if agrees { Ok(()) } else { Err("the log has another key".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_core::schema::{Identity, TableName};
+
+    use super::super::table_map::WireType;
+    use super::*;
+
+    fn mapped(wire: WireType) -> MapColumn {
+        MapColumn { wire, nullable: false, unsigned: None, collation: None, name: None, labels: None }
+    }
+
+    fn column(name: &str, source_type: &str, collation: Option<&str>) -> Column {
+        Column {
+            name: name.to_owned(),
+            source_type: source_type.to_owned(),
+            nullable: false,
+            collation: collation.map(str::to_owned),
+            generated: None,
+            default: None,
+        }
+    }
+
+    /// A table of which the log tells all it can.
+    fn told() -> (TableMap, TableSchema) {
+        let mut columns = [
+            mapped(WireType::Int { bytes: 4 }),
+            mapped(WireType::VarChar { bytes: 40, compressed: false }),
+            mapped(WireType::Enum { bytes: 1 }),
+        ];
+        columns[0].unsigned = Some(true);
+        columns[1].collation = Some(45);
+        columns[2].labels = Some(vec![b"a".to_vec(), "ö".as_bytes().to_vec()]);
+        for (column, name) in columns.iter_mut().zip(["id", "name", "kind"]) {
+            column.name = Some(name.to_owned());
+        }
+        let map = TableMap {
+            table_id: 1,
+            schema: "d".to_owned(),
+            table: "t".to_owned(),
+            columns: columns.to_vec(),
+            primary_key: Some(vec![0]),
+            has_metadata: true,
+        };
+        let schema = TableSchema {
+            table: TableName::new("d", "t"),
+            columns: vec![
+                column("id", "int unsigned", None),
+                column("name", "varchar(10)", Some("utf8mb4_0900_ai_ci")),
+                column("kind", "enum('a','ö')", Some("utf8mb4_0900_ai_ci")),
+            ],
+            identity: Identity { kind: IdentityKind::PrimaryKey, columns: vec![0] },
+        };
+        (map, schema)
+    }
+
+    #[test]
+    fn a_schema_that_differs_in_anything_that_is_told_is_refused() {
+        let (map, schema) = told();
+        assert!(log_columns(Flavor::MySql, &map, &schema).is_ok());
+        let changes: [fn(&mut TableSchema); 13] = [
+            |schema| drop(schema.columns.pop()),
+            |schema| schema.columns.push(column("more", "bigint unsigned", None)),
+            |schema| schema.columns[0].name = "key".to_owned(),
+            |schema| schema.columns[0].nullable = true,
+            |schema| schema.columns[0].source_type = "int".to_owned(),
+            |schema| schema.columns[0].source_type = "bigint unsigned".to_owned(),
+            |schema| schema.columns[0].source_type = "hologram".to_owned(),
+            |schema| schema.columns[1].collation = Some("latin1_swedish_ci".to_owned()),
+            |schema| schema.columns[1].source_type = "varchar(11)".to_owned(),
+            |schema| schema.columns[1] = column("name", "varbinary(40)", None),
+            |schema| schema.columns[2].source_type = "enum('ö','a')".to_owned(),
+            |schema| schema.columns.swap(1, 2),
+            |schema| schema.identity.columns = vec![1],
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut other = schema.clone();
+            change(&mut other);
+            assert!(log_columns(Flavor::MySql, &map, &other).is_err(), "change {number}");
+        }
+    }
+
+    #[test]
+    fn bytes_arent_texts() {
+        let (mut map, mut schema) = told();
+        map.columns[1].collation = Some(63);
+        assert!(log_columns(Flavor::MySql, &map, &schema).is_err());
+        schema.columns[1] = column("name", "varbinary(40)", None);
+        assert!(log_columns(Flavor::MySql, &map, &schema).is_ok());
+    }
+
+    #[test]
+    fn only_mariadb_keeps_columns_that_its_schemas_dont_show() {
+        let (mut map, mut schema) = told();
+        let mut hash = mapped(WireType::Int { bytes: 8 });
+        hash.unsigned = Some(true);
+        hash.name = Some("DB_ROW_HASH_1".to_owned());
+        map.columns.push(hash);
+        schema.columns[1].source_type = "varchar(300)".to_owned();
+        map.columns[1].wire = WireType::VarChar { bytes: 1_200, compressed: false };
+        assert!(log_columns(Flavor::MySql, &map, &schema).is_err());
+        assert!(log_columns(Flavor::MariaDb, &map, &schema).is_ok());
+        map.columns[3].name = Some("added".to_owned());
+        assert!(log_columns(Flavor::MariaDb, &map, &schema).is_err());
+    }
 }

@@ -101,6 +101,11 @@ impl ColumnType {
         }
     }
 
+    /// Whether values are bytes of any length, without a character set.
+    pub(crate) fn is_bytes(&self) -> bool {
+        matches!(self, ColumnType::Binary { .. } | ColumnType::VarBinary { .. } | ColumnType::Blob { .. })
+    }
+
     /// Whether values are texts in the column's character set.
     pub(crate) fn has_charset(&self) -> bool {
         matches!(self, ColumnType::Char { .. } | ColumnType::VarChar { .. } | ColumnType::Text { .. })

@@ -317,3 +317,58 @@ fn read_image<'a>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use millstream_core::schema::{Identity, TableName};
+
+    use super::*;
+
+    /// A table without a key, of a column and one computed from it, as a server without metadata tells of it.
+    fn decoder(flavor: Flavor) -> (RowDecoder, Arc<TableSchema>) {
+        let column = |name: &str, generated: Option<&str>| Column {
+            name: name.to_owned(),
+            source_type: "tinyint".to_owned(),
+            nullable: true,
+            collation: None,
+            generated: generated.map(str::to_owned),
+            default: None,
+        };
+        let schema = TableSchema {
+            table: TableName::new("d", "t"),
+            columns: vec![column("a", None), column("v", Some("a * 2"))],
+            identity: Identity { kind: IdentityKind::WholeRow, columns: vec![0, 1] },
+        };
+        let map = [1, 0, 0, 0, 0, 0, 0, 0, 1, b'd', 0, 1, b't', 0, 2, 1, 1, 0, 3];
+        let map = TableMap::parse(flavor, &map).unwrap();
+        (RowDecoder::new(flavor, &map, &schema).unwrap(), Arc::new(schema))
+    }
+
+    /// MySQL 5.7 shows the new value of a virtual column among the values before an update (its bug 88791).
+    #[test]
+    fn an_identity_that_may_show_its_new_value_early_is_not_trusted() {
+        // From (1, 2) to (2, 4), as that server logs it.
+        let body = [1, 0, 0, 0, 0, 0, 0, 0, 2, 3, 3, 0, 1, 4, 0, 2, 4];
+        let event = RowsEvent::parse(RowsKind::Update, 1, &body).unwrap();
+        let (mysql, schema) = decoder(Flavor::MySql);
+        let mut changes = RowChanges::new(Arc::clone(&schema));
+        assert_eq!(mysql.decode(&event, &mut changes).unwrap(), Decoded::IdentityUnknown);
+        assert!(changes.changes.is_empty());
+        let (mariadb, _) = decoder(Flavor::MariaDb);
+        assert_eq!(mariadb.decode(&event, &mut changes).unwrap(), Decoded::Whole);
+        assert_eq!(changes.changes, [RowChange::Recheck, RowChange::Upsert]);
+    }
+
+    #[test]
+    fn rows_before_a_fault_stay_whole() {
+        let (decoder, schema) = decoder(Flavor::MySql);
+        // Two rows, the second cut short.
+        let body = [1, 0, 0, 0, 0, 0, 0, 0, 2, 3, 0, 1, 2, 0, 5];
+        let event = RowsEvent::parse(RowsKind::Write, 1, &body).unwrap();
+        let mut changes = RowChanges::new(schema);
+        assert!(decoder.decode(&event, &mut changes).is_err());
+        assert_eq!((changes.rows.len(), changes.changes.len()), (1, 1));
+    }
+}

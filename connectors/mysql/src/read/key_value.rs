@@ -58,7 +58,9 @@ impl Form {
         match self {
             Form::Number => all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.')),
             Form::Float | Form::Double => all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'e')),
-            Form::Text | Form::Bytes => text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            Form::Text | Form::Bytes => {
+                text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+            }
             Form::Quoted => all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'-' | b':' | b'.' | b' ')),
         }
     }
