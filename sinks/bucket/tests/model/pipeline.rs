@@ -61,6 +61,9 @@ struct Downloads {
     buckets: BTreeMap<String, Client>,
 }
 
+/// The cause of a pass for a changed sync config over a table that was right before.
+const STALE: &str = "stale";
+
 fn tuning() -> Tuning {
     Tuning { compact_dead_ops_min: 3, slice_max: 4, sweep_collected_max: 3, batch_bytes_max: 2_000 }
 }
@@ -91,8 +94,8 @@ impl Pipeline {
     pub async fn step(&mut self) {
         match self.random.random_range(0..100) {
             0..25 => self.source.change_rows(&mut self.random),
-            25..29 => self.source.change_table(&mut self.random),
-            29..55 => self.deliver().await,
+            25..31 => self.source.change_table(&mut self.random),
+            31..55 => self.deliver().await,
             55..68 => self.read_chunk(),
             68..85 => self.go_on_with_passes().await,
             85..87 => self.begin_verification().await,
@@ -145,7 +148,9 @@ impl Pipeline {
             let is_stale = stale.contains(&record.name);
             let mut table = Table { record, pass: None };
             if is_stale {
-                table.begin_pass(self.generation_floor, "stale");
+                // What is shown of a table that was right before stays right while it is read for a new config.
+                let cause = if table.is_right() { STALE } else { "stale, and not right before" };
+                table.begin_pass(self.generation_floor, cause);
             } else {
                 table.resume_pass();
             }
@@ -255,9 +260,10 @@ impl Pipeline {
                     }
                 }
                 Event::Dropped { table } => items.extend(self.remove(table)),
-                Event::Created { table } => {
+                Event::Created { table, is_empty } => {
                     if self.is_selected(table) && !self.tables.contains_key(table) {
-                        items.push(self.track(table, TableState::Live));
+                        let state = if *is_empty { TableState::Live } else { TableState::Loading };
+                        items.push(self.track(table, state));
                     }
                 }
                 Event::Replaced { table } => {
@@ -393,11 +399,15 @@ impl Pipeline {
             .tables("db")
             .unwrap()
             .into_iter()
-            .filter(|table| table.record.state == TableState::Live)
+            .filter(|table| is_right(&table.record))
             .map(|table| table.record.name.name)
             .collect();
         if !is_whole {
             return;
+        }
+        for table in reader.tables("db").unwrap().iter().filter(|table| !table.record.visible) {
+            let name = &table.record.name.name;
+            assert!(of_table(&seen, name).is_empty(), "{name} shows before it is loaded");
         }
         let tables = &self.source.log[at].after;
         let fits = |config: &usize| {
@@ -530,7 +540,17 @@ fn of_table(buckets: &BTreeMap<String, Rows>, table: &str) -> BTreeMap<String, R
     all
 }
 
+/// Whether what readers see of a table is what the source had.
+fn is_right(record: &TableRecord) -> bool {
+    let is_stale = record.visible && record.pass.as_ref().is_some_and(|pass| pass.cause == STALE);
+    record.state == TableState::Live || is_stale
+}
+
 impl Table {
+    fn is_right(&self) -> bool {
+        is_right(&self.record)
+    }
+
     fn begin_pass(&mut self, generation_floor: u64, cause: &str) {
         self.record.generation = (self.record.generation + 1).max(generation_floor + 1);
         self.record.state = if self.record.visible { TableState::Reconciling } else { TableState::Loading };

@@ -70,9 +70,10 @@ pub enum Event {
     Dropped {
         table: &'static str,
     },
-    /// Created without rows.
+    /// There from here on; if it isn't empty, with rows that the log doesn't show (a rename).
     Created {
         table: &'static str,
+        is_empty: bool,
     },
     /// Rows changed with nothing else to show for it.
     Replaced {
@@ -139,8 +140,10 @@ impl Source {
         let table = *TABLES.choose(random).unwrap();
         let event = match (self.tables.get_mut(table), random.random_range(0..4)) {
             (None, _) => {
-                self.tables.insert(table, TableRows::new());
-                Event::Created { table }
+                let is_empty = random.random_bool(0.4);
+                let rows = if is_empty { 0 } else { random.random_range(1..20) };
+                self.tables.insert(table, (0..rows).map(|id| (id, values(random))).collect());
+                Event::Created { table, is_empty }
             }
             (Some(_), 0) => {
                 self.tables.remove(table);
