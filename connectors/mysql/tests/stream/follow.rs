@@ -51,6 +51,17 @@ impl Fixture {
         self.endpoint.sql_in(&self.database, statements).await.unwrap();
     }
 
+    /// Tries until the server accepts it: what another session prepared is known only once that session has ended.
+    pub async fn until_sql(&self, statements: &str) {
+        for _ in 0..100 {
+            match self.endpoint.sql_in(&self.database, statements).await {
+                Ok(()) => return,
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            }
+        }
+        self.sql(statements).await;
+    }
+
     /// What is true now, as a place to follow from.
     pub async fn here(&self) -> (Position, Catalog) {
         let discovery = self.source.discover(&self.selection).await.unwrap();
