@@ -105,6 +105,8 @@ impl Follower {
     pub(super) fn publish_status(&mut self) {
         let durable = self.durable.borrow().clone();
         let behind_ms = match (&durable, &self.head) {
+            // Whatever the head was when it was last asked for, nobody knows what has been committed since.
+            _ if self.connection != ConnectionStatus::Following => None,
             (Some(durable), Some(head)) if durable >= head => Some(0),
             (Some(_), Some(_)) => self
                 .accepted
