@@ -201,8 +201,7 @@ impl Follower {
                 if let Some(table) = self.tables.get_mut(id) {
                     table.trouble = None;
                     if mode == PassMode::Repair && matches!(table.record.state, TableState::Held { .. }) {
-                        table.record.state =
-                            if table.record.visible { TableState::Reconciling } else { TableState::Loading };
+                        table.record.state = table.state_while_read();
                     }
                 }
                 self.apply_waiting_chunks().await?;

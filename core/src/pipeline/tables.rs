@@ -29,9 +29,14 @@ impl Table {
     /// Begins a pass with a new generation, in the state that fits.
     pub(super) fn begin_pass(&mut self, cause: &str, history: Option<OpenHistory>) {
         self.next_generation();
-        self.record.state = if self.record.visible { TableState::Reconciling } else { TableState::Loading };
+        self.record.state = self.state_while_read();
         self.record.pass = Some(PassRecord::new(cause, history));
         self.trouble = None;
+    }
+
+    /// The state in which a pass over the table goes on.
+    pub(super) fn state_while_read(&self) -> TableState {
+        if self.record.visible { TableState::Reconciling } else { TableState::Loading }
     }
 
     /// A generation that no stored row can carry yet.
