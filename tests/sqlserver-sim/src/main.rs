@@ -1,0 +1,3 @@
+//! The simulated server as a program.
+
+fn main() {}

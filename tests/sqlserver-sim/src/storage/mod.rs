@@ -1,0 +1,1 @@
+//! Databases, tables, transactions and the log.

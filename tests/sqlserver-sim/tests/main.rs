@@ -1,0 +1,1 @@
+//! Tests of the simulator through the clients that know nothing of it.
