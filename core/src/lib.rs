@@ -7,6 +7,7 @@
 //! This crate knows no database and no storage engine.
 #![warn(missing_docs)]
 
+pub mod calendar;
 pub mod change;
 pub mod error;
 pub mod pipeline;

@@ -5,6 +5,8 @@
 //! the calendar (`0000-00-00`, `2024-00-15`) keeps its digits: nothing is lost, and two rows whose key differs only
 //! there stay two.
 
+use millstream_core::calendar::Date;
+
 use super::DecodeError;
 use super::bytes::{big_endian, little_endian};
 
@@ -40,20 +42,11 @@ impl DateTime {
             return DateTime::default();
         }
         let (days, time) = (i64::from(seconds) / SECONDS_PER_DAY, i64::from(seconds) % SECONDS_PER_DAY);
-        // Days are counted from 1 March of the year 0 in eras of 400 years, so that the leap day ends each year: see
-        // "chrono-compatible low-level date algorithms" by H. Hinnant.
-        let shifted = days + 719_468;
-        let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted_month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let Date { year, month, day } = Date::from_days_since_1970(days);
         DateTime {
             year: year as u16,
-            month: month as u8,
-            day: day as u8,
+            month,
+            day,
             hour: (time / 3_600) as u8,
             minute: (time / 60 % 60) as u8,
             second: (time % 60) as u8,

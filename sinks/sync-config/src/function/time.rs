@@ -1,5 +1,7 @@
 //! `unixepoch` and `datetime`: SQLite's time values, without the current time.
 
+use millstream_core::calendar::Date;
+
 use crate::value::Value;
 
 const DAY_MS: i64 = 86_400_000;
@@ -17,7 +19,7 @@ pub(super) fn unixepoch(value: &Value<'_>, modifiers: &[Value<'_>]) -> Value<'st
 pub(super) fn datetime(value: &Value<'_>, modifiers: &[Value<'_>]) -> Value<'static> {
     let Some(Instant { ms, subsecond }) = instant(value, modifiers) else { return Value::Null };
     let (day, time) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS));
-    let (year, month, day) = date_of(day);
+    let Date { year, month, day } = Date::from_days_since_1970(day);
     let (hour, minute, second) = (time / 3_600_000, time / 60_000 % 60, time / 1000 % 60);
     let mut text = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}");
     if subsecond {
@@ -55,7 +57,7 @@ fn instant(value: &Value<'_>, modifiers: &[Value<'_>]) -> Option<Instant> {
         (None, true) => return None,
         (None, false) => text_instant(text)?,
     };
-    let (first, last) = (days_of(0, 1, 1) * DAY_MS, days_of(10_000, 1, 1) * DAY_MS);
+    let (first, last) = (first_of(0) * DAY_MS, first_of(10_000) * DAY_MS);
     (first..last).contains(&ms).then_some(Instant { ms, subsecond })
 }
 
@@ -70,19 +72,20 @@ fn text_instant(text: &str) -> Option<i64> {
     let day = if text.as_bytes().get(4) == Some(&b'-') {
         let year = reader.number(4)?;
         reader.expect('-')?;
-        let month = reader.number(2).filter(|month| (1..=12).contains(month))?;
+        let month = reader.part().filter(|month| (1..=12).contains(month))?;
         reader.expect('-')?;
-        let day = reader.number(2).filter(|day| (1..=31).contains(day))?;
+        let day = reader.part().filter(|day| (1..=31).contains(day))?;
+        let days = Date { year, month, day }.days_since_1970();
         if reader.rest.is_empty() {
-            return Some(days_of(year, month, day) * DAY_MS);
+            return Some(days * DAY_MS);
         }
         if reader.expect('T').is_none() {
             reader.expect(' ')?;
             reader.rest = reader.rest.trim_start();
         }
-        days_of(year, month, day)
+        days
     } else {
-        days_of(2000, 1, 1)
+        first_of(2000)
     };
     let hour = reader.number(2).filter(|hour| *hour <= 24)?;
     reader.expect(':')?;
@@ -96,6 +99,11 @@ fn text_instant(text: &str) -> Option<i64> {
     }
     let offset_minutes = reader.zone()?;
     Some(day * DAY_MS + (hour * 60 + minute - offset_minutes) * 60_000 + ms)
+}
+
+/// The first day of a year, in days since 1970.
+fn first_of(year: i64) -> i64 {
+    Date { year, month: 1, day: 1 }.days_since_1970()
 }
 
 struct Reader<'a> {
@@ -116,6 +124,11 @@ impl Reader<'_> {
         }
         self.rest = rest;
         number.parse().ok()
+    }
+
+    /// A month or a day.
+    fn part(&mut self) -> Option<u8> {
+        self.number(2)?.try_into().ok()
     }
 
     /// The digits of a fraction, cut to three.
@@ -148,26 +161,4 @@ impl Reader<'_> {
         let minutes = self.number(2).filter(|minutes| *minutes < 60)?;
         self.rest.is_empty().then_some(sign * (hours * 60 + minutes))
     }
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar. Counts years from March, so that the leap day is the
-/// last of its year: then the months' lengths repeat in a pattern of five, and no table is needed.
-fn days_of(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let month_from_march = (month + 9) % 12;
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// The inverse of [`days_of`].
-fn date_of(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
