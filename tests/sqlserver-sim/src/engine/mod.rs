@@ -1,1 +1,5 @@
 //! Parsing and running T-SQL.
+
+pub mod context;
+pub mod relation;
+pub mod session;
