@@ -1,2 +1,14 @@
 //! The SQL Server connector: row changes and schema changes from change data capture, rows by keyset reads.
+//!
+//! [`SqlServerConfig`] is the only way in: it builds a
+//! [`SourceConnector`](millstream_core::source::SourceConnector).
 
+mod address;
+mod config;
+mod connect;
+mod error;
+mod position;
+mod progress;
+mod server;
+
+pub use config::{Authentication, CaptureInstances, Cleanup, ServerUri, SqlServerConfig, Tls, TlsMode};
