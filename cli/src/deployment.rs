@@ -1,6 +1,5 @@
 //! The sync config of a configuration, and what it means for each source.
 
-use std::fs;
 use std::path::Path;
 
 use millstream_bucket::{BucketSinkOptions, DeployedConfig, SourceOptions};
@@ -9,7 +8,7 @@ use millstream_core::selection::Selection;
 use millstream_core::source::Severity;
 use millstream_sync_config::{SourceScope, SyncConfig};
 
-use crate::config::{Config, Fault, Faults, Place, SourceConfig};
+use crate::config::{Config, Fault, Faults, Place, SourceConfig, text_of};
 use crate::failure::Failure;
 
 /// A sync config that can be used, and the text that it was read from.
@@ -24,14 +23,15 @@ impl Deployment {
     /// there is no deployment.
     pub(crate) fn read(config: &Config) -> (Option<Self>, Vec<Fault>) {
         let path = config.sync_config.as_path();
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => {
-                let fault = Fault::error(path, None, format!("the sync config can't be read: {error}"));
+        let text = match text_of(path) {
+            Ok(Some(text)) => text,
+            Ok(None) => {
+                let fault = Fault::error(path, None, "there is no such sync config");
                 let remedy =
                     "name it by the key `sync_config` of the configuration, or write one with `millstream init`";
                 return (None, vec![fault.suggest(remedy)]);
             }
+            Err(fault) => return (None, vec![fault]),
         };
         let file = path.display().to_string();
         match SyncConfig::parse(&text, &file) {

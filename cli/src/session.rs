@@ -29,6 +29,11 @@ impl Session {
         }
     }
 
+    /// A table's name for people: with its source's where there are several.
+    pub(crate) fn label(&self, source: &str, table: &str) -> String {
+        if self.config.sources.len() > 1 { format!("{source}: {table}") } else { table.to_owned() }
+    }
+
     /// Asks whoever holds the store; takes hold of it if nobody does.
     pub(crate) async fn ask(&self, request: Request) -> Result<Answers, Failure> {
         engine::ask(&self.config, &request).await

@@ -1,6 +1,6 @@
 //! A folder to run `millstream` in.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -70,6 +70,13 @@ impl Workspace {
         self.start(arguments).wait()
     }
 
+    /// Starts a command whose output goes to the end of a file, that of several one after another.
+    pub fn start_logging(&self, mut command: Command, log: &str) -> Running {
+        let open = || OpenOptions::new().create(true).append(true).open(self.path(log)).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(open()).stderr(open()).spawn().unwrap();
+        Running { child, stdout: None, stderr: None }
+    }
+
     pub fn start(&self, arguments: &[&str]) -> Running {
         Running::spawn(self.command(arguments))
     }
@@ -135,10 +142,13 @@ impl Running {
         assert!(status.unwrap().success());
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     pub fn wait(mut self) -> Finished {
         let status = self.wait_for_exit();
-        let text = |handle: &mut Option<JoinHandle<String>>| handle.take().unwrap().join().unwrap();
-        Finished { code: status.code(), stdout: text(&mut self.stdout), stderr: text(&mut self.stderr) }
+        Finished { code: status.code(), stdout: said(&mut self.stdout), stderr: said(&mut self.stderr) }
     }
 
     fn wait_for_exit(&mut self) -> ExitStatus {
@@ -148,9 +158,11 @@ impl Running {
                 return status;
             }
             if Instant::now() > deadline {
+                // Where it hangs, for whoever looks into it: no process is asked twice.
+                let threads = thread_states(self.child.id());
                 self.child.kill().unwrap();
-                let said = self.stderr.take().unwrap().join().unwrap();
-                panic!("the command didn't end within {COMMAND_WAIT:?}; it said:\n{said}");
+                let said = said(&mut self.stderr);
+                panic!("the command didn't end within {COMMAND_WAIT:?}; its threads:\n{threads}\nit said:\n{said}");
             }
             sleep(POLL);
         }
@@ -163,6 +175,24 @@ impl Drop for Running {
         let _killed = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// What was collected; nothing of a command that wrote to a file.
+fn said(collected: &mut Option<JoinHandle<String>>) -> String {
+    collected.take().map(|handle| handle.join().unwrap()).unwrap_or_default()
+}
+
+/// The name, state and kernel function of each thread of a process.
+fn thread_states(process: u32) -> String {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { return "unknown".to_owned() };
+    let of = |folder: &Path, file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default().trim().to_owned();
+    let lines = tasks.flatten().map(|task| {
+        let folder = task.path();
+        let status = of(&folder, "status");
+        let state = status.lines().find(|line| line.starts_with("State:")).unwrap_or_default().to_owned();
+        format!("{} {state} {}", of(&folder, "comm"), of(&folder, "wchan"))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {

@@ -78,9 +78,12 @@ struct Found {
 async fn check_source(config: &Config, source: &SourceConfig, deployment: Option<&Deployment>) -> Found {
     let mut found = Found::default();
     let selection = deployment.map(|deployment| deployment.selection(config, source)).unwrap_or_default();
+    if deployment.is_some() && selection.patterns.is_empty() {
+        found.problems.push(not_read(config, source));
+    }
     let look = async {
         let connector = source.connector()?;
-        found.problems = connector.check(&selection).await?;
+        found.problems.extend(connector.check(&selection).await?);
         // A server that can't be read has said so just now.
         if let (Some(deployment), Ok(discovery)) = (deployment, connector.discover(&selection).await) {
             let tables = discovery.tables.iter().map(|table| table.as_ref());
@@ -102,6 +105,27 @@ async fn check_source(config: &Config, source: &SourceConfig, deployment: Option
         Err(_) => found.problems.push(no_answer(source)),
     }
     found
+}
+
+/// A query's table without a source is the first source's, which is easily forgotten when a second one is added.
+fn not_read(config: &Config, source: &SourceConfig) -> Problem {
+    let first = config.sources.first().map_or("", |first| first.name.as_str());
+    let remedy = if first == source.name {
+        "add a query of its tables to the sync config, or remove the source".to_owned()
+    } else {
+        format!(
+            "write its tables as `{}.{}.table` in the sync config (names without a source are those of `{first}`), or \
+             remove the source",
+            source.name,
+            source.default_schema().unwrap_or_else(|| "schema".to_owned()),
+        )
+    };
+    Problem {
+        severity: Severity::Warning,
+        subject: config.sync_config.display().to_string(),
+        found: format!("no query reads a table of source {}", source.name),
+        remedy,
+    }
 }
 
 fn no_answer(source: &SourceConfig) -> Problem {

@@ -33,7 +33,8 @@ pub(super) async fn execute(arguments: &Reload, config: &Path) -> Result<(), Fai
             several => format!("{several} ops written"),
         };
         let read = rows(report.rows_read);
-        out.line(format!("{}: {read} read, {ops}, {}", report.table, duration_ms(report.duration_ms)))?;
+        let table = session.label(&report.source, &report.table);
+        out.line(format!("{table}: {read} read, {ops}, {}", duration_ms(report.duration_ms)))?;
     }
     out.finish()
 }

@@ -53,7 +53,8 @@ pub(super) async fn execute(arguments: &Run, config_file: &Path) -> Result<(), F
         }
     };
     info!("stopped");
-    outcome.and(stopped)
+    // What ended a pipeline is the reason why waiting for it failed.
+    stopped.and(outcome)
 }
 
 /// Follows the sources until there is a reason to stop.

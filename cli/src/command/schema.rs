@@ -25,7 +25,7 @@ pub(super) async fn execute(arguments: &Schema, config: &Path) -> Result<(), Fai
         if scope.output.json {
             changes.map(|change| change_json(&change)).try_for_each(|line| out.json(&line))?;
         } else {
-            print_history(&changes.collect::<Vec<_>>(), &mut out)?;
+            print_history(&changes.collect::<Vec<_>>(), &session, &mut out)?;
         }
     } else {
         let tables: Vec<SchemaReport> =
@@ -105,7 +105,7 @@ fn print_tables(tables: &[SchemaReport], out: &mut Out) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print_history(changes: &[ChangeReport], out: &mut Out) -> Result<(), Failure> {
+fn print_history(changes: &[ChangeReport], session: &Session, out: &mut Out) -> Result<(), Failure> {
     if changes.is_empty() {
         return out.line("No schema changes so far.");
     }
@@ -122,7 +122,7 @@ fn print_history(changes: &[ChangeReport], out: &mut Out) -> Result<(), Failure>
     for change in changes {
         grid.row([
             iso(change.at_ms),
-            change.table.clone(),
+            session.label(&change.source, &change.table),
             change.change.clone(),
             change.effect.clone(),
             change.rows_read.to_string(),

@@ -32,7 +32,7 @@ pub(super) async fn execute(arguments: &Verify, config: &Path) -> Result<Answer,
         // The report's own form is the documented shape.
         out.json(&json!({"equal": answer(&report) == Answer::Good, "tables": report.tables, "not_compared": report.not_compared}))?;
     } else {
-        print(&report, &mut out)?;
+        print(&report, &session, &mut out)?;
     }
     out.finish()?;
     Ok(answer(&report))
@@ -49,7 +49,7 @@ fn answer(report: &VerifyReport) -> Answer {
     }
 }
 
-fn print(report: &VerifyReport, out: &mut Out) -> Result<(), Failure> {
+fn print(report: &VerifyReport, session: &Session, out: &mut Out) -> Result<(), Failure> {
     let mut grid = Grid::new(&[("table", Align::Left), ("rows", Align::Right), ("", Align::Left)]);
     for table in &report.tables {
         let verdict = match table.differences_total {
@@ -57,18 +57,18 @@ fn print(report: &VerifyReport, out: &mut Out) -> Result<(), Failure> {
             1 => style("1 difference".to_owned()).red(),
             several => style(format!("{several} differences")).red(),
         };
-        grid.row([table.table.clone(), table.rows_compared.to_string(), verdict.to_string()]);
+        grid.row([session.label(&table.source, &table.table), table.rows_compared.to_string(), verdict.to_string()]);
     }
     for table in &report.not_compared {
         let verdict = style(format!("not compared: {}", table.reason)).yellow().to_string();
-        grid.row([table.table.clone(), String::new(), verdict]);
+        grid.row([session.label(&table.source, &table.table), String::new(), verdict]);
     }
     if !grid.is_empty() {
         grid.print(out)?;
     }
     for table in report.tables.iter().filter(|table| table.differences_total > 0) {
         out.line("")?;
-        out.line(style(&table.table).bold().to_string())?;
+        out.line(style(session.label(&table.source, &table.table)).bold().to_string())?;
         for difference in &table.differences {
             let words = match difference.kind {
                 DifferenceKind::Missing => "is missing from",

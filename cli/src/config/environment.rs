@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use millstream_core::source::Severity;
 
-use crate::config::fault::{Fault, Place};
+use crate::config::fault::{Fault, Place, text_of};
 use crate::config::within;
 
 /// The file beside the configuration that holds secrets, one `NAME=value` a line.
@@ -26,13 +25,10 @@ impl Environment {
         let file = within(folder, ENVIRONMENT_FILE);
         let mut environment =
             Self { file: file.clone(), from_file: HashMap::new(), from_process: |name| std::env::var(name).ok() };
-        match fs::read_to_string(&file) {
-            Ok(text) => environment.from_file = parse(&text, &file, faults),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return environment,
-            Err(error) => faults.push(
-                Fault::error(&file, None, format!("can't be read: {error}"))
-                    .suggest("make it readable for the user that runs millstream"),
-            ),
+        match text_of(&file) {
+            Ok(Some(text)) => environment.from_file = parse(&text, &file, faults),
+            Ok(None) => return environment,
+            Err(fault) => faults.push(fault),
         }
         warn_if_open(&file, faults);
         environment

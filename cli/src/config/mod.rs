@@ -10,13 +10,12 @@ mod source;
 mod uri;
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use millstream_core::source::Severity;
 
 pub(crate) use environment::ENVIRONMENT_FILE;
-pub(crate) use fault::{Fault, Faults, Place};
+pub(crate) use fault::{Fault, Faults, Place, text_of};
 pub(crate) use source::SourceConfig;
 pub(crate) use uri::{Given, without_password};
 
@@ -52,14 +51,15 @@ impl Config {
 
     /// Reads a file as far as it can be read, and every fault in it, in the order of the lines.
     pub(crate) fn read(file: &Path) -> (Option<Self>, Vec<Fault>) {
-        let text = match fs::read_to_string(file) {
-            Ok(text) => text,
-            Err(error) => {
-                let fault = Fault::error(file, None, format!("the configuration can't be read: {error}"));
+        let text = match text_of(file) {
+            Ok(Some(text)) => text,
+            Ok(None) => {
+                let fault = Fault::error(file, None, "there is no such configuration");
                 let remedy =
                     "name it with --config FILE, or write one with `millstream init mysql://user@host/database`";
                 return (None, vec![fault.suggest(remedy)]);
             }
+            Err(fault) => return (None, vec![fault]),
         };
         let mut faults = Vec::new();
         let folder = folder_of(file);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::{SinkExt, StreamExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
-use tokio_util::codec::{Framed, LinesCodec};
+use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
 
 use crate::control::address::Address;
 use crate::control::{REPLIES_QUEUED_MAX, Replies, Reply, Request, Service};
@@ -16,17 +16,24 @@ use crate::failure::Failure;
 /// A row's JSON, escaped, and its surroundings: more than any database's row gives.
 const REPLY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
+const TRY_AGAIN: &str = "see its log for why, and try again";
+
 /// The replies to one request.
 pub(crate) enum Answers {
-    /// From a `millstream run`.
-    Remote(Box<Framed<UnixStream, LinesCodec>>),
+    /// From a `millstream run`, the first of which has arrived already.
+    Remote { first: Option<Reply>, rest: Box<Framed<UnixStream, LinesCodec>> },
     /// From this process.
     Local(mpsc::Receiver<Result<Reply, Failure>>),
 }
 
-/// Asks the `millstream run` on this data folder; `None` if there is none that listens.
+/// Asks the `millstream run` on this data folder; `None` if there is none that listens, or if it stops or is killed
+/// before it has begun to answer.
 pub(crate) async fn connect(folder: &Path, request: &Request) -> Result<Option<Answers>, Failure> {
     let trouble = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotADirectory {
+            let remedy = "set `data` in the configuration to a folder, or move the file away";
+            return Failure::new(format!("{} isn't a folder", folder.display()), remedy);
+        }
         let what = format!("talk to the running millstream through {}", folder.display());
         Failure::io(what, &error, "run the command as the user that runs millstream")
     };
@@ -45,8 +52,14 @@ pub(crate) async fn connect(folder: &Path, request: &Request) -> Result<Option<A
     };
     let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(REPLY_BYTES_MAX));
     let text = serde_json::to_string(request).map_err(|error| trouble(error.into()))?;
-    lines.send(text).await.map_err(|error| trouble(io::Error::other(error)))?;
-    Ok(Some(Answers::Remote(Box::new(lines))))
+    if lines.send(text).await.is_err() {
+        return Ok(None);
+    }
+    match lines.next().await {
+        None | Some(Err(LinesCodecError::Io(_))) => Ok(None),
+        Some(Err(error @ LinesCodecError::MaxLineLengthExceeded)) => Err(broken_off(&error)),
+        Some(Ok(line)) => Ok(Some(Answers::Remote { first: Some(understood(&line)?), rest: Box::new(lines) })),
+    }
 }
 
 impl Answers {
@@ -74,7 +87,10 @@ impl Answers {
     /// The next reply; `None` after the last.
     pub(crate) async fn next(&mut self) -> Result<Option<Reply>, Failure> {
         let reply = match self {
-            Answers::Remote(lines) => remote(lines).await?,
+            Answers::Remote { first, rest } => match first.take() {
+                Some(reply) => reply,
+                None => remote(rest).await?,
+            },
             Answers::Local(receiver) => receiver.recv().await.unwrap_or(Ok(Reply::End))?,
         };
         match reply {
@@ -86,15 +102,22 @@ impl Answers {
 }
 
 async fn remote(lines: &mut Framed<UnixStream, LinesCodec>) -> Result<Reply, Failure> {
-    const REMEDY: &str = "see its log for why, and try again";
     match lines.next().await {
-        Some(Ok(line)) => serde_json::from_str(&line).map_err(|error| {
-            Failure::new(
-                format!("the running millstream answered something else than this version expects: {error}"),
-                "use the same version of millstream for the command and for `run`",
-            )
-        }),
-        Some(Err(error)) => Err(Failure::new(format!("the running millstream's answer broke off: {error}"), REMEDY)),
-        None => Err(Failure::new("the running millstream stopped before it had answered", REMEDY)),
+        Some(Ok(line)) => understood(&line),
+        Some(Err(error)) => Err(broken_off(&error)),
+        None => Err(Failure::new("the running millstream stopped before it had answered", TRY_AGAIN)),
     }
+}
+
+fn understood(line: &str) -> Result<Reply, Failure> {
+    serde_json::from_str(line).map_err(|error| {
+        Failure::new(
+            format!("the running millstream answered something else than this version expects: {error}"),
+            "use the same version of millstream for the command and for `run`",
+        )
+    })
+}
+
+fn broken_off(error: &LinesCodecError) -> Failure {
+    Failure::new(format!("the running millstream's answer broke off: {error}"), TRY_AGAIN)
 }

@@ -181,7 +181,8 @@ async fn try_open_store(data: &Path) -> Result<Option<FjallStore>, Failure> {
     let data = data.to_owned();
     blocking(move || {
         if let Err(error) = DirBuilder::new().recursive(true).mode(DATA_MODE).create(&data) {
-            let remedy = "set `data` in the configuration to a folder that this user may write to";
+            let remedy =
+                "set `data` in the configuration to a folder that this user may write to, and where no file is";
             return Err(Failure::io(format!("create the folder {}", data.display()), &error, remedy));
         }
         match FjallStore::open(&store_folder(&data)) {

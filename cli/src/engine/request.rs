@@ -40,7 +40,7 @@ impl Service for CatchUpService {
             Some((_, failure)) = engine.lost_source() => Err(failure),
         };
         drop(service);
-        let stopped = engine.stop().await;
-        outcome.and(stopped)
+        // What ended a pipeline is the reason why a request to it failed.
+        engine.stop().await.and(outcome)
     }
 }

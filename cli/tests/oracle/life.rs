@@ -6,17 +6,20 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
-use tempfile::TempDir;
+use tokio::task::block_in_place;
 
 use millstream_testkit::Server;
 
 use super::comparison::{difference, dumped, expected};
-use super::program::Program;
 use super::statements::{rows, schema_change, tables};
+use crate::workspace::{Finished, Running, Workspace};
 
 /// Places where the program can be made to kill itself; the number says at which arrival.
 const KILL_PLACES: &[&str] =
     &["before_commit", "after_commit", "mid_sweep", "mid_clear", "mid_publish", "mid_compaction"];
+
+/// The file that `run` logs to, all runs one after another.
+const LOG: &str = "run.log";
 
 const SYNC_CONFIG: &str = r#"bucket_definitions:
   all:
@@ -32,33 +35,32 @@ pub struct Life<'a> {
     server: &'a Server,
     database: String,
     random: StdRng,
-    program: Program,
+    workspace: Workspace,
+    running: Option<Running>,
     seed: u64,
     rows_compared: usize,
     /// What was executed, for the report of a failure.
     statements: Vec<String>,
-    // Kept so that the directory lives as long as the life does.
-    _directory: TempDir,
 }
 
 impl<'a> Life<'a> {
     pub async fn begin(server: &'a Server, seed: u64) -> Self {
         let database = server.create_database("oracle").await.expect("a database");
-        let directory = TempDir::new().expect("a directory");
+        let workspace = Workspace::new();
         let uri = server.uri("root", "", &database);
         let config =
             format!("sources:\n  - name: source\n    type: mysql\n    uri: {uri}\nsync_config: sync-config.yaml\n");
-        std::fs::write(directory.path().join("millstream.yaml"), config).expect("the config is written");
-        std::fs::write(directory.path().join("sync-config.yaml"), SYNC_CONFIG).expect("the sync config is written");
+        workspace.write("millstream.yaml", &config);
+        workspace.write("sync-config.yaml", SYNC_CONFIG);
         let mut life = Self {
             server,
             database,
             random: StdRng::seed_from_u64(seed),
-            program: Program::new(directory.path()),
+            workspace,
+            running: None,
             seed,
             rows_compared: 0,
             statements: Vec::new(),
-            _directory: directory,
         };
         life.execute(
             "CREATE TABLE t0 (id INT PRIMARY KEY, a INT, b VARCHAR(20)); \
@@ -82,7 +84,7 @@ impl<'a> Life<'a> {
             }
             self.round().await;
         }
-        self.program.kill().await;
+        self.kill();
         self.execute(&format!("DROP DATABASE `{}`", self.database.clone())).await;
         self.rows_compared
     }
@@ -92,34 +94,72 @@ impl<'a> Life<'a> {
         for _ in 0..self.random.random_range(0..8) {
             self.change_something().await;
         }
-        if !self.program.is_running() {
+        if !self.is_running() {
             let place = KILL_PLACES.choose(&mut self.random).expect("not empty");
             let kill_at = format!("{place}:{}", self.random.random_range(1..30));
             let armed = self.random.random_bool(0.4);
-            self.program.start(armed.then_some(kill_at.as_str()));
+            self.start(armed.then_some(kill_at.as_str()));
         }
         for _ in 0..self.random.random_range(5..50) {
             self.change_something().await;
             tokio::time::sleep(Duration::from_millis(self.random.random_range(0..60))).await;
             if self.random.random_bool(0.03) {
-                self.program.kill().await;
-                self.program.start(None);
+                self.kill();
+                self.start(None);
             }
         }
         match self.random.random_range(0..4) {
-            0 => self.program.kill().await,
-            1 if self.program.is_running() => self.program.stop().await,
+            0 => self.kill(),
+            1 if self.is_running() => self.stop(),
             _ => {}
         }
         self.compare().await;
     }
 
+    /// Starts `millstream run`; `kill_at` names a place where it is to kill itself.
+    fn start(&mut self, kill_at: Option<&str>) {
+        let mut command = self.workspace.command(&["run"]);
+        if let Some(place) = kill_at {
+            command.env("MILLSTREAM_KILL_AT", place);
+        }
+        self.running = Some(self.workspace.start_logging(command, LOG));
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.running.as_mut().is_some_and(|running| !running.has_ended())
+    }
+
+    /// SIGKILL.
+    fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// SIGINT, as Ctrl-C sends it; it must end by itself, and well.
+    fn stop(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        running.signal("INT");
+        let ended = block_in_place(|| running.wait());
+        assert_eq!(ended.code, Some(0), "run, stopped by Ctrl-C:\n{}", self.log_tail());
+    }
+
+    /// Runs a command to its end.
+    fn run(&self, arguments: &[&str]) -> Finished {
+        block_in_place(|| self.workspace.run(arguments))
+    }
+
+    fn log_tail(&self) -> String {
+        let path = self.workspace.path(LOG);
+        let log = if path.exists() { self.workspace.read(LOG) } else { String::new() };
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
     async fn compare(&mut self) {
-        let verified = self.program.run(&["verify", "--json"]).await;
+        let verified = self.run(&["verify", "--json"]);
         if verified.code != Some(0) {
             self.fail(&format!("verify exits {:?}\n{}\n{}", verified.code, verified.stdout, verified.stderr)).await;
         }
-        let dump = self.program.run(&["buckets", "dump", "all[]", "--json"]).await;
+        let dump = self.run(&["buckets", "dump", "all[]", "--json"]);
         if dump.code != Some(0) {
             self.fail(&format!("buckets dump exits {:?}\n{}", dump.code, dump.stderr)).await;
         }
@@ -128,15 +168,15 @@ impl<'a> Life<'a> {
             self.fail(&format!("verify says equal, but:\n{difference}")).await;
         }
         self.rows_compared += expected.len();
-        if let Err(fault) = self.op_log().await {
+        if let Err(fault) = self.op_log() {
             self.fail(&format!("the op log: {fault}")).await;
         }
     }
 
     /// Every op once, in order, and the bucket's checksum the sum of theirs.
-    async fn op_log(&self) -> Result<(), String> {
-        let ops = self.program.run(&["buckets", "dump", "all[]", "--ops", "--json"]).await;
-        let buckets = self.program.run(&["buckets", "--json"]).await;
+    fn op_log(&self) -> Result<(), String> {
+        let ops = self.run(&["buckets", "dump", "all[]", "--ops", "--json"]);
+        let buckets = self.run(&["buckets", "--json"]);
         let (mut last, mut sum) = (0, 0_u32);
         for line in ops.stdout.lines() {
             let op: Value = serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
@@ -181,12 +221,12 @@ impl<'a> Life<'a> {
     }
 
     async fn fail(&mut self, what: &str) -> ! {
-        let status = self.program.run(&["status"]).await;
+        let status = self.run(&["status"]);
         let kept = std::env::temp_dir().join(format!("millstream-oracle-{}", self.seed));
         let _ = std::fs::create_dir_all(&kept);
-        let _ = std::fs::copy(self.program.log(), kept.join("run.log"));
+        let _ = std::fs::copy(self.workspace.path(LOG), kept.join("run.log"));
         let _ = std::fs::write(kept.join("statements.sql"), self.statements.join("\n"));
-        self.program.kill().await;
+        self.kill();
         panic!(
             "seed {}: {what}\nstatus:\n{}{}\nlog and statements: {}\nlast statements:\n{}\nlog:\n{}",
             self.seed,
@@ -194,7 +234,7 @@ impl<'a> Life<'a> {
             status.stderr,
             kept.display(),
             self.statements.iter().rev().take(30).rev().cloned().collect::<Vec<_>>().join("\n"),
-            self.program.log_tail()
+            self.log_tail()
         );
     }
 }

@@ -6,7 +6,6 @@
 
 mod comparison;
 mod life;
-mod program;
 mod statements;
 
 use std::time::{Duration, Instant};

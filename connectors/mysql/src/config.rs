@@ -178,7 +178,7 @@ impl MySqlConfig {
         match opts {
             Some(opts) if faults.is_empty() => Ok(self.checked(&opts)),
             _ => Err(SourceError::definite(
-                format!("the configuration of source {name} has {} fault(s): {}", faults.len(), faults.join("; ")),
+                format!("the configuration of source {name} is at fault: {}", faults.join("; ")),
                 "Correct the source's entry in the configuration file",
             )),
         }

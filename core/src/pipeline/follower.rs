@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -72,7 +72,13 @@ struct CurrentWaiter {
 
 /// What came of asking for the head for somebody.
 type FenceAsked = (Result<Position, SourceError>, oneshot::Sender<()>);
-type HeadAsked = (Result<Position, SourceError>, Option<u64>);
+
+/// What came of asking for the head for the status.
+pub(super) struct HeadAsked {
+    pub(super) asked_at: Instant,
+    pub(super) head: Result<Position, SourceError>,
+    pub(super) behind_bytes: Option<u64>,
+}
 
 pub(super) struct Follower {
     pub(super) name: String,
@@ -110,6 +116,8 @@ pub(super) struct Follower {
     head_asked: FuturesUnordered<BoxFuture<'static, HeadAsked>>,
     pub(super) head: Option<Position>,
     pub(super) behind_bytes: Option<u64>,
+    /// When the head was last asked for of which everything is durable: whatever isn't was committed later.
+    pub(super) caught_up_at: Option<Instant>,
     pub(super) connection: ConnectionStatus,
     pub(super) changes: Meter,
     pub(super) rows_read: Meter,
@@ -160,6 +168,7 @@ impl Follower {
             head_asked: FuturesUnordered::new(),
             head: None,
             behind_bytes: None,
+            caught_up_at: None,
             connection: ConnectionStatus::Starting,
             changes: Meter::new(),
             rows_read: Meter::new(),
@@ -284,7 +293,7 @@ impl Follower {
                 Some(ended) = self.endings.next() => self.on_ended(ended).await?,
                 Some(command) = commands.recv() => self.on_command(command).await?,
                 Some((head, reply)) = self.fences.next() => self.on_fence(head, reply)?,
-                Some((head, bytes)) = self.head_asked.next() => self.on_head(head, bytes),
+                Some(answer) = self.head_asked.next() => self.on_head(answer),
                 changed = self.durable.changed() => match changed {
                     Ok(()) => self.on_durable().await?,
                     // The sink has failed; the next write is told why.
@@ -434,6 +443,8 @@ impl Follower {
                 self.ask_fence(reply);
                 Ok(())
             }
+            // Whoever asked has given up: what they were told has failed mustn't happen all the same.
+            Command::Reload { reply, .. } if reply.is_closed() => Ok(()),
             Command::Reload { table, reply } => self.reload(table, reply).await,
             Command::Verify { tables, reply } => self.verify(tables, reply).await,
             Command::Tables { reply } => {
@@ -488,16 +499,17 @@ impl Follower {
         if self.head_asked.is_empty() {
             let connector = Arc::clone(&self.connector);
             let durable = self.durable.borrow().clone();
+            let asked_at = Instant::now();
             self.head_asked.push(Box::pin(async move {
                 let head = connector.head().await;
-                let bytes = match (&durable, &head) {
+                let behind_bytes = match (&durable, &head) {
                     (Some(durable), Ok(head)) if durable < head => {
                         connector.bytes_between(durable, head).await.ok().flatten()
                     }
                     (Some(_), Ok(_)) => Some(0),
                     _ => None,
                 };
-                (head, bytes)
+                HeadAsked { asked_at, head, behind_bytes }
             }));
         }
         self.publish_status();

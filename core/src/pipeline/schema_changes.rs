@@ -124,7 +124,7 @@ impl Follower {
             },
             SchemaChangeKind::Truncated => self.truncate(&name, history, items),
             SchemaChangeKind::RowsReplaced { cause } => self.rows_replaced(&name, &cause, Some(history), items),
-            SchemaChangeKind::Unreadable { reason } => self.hold(name, reason, history, items),
+            SchemaChangeKind::Unreadable { reason, remedy } => self.hold(name, reason, remedy, history, items),
         }
         Ok(())
     }
@@ -265,7 +265,14 @@ impl Follower {
     }
 
     /// The table's shape isn't known: its changes are skipped.
-    fn hold(&mut self, name: TableName, reason: String, history: OpenHistory, items: &mut Vec<WriteItem>) {
+    fn hold(
+        &mut self,
+        name: TableName,
+        reason: String,
+        remedy: Option<String>,
+        history: OpenHistory,
+        items: &mut Vec<WriteItem>,
+    ) {
         let table = match self.tables.named_mut(&name) {
             Some(table) => table,
             None => self.tables.add(name, None),
@@ -273,10 +280,8 @@ impl Follower {
         let id = table.record.id;
         close_history(table.record.pass.take(), None, items);
         table.record.schema = None;
-        table.record.state = TableState::Held {
-            reason,
-            remedy: "Nothing to do: it is read again as soon as its shape is known".to_owned(),
-        };
+        let by_itself = || "Nothing to do: it is read again as soon as its shape is known".to_owned();
+        table.record.state = TableState::Held { reason, remedy: remedy.unwrap_or_else(by_itself) };
         items.push(WriteItem::Table(Box::new(table.record.clone())));
         items.push(WriteItem::History { id: history.id, entry: history.closed(0, 0) });
         self.rechecks.forget(id);

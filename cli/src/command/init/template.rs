@@ -169,6 +169,7 @@ mod tests {
             table: TableName::new("shop", name),
             columns: columns.iter().map(column).collect(),
             identity: Identity { kind, columns: identity.to_vec() },
+            origin: None,
         }
     }
 
