@@ -52,7 +52,11 @@ pub(crate) fn classify(context: impl Into<String>, error: Error) -> SourceError 
     }
     match remedy(&error) {
         Some(remedy) => SourceError::definite(format!("{context}: {}", text(&error)), remedy),
-        None => SourceError::transient(context, error),
+        None => match error {
+            // The driver wraps these twice in the same words.
+            Error::Io(IoError::Io(error)) => SourceError::transient(context, error),
+            error => SourceError::transient(context, error),
+        },
     }
 }
 
