@@ -79,10 +79,15 @@ pub struct TableSchema {
     pub columns: Vec<Column>,
     /// What names a row.
     pub identity: Identity,
+    /// Which of the source's objects the name denotes, and through what its changes are read, in the connector's own
+    /// words; `None` where the name says it all. Stored with the schema, so that a connector recognises the table
+    /// again after a restart. No part of the shape.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 impl TableSchema {
-    /// A hash of the whole content: equal versions mean equal schemas. Sixteen hexadecimal digits.
+    /// A hash of the shape: equal versions mean equal shapes. Sixteen hexadecimal digits.
     pub fn version(&self) -> SchemaVersion {
         let mut content = Vec::with_capacity(256);
         let mut text = |text: &str| {

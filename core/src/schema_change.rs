@@ -62,6 +62,8 @@ pub enum SchemaChangeKind {
     Unreadable {
         /// Why, for a person.
         reason: String,
+        /// What a person has to do about it; `None` if it ends by itself.
+        remedy: Option<String>,
     },
     /// The shape is known again from here on.
     Settled {
@@ -208,6 +210,7 @@ mod tests {
             table: TableName::new("shop", "t"),
             columns,
             identity: Identity { kind: IdentityKind::PrimaryKey, columns: vec![0] },
+            origin: None,
         }
     }
 

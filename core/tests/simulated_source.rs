@@ -58,6 +58,7 @@ pub fn schema(name: &str, kind: IdentityKind, revision: usize) -> Arc<TableSchem
         table: TableName::new("shop", name),
         columns,
         identity: Identity { kind, columns: identity },
+        origin: None,
     })
 }
 

@@ -149,7 +149,7 @@ async fn read(
             _ => continue,
         }
         let identity = identity(&columns, &keys);
-        found.insert(name.clone(), TableSchema { table: name, columns, identity });
+        found.insert(name.clone(), TableSchema { table: name, columns, identity, origin: None });
     }
     Ok(found)
 }

@@ -234,6 +234,7 @@ mod tests {
             table: TableName::new("shop", "t"),
             columns: Vec::new(),
             identity: Identity { kind: IdentityKind::WholeRow, columns: Vec::new() },
+            origin: None,
         });
         let (first, second) = (DefinitionId(1), DefinitionId(2));
         let output = |bucket: &str, id: &str, data: &str| EvaluatedRow {

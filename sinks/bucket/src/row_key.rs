@@ -89,6 +89,7 @@ mod tests {
             table: TableName::new("shop", "t"),
             columns: ["a", "b", "c"].map(column).to_vec(),
             identity: Identity { kind, columns: vec![2, 0, 1] },
+            origin: None,
         }
     }
 

@@ -59,6 +59,7 @@ pub fn schema(table: &str) -> Arc<TableSchema> {
         table: TableName::new("shop", table),
         columns: vec![column("id", "int"), column("owner", "text"), column("note", "text")],
         identity: Identity { kind: IdentityKind::PrimaryKey, columns: vec![0] },
+        origin: None,
     })
 }
 

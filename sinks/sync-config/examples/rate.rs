@@ -83,5 +83,6 @@ fn schema() -> TableSchema {
         table: TableName::new("shop", "orders"),
         columns: columns.into(),
         identity: Identity { kind: IdentityKind::PrimaryKey, columns: vec![0] },
+        origin: None,
     }
 }

@@ -35,6 +35,7 @@ pub fn table(name: &str, columns: &[&str]) -> Arc<TableSchema> {
         table: TableName::new(schema, name),
         columns: columns.collect(),
         identity: Identity { kind: IdentityKind::PrimaryKey, columns: vec![0] },
+        origin: None,
     })
 }
 

@@ -87,6 +87,7 @@ fn schema(column: Column) -> TableSchema {
         table: TableName::new("d", "t"),
         columns: vec![column],
         identity: Identity { kind: IdentityKind::WholeRow, columns: vec![0] },
+        origin: None,
     }
 }
 

@@ -145,6 +145,7 @@ mod tests {
                 column("kind", "enum('a','ö')", Some("utf8mb4_0900_ai_ci")),
             ],
             identity: Identity { kind: IdentityKind::PrimaryKey, columns: vec![0] },
+            origin: None,
         };
         (map, schema)
     }

@@ -340,6 +340,7 @@ mod tests {
             table: TableName::new("d", "t"),
             columns: vec![column("a", None), column("v", Some("a * 2"))],
             identity: Identity { kind: IdentityKind::WholeRow, columns: vec![0, 1] },
+            origin: None,
         };
         let map = [1, 0, 0, 0, 0, 0, 0, 0, 1, b'd', 0, 1, b't', 0, 2, 1, 1, 0, 3];
         let map = TableMap::parse(flavor, &map).unwrap();

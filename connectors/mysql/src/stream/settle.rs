@@ -158,7 +158,7 @@ impl Follower {
         let is_news = statement.is_some() || !matches!(self.tables.get(name), Some(Standing::Unknown(_)));
         self.tables.set(name, Standing::Unknown(retry));
         if is_news {
-            self.change(name, SchemaChangeKind::Unreadable { reason }, statement);
+            self.change(name, SchemaChangeKind::Unreadable { reason, remedy: None }, statement);
         }
     }
 
