@@ -26,7 +26,8 @@ fn recordings() -> Vec<Recording> {
         match word {
             "server" => {
                 let identity = Identity { kind: IdentityKind::PrimaryKey, columns: vec![0] };
-                let schema = TableSchema { table: TableName::new("d", "t"), columns: Vec::new(), identity, origin: None };
+                let schema =
+                    TableSchema { table: TableName::new("d", "t"), columns: Vec::new(), identity, origin: None };
                 let flavor = if rest == "mysql" { Flavor::MySql } else { Flavor::MariaDb };
                 recordings.push(Recording { flavor, schema: Arc::new(schema), events: Vec::new() });
             }
