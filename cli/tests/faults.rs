@@ -135,6 +135,28 @@ fn no_configuration_at_all() {
     assert!(said.contains("other.yaml"), "{said}");
 }
 
+#[test]
+fn files_that_are_not_text() {
+    let workspace = configured("mysql://root@127.0.0.1:1/shop");
+    fs::write(workspace.path("sync-config.yaml"), b"bucket_definitions:\n  caf\xe9:\n").unwrap();
+    let said = workspace.run(&["run"]).failed(1);
+    assert!(said.contains("sync-config.yaml:2:6") && said.contains("UTF-8"), "{said}");
+    fs::write(workspace.path("millstream.yaml"), b"\xff\xfes").unwrap();
+    let said = workspace.run(&["status"]).failed(1);
+    assert!(said.contains("millstream.yaml:1:1") && said.contains("UTF-8"), "{said}");
+}
+
+#[test]
+fn a_file_where_the_data_folder_should_be() {
+    let workspace = configured("mysql://root@127.0.0.1:1/shop");
+    workspace.write("millstream-data", "");
+    for command in ["status", "verify", "buckets"] {
+        let said = workspace.run(&[command]);
+        assert!(said.stderr.contains("millstream-data isn't a folder"), "{command}: {}", said.stderr);
+    }
+    assert_eq!(workspace.read("millstream-data"), "");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_this_release_cannot_read() {
     require_server!(Flavor::MySql);

@@ -137,10 +137,17 @@ async fn two_sources_feed_the_same_buckets() {
     let position = status["checkpoint"]["position"].as_str().unwrap();
     assert!(position.contains("one=") && position.contains("two="), "{position}");
     assert_eq!(workspace.json(&["verify"])[0]["tables"].as_array().unwrap().len(), 2);
+    let said = workspace.run(&["verify"]).good();
+    assert!(said.contains("one: ") && said.contains("two: "), "{said}");
     assert_eq!(workspace.json(&["verify", "--source", "two"])[0]["tables"].as_array().unwrap().len(), 1);
     assert_eq!(workspace.json(&["schema", "--source", "one"])[0].as_array().unwrap().len(), 1);
     let said = workspace.run(&["status", "--source", "three"]).failed(1);
     assert!(said.contains("one, two"), "{said}");
+
+    // A name without a source is one of the first: whoever forgets it gets no rows of the second, and is told why.
+    workspace.write("sync-config.yaml", "bucket_definitions:\n  all:\n    data:\n      - SELECT * FROM t_one\n");
+    let said = workspace.run(&["check"]).good();
+    assert!(said.contains("no query reads a table of source two") && said.contains("`two."), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
