@@ -55,6 +55,24 @@ async fn sigterm_stops_cleanly() {
     assert!(finished.stderr.contains("stopped"), "{}", finished.stderr);
 }
 
+#[test]
+fn ctrl_c_stops_what_has_not_begun_yet() {
+    // Something that takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let workspace = Workspace::new();
+    let uri = format!("mysql://root@{}/shop", silent.local_addr().unwrap());
+    workspace.write("millstream.yaml", &format!("sources:\n  - name: shop\n    type: mysql\n    uri: {uri}\n"));
+    workspace.write("sync-config.yaml", "bucket_definitions:\n  all:\n    data:\n      - SELECT * FROM t\n");
+    let running = workspace.start(&["run"]);
+    let _connection = silent.accept().unwrap();
+    let asked = std::time::Instant::now();
+    running.signal("INT");
+    let finished = running.wait();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(finished.stderr.contains("stopped before"), "{}", finished.stderr);
+    assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{:?}", asked.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_goes_away_is_waited_for() {
     require_server!(Flavor::MySql);

@@ -25,15 +25,20 @@ use crate::output::Bars;
 const BARS_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) async fn execute(arguments: &Run, config_file: &Path) -> Result<(), Failure> {
+    // First of all, so that a signal is never lost, whoever started this.
+    let mut signals = Signals::listen()?;
     let config = Config::load(config_file)?;
     let deployment = Deployment::load(&config)?;
     let mut bars = Bars::new();
     log::start(arguments.log_format, bars.terminal());
-    let mut signals = Signals::listen()?;
 
-    let (store, new_sources) = engine::new_sources(&config, engine::open_store(&config).await?).await?;
-    refuse_unready(&config, &deployment, &new_sources).await?;
-    let engine = Engine::start(&config, deployment, store).await?;
+    let engine = tokio::select! {
+        engine = prepare(&config, deployment) => engine?,
+        () = signals.next() => {
+            info!("stopped before anything was read");
+            return Ok(());
+        }
+    };
     let socket = ControlSocket::bind(&config.data)?;
     let stop_serving = CancellationToken::new();
     let serving = tokio::spawn(socket.serve(Arc::new(engine.service()), stop_serving.clone()));
@@ -55,6 +60,13 @@ pub(super) async fn execute(arguments: &Run, config_file: &Path) -> Result<(), F
     info!("stopped");
     // What ended a pipeline is the reason why waiting for it failed.
     stopped.and(outcome)
+}
+
+/// Everything up to following: the store, sources that are ready, the pipelines.
+async fn prepare(config: &Config, deployment: Deployment) -> Result<Engine, Failure> {
+    let (store, new_sources) = engine::new_sources(config, engine::open_store(config).await?).await?;
+    refuse_unready(config, &deployment, &new_sources).await?;
+    Engine::start(config, deployment, store).await
 }
 
 /// Follows the sources until there is a reason to stop.

@@ -12,7 +12,7 @@ use millstream_testkit::Server;
 
 use super::comparison::{difference, dumped, expected};
 use super::statements::{rows, schema_change, tables};
-use crate::workspace::{Finished, Running, Workspace};
+use crate::workspace::{Finished, Running, Workspace, wait_for};
 
 /// Places where the program can be made to kill itself; the number says at which arrival.
 const KILL_PLACES: &[&str] =
@@ -36,11 +36,20 @@ pub struct Life<'a> {
     database: String,
     random: StdRng,
     workspace: Workspace,
-    running: Option<Running>,
+    running: Option<Run>,
     seed: u64,
     rows_compared: usize,
     /// What was executed, for the report of a failure.
     statements: Vec<String>,
+}
+
+/// A `millstream run` at work.
+struct Run {
+    process: Running,
+    /// It may kill itself.
+    armed: bool,
+    /// Where its part of the log begins, in bytes.
+    log_from: usize,
 }
 
 impl<'a> Life<'a> {
@@ -122,11 +131,13 @@ impl<'a> Life<'a> {
         if let Some(place) = kill_at {
             command.env("MILLSTREAM_KILL_AT", place);
         }
-        self.running = Some(self.workspace.start_logging(command, LOG));
+        let log_from = self.log().len();
+        let process = self.workspace.start_logging(command, LOG);
+        self.running = Some(Run { process, armed: kill_at.is_some(), log_from });
     }
 
     fn is_running(&mut self) -> bool {
-        self.running.as_mut().is_some_and(|running| !running.has_ended())
+        self.running.as_mut().is_some_and(|run| !run.process.has_ended())
     }
 
     /// SIGKILL.
@@ -136,10 +147,26 @@ impl<'a> Life<'a> {
 
     /// SIGINT, as Ctrl-C sends it; it must end by itself, and well.
     fn stop(&mut self) {
-        let Some(running) = self.running.take() else { return };
-        running.signal("INT");
-        let ended = block_in_place(|| running.wait());
-        assert_eq!(ended.code, Some(0), "run, stopped by Ctrl-C:\n{}", self.log_tail());
+        let Some(mut run) = self.running.take() else { return };
+        // Before it listens for the signal it would be killed by it; or go on, where whoever started the tests ignores
+        // SIGINT, as shells let their background processes do.
+        block_in_place(|| {
+            wait_for("the program to follow, or to end", || {
+                run.process.has_ended() || self.log().get(run.log_from..).is_some_and(|log| log.contains("following"))
+            })
+        });
+        if run.process.has_ended() && run.armed {
+            return;
+        }
+        run.process.signal("INT");
+        let ended = block_in_place(|| run.process.wait());
+        let killed_itself = run.armed && ended.code.is_none();
+        assert!(
+            killed_itself || ended.code == Some(0),
+            "run, stopped by Ctrl-C: {:?}\n{}",
+            ended.code,
+            self.log_tail()
+        );
     }
 
     /// Runs a command to its end.
@@ -147,9 +174,12 @@ impl<'a> Life<'a> {
         block_in_place(|| self.workspace.run(arguments))
     }
 
+    fn log(&self) -> String {
+        if self.workspace.path(LOG).exists() { self.workspace.read(LOG) } else { String::new() }
+    }
+
     fn log_tail(&self) -> String {
-        let path = self.workspace.path(LOG);
-        let log = if path.exists() { self.workspace.read(LOG) } else { String::new() };
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
