@@ -4,11 +4,13 @@
 //! `nvarchar(max)`, and how many digits a `decimal` may have, is said by the [`SqlType`] of the column or expression that
 //! it came from.
 
+pub mod arithmetic;
 pub mod calendar;
 pub mod collation;
-
+pub mod convert;
 pub mod decimal;
-
+pub mod format;
+pub mod literal;
 pub mod sql_type;
 
 use std::cmp::Ordering;
