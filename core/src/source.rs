@@ -84,7 +84,9 @@ pub trait SourceConnector: Send + Sync {
     /// Reads one chunk. Rows carry the values of all of the schema's columns.
     async fn read(&self, request: ReadRequest) -> Result<Chunk, SourceError>;
 
-    /// Everything up to this position is durable; the source may release what lies before. Positions only grow.
+    /// Everything up to this position is durable; the source may release what lies before. Positions only grow. In a
+    /// process that continues what a former one began this is called, with where that stopped, before any position is
+    /// asked for.
     async fn acknowledge(&self, position: &Position) -> Result<(), SourceError>;
 }
 

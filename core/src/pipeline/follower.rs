@@ -262,6 +262,8 @@ impl Follower {
         messages: &mut Option<mpsc::Receiver<PassMessage>>,
         backoff: &mut Backoff,
     ) -> Result<std::convert::Infallible, Interruption> {
+        // Where a former run stopped, before the connector names positions of its own.
+        self.on_durable().await?;
         let selection = self.sink.selection(&self.name);
         let discovery = self.connector.discover(&selection).await?;
         if self.open {

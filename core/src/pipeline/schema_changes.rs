@@ -15,6 +15,11 @@ use crate::table::{OpenHistory, TableId, TableState, now_ms};
 
 use super::follower::{Ended, Follower, Interruption};
 
+/// What the history calls a read of a table because its changes can't be had from the log any more.
+const LOG_LOST: &str = "log lost";
+/// How much of a statement is logged, in characters; the history keeps more.
+const LOGGED_STATEMENT_CHARS_MAX: usize = 200;
+
 impl Follower {
     /// Begins at a position without a past: every table that exists there is read, others that are tracked are gone.
     pub(super) async fn adopt(&mut self, discovery: &Discovery) -> Result<(), Interruption> {
@@ -33,9 +38,21 @@ impl Follower {
                 Some(table) => table,
                 None => self.tables.add(schema.table.clone(), None),
             };
-            let cause = if table.record.visible { "log lost" } else { "first read" };
+            let again = table.record.visible;
             table.record.schema = Some(Arc::clone(schema));
+            close_history(table.record.pass.take(), None, &mut items);
+            let cause = if again { LOG_LOST } else { "first read" };
             table.begin_pass(cause, None);
+            let id = table.record.id;
+            // A first read is no change; a read of everything because the log is gone should be accounted for.
+            let history = again.then(|| self.open_line(LOG_LOST, &schema.table, Effect::Reconcile, &discovery.position));
+            if let Some(history) = &history {
+                items.push(WriteItem::History { id: history.id, entry: history.entry.clone() });
+            }
+            let Some(table) = self.tables.get_mut(id) else { continue };
+            if let Some(pass) = &mut table.record.pass {
+                pass.history = history;
+            }
             items.push(WriteItem::Table(Box::new(table.record.clone())));
         }
         let commit = crate::change::Commit {
@@ -107,7 +124,7 @@ impl Follower {
         self.undo.entry(change.table.clone()).or_insert(before);
         let effect = self.effect_of(&change);
         let history = self.open_history(&change, effect, place);
-        if let Some(statement) = &change.statement {
+        if let Some(statement) = change.statement.as_deref().map(one_line) {
             info!(source = %self.name, table = %change.table, kind = change.kind.word(), %effect, %statement, "schema change");
         } else {
             info!(source = %self.name, table = %change.table, kind = change.kind.word(), %effect, "schema change");
@@ -142,6 +159,23 @@ impl Follower {
             effect if tracked.is_none() && effect == Effect::Reconcile => Effect::Load,
             effect => effect,
         }
+    }
+
+    /// A line of the history that no statement and no change in the log made.
+    fn open_line(&mut self, change: &str, table: &TableName, effect: Effect, position: &Position) -> OpenHistory {
+        self.last_history_id += 1;
+        let entry = HistoryEntry {
+            position: position.to_string(),
+            at_ms: now_ms(),
+            table: table.clone(),
+            change: change.to_owned(),
+            effect,
+            statement: None,
+            rows_read: 0,
+            ops_written: 0,
+            duration_ms: None,
+        };
+        OpenHistory { id: self.last_history_id, entry, arrived_at_ms: now_ms() }
     }
 
     fn open_history(&mut self, change: &SchemaChange, effect: Effect, place: Option<&Position>) -> OpenHistory {
@@ -280,6 +314,7 @@ impl Follower {
         let id = table.record.id;
         close_history(table.record.pass.take(), None, items);
         table.record.schema = None;
+        table.awaits_help = remedy.is_some();
         let by_itself = || "Nothing to do: it is read again as soon as its shape is known".to_owned();
         table.record.state = TableState::Held { reason, remedy: remedy.unwrap_or_else(by_itself) };
         items.push(WriteItem::Table(Box::new(table.record.clone())));
@@ -309,6 +344,16 @@ impl Follower {
     }
 }
 
+/// A statement for a log of lines: without line breaks, and not longer than a line should be.
+fn one_line(statement: &str) -> String {
+    let mut words = statement.split_whitespace().flat_map(|word| [" ", word]).skip(1).flat_map(str::chars);
+    let mut line: String = words.by_ref().take(LOGGED_STATEMENT_CHARS_MAX).collect();
+    if words.next().is_some() {
+        line.push('…');
+    }
+    line
+}
+
 /// A pass that another replaces leaves its line of the history complete, unless the new one goes on with it.
 fn close_history(pass: Option<crate::table::PassRecord>, continued: Option<&OpenHistory>, items: &mut Vec<WriteItem>) {
     let Some(pass) = pass else { return };
@@ -316,5 +361,19 @@ fn close_history(pass: Option<crate::table::PassRecord>, continued: Option<&Open
         && continued.is_none_or(|continued| continued.id != history.id)
     {
         items.push(WriteItem::History { id: history.id, entry: history.closed(pass.rows_read, 0) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_logged_on_one_line() {
+        assert_eq!(one_line("CREATE TABLE t (\n  id INT,\r\n\tc INT\n)"), "CREATE TABLE t ( id INT, c INT )");
+        assert_eq!(one_line(""), "");
+        let long = one_line(&"é ".repeat(500));
+        assert_eq!(long.chars().count(), LOGGED_STATEMENT_CHARS_MAX + 1);
+        assert!(long.ends_with('…'));
     }
 }

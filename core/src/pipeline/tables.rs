@@ -11,6 +11,8 @@ pub(super) struct Table {
     pub(super) record: TableRecord,
     /// What is in the way of its pass, for people; in memory only.
     pub(super) trouble: Option<String>,
+    /// Whether the connector holds it until somebody does something; in memory only.
+    pub(super) awaits_help: bool,
     /// No generation below this has been left free by former runs of the process.
     generation_floor: u64,
 }
@@ -21,8 +23,8 @@ impl Table {
         match &self.record.state {
             TableState::Live => self.record.pass.is_none(),
             TableState::Loading | TableState::Reconciling => false,
-            // Without a schema it is the connector that holds it, which goes on to settle it.
-            TableState::Held { .. } => self.record.schema.is_some(),
+            // Without a schema it is the connector that holds it, which mostly goes on to settle it by itself.
+            TableState::Held { .. } => self.record.schema.is_some() || self.awaits_help,
         }
     }
 
@@ -67,7 +69,7 @@ impl Tables {
         let mut tables = Self { generation_floor, ..Self::default() };
         for record in records {
             tables.ids.insert(record.name.clone(), record.id);
-            tables.by_id.insert(record.id, Table { record, trouble: None, generation_floor });
+            tables.by_id.insert(record.id, Table { record, trouble: None, awaits_help: false, generation_floor });
         }
         tables
     }
@@ -85,7 +87,7 @@ impl Tables {
             generation: self.generation_floor,
             pass: None,
         };
-        self.by_id.entry(id).or_insert(Table { record, trouble: None, generation_floor: self.generation_floor })
+        self.by_id.entry(id).or_insert(Table { record, trouble: None, awaits_help: false, generation_floor: self.generation_floor })
     }
 
     /// Restores a former record of a table; its generation doesn't go back.
@@ -95,7 +97,7 @@ impl Tables {
             record.generation = record.generation.max(current.record.generation);
         }
         self.ids.insert(record.name.clone(), id);
-        let table = Table { record, trouble: None, generation_floor: self.generation_floor };
+        let table = Table { record, trouble: None, awaits_help: false, generation_floor: self.generation_floor };
         self.by_id.entry(id).or_insert(table)
     }
 
