@@ -13,6 +13,7 @@ use millstream_core::source::{
     Catalog, Chunk, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
 };
 
+use crate::access::{self, Access};
 use crate::check;
 use crate::config::MySqlConfig;
 use crate::connect::{Connection, Connector};
@@ -62,10 +63,43 @@ impl MySqlSource {
         self.connector.query_timeout()
     }
 
-    fn position(&self, connection: &Connection, head: Head) -> MySqlPosition {
+    /// The log's end now, as a position without GTIDs.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::PositionLost`] if it lies before a place that the log had already: then it was reset. The
+    /// server says no word of it to those who follow the log, and sends them nothing more.
+    async fn end_of_log(&self, connection: &mut Connection) -> Result<MySqlPosition, SourceError> {
+        let reached = self.progress.reached();
+        let Head { file, offset } = log::head(connection, self.limit()).await?;
         let server = connection.server.identity;
-        let Head { file, offset, gtid } = head;
-        MySqlPosition { epoch: self.progress.epoch(server), server, file, offset, gtid }
+        let epoch = self.progress.epoch(server, file.stem());
+        let end = MySqlPosition { epoch, server, file, offset, begun: None, gtid: None };
+        match reached.map(|reached| reached.position) {
+            Some(reached) if reached.same_log(&end) && Position::from(&end) < Position::from(&reached) => {
+                let reason = format!("the log ends at {}:{} now: it was reset", end.file, end.offset);
+                self.progress.lose(&reached, &reason);
+                Err(SourceError::PositionLost { position: reached.to_string(), reason })
+            }
+            _ => Ok(end),
+        }
+    }
+
+    /// What a read met, with the exact remedy if the user may not read the table.
+    async fn diagnosed(&self, table: &TableSchema, error: SourceError) -> SourceError {
+        let SourceError::Definite { diagnosis, .. } = &error else { return error };
+        let probed = async {
+            let mut connection = self.connector.open().await?;
+            access::probe(&mut connection, self.limit(), &table.table).await
+        };
+        match probed.await {
+            Ok(Access::Denied { grant }) => SourceError::definite(
+                format!("the user may not read all of the table ({diagnosis})"),
+                format!("{grant} It is read again within seconds of that"),
+            ),
+            // The first error says what is wrong.
+            Ok(Access::Granted | Access::Nothing) | Err(_) => error,
+        }
     }
 
     /// The rows of a range, or those with certain identities.
@@ -119,8 +153,7 @@ impl MySqlSource {
     }
 
     async fn head_on(&self, connection: &mut Connection) -> Result<Position, SourceError> {
-        let head = log::head(connection, self.limit()).await?;
-        Ok(Position::from(&self.position(connection, head)))
+        Ok(Position::from(&self.end_of_log(connection).await?))
     }
 }
 
@@ -146,16 +179,19 @@ impl SourceConnector for MySqlSource {
     async fn discover(&self, selection: &Selection) -> Result<Discovery, SourceError> {
         let mut reader = self.connector.reader().await?;
         let connection = &mut reader.connection;
-        let mut before: Option<(Head, _)> = None;
+        let mut before: Option<(MySqlPosition, _)> = None;
         for _ in 0..DISCOVERIES_MAX {
             let found = discover::selected(connection, self.limit(), selection).await?;
-            let head = log::head(connection, self.limit()).await?;
+            let head = self.end_of_log(connection).await?;
             // Two equal readings with the head taken between them: the catalog was like this at that head. If the
             // log didn't move between two heads either, nothing happened at all.
-            if let Some((head_between, _)) = before.take_if(|(_, earlier)| *earlier == found) {
-                let head = log::with_gtid(connection, self.limit(), head_between).await?;
-                let position = self.position(connection, head);
-                // What was committed before comes by reads alone, so they must see it.
+            if let Some((mut position, _)) = before.take_if(|(_, earlier)| *earlier == found) {
+                let head = Head { file: position.file.clone(), offset: position.offset };
+                let known = self.progress.reached().map(|reached| reached.position);
+                let replica_id = random_replica_id();
+                position.gtid =
+                    stream::transactions_before(&self.connector, connection, replica_id, &head, known.as_ref()).await?;
+                // What was committed before may come by reads alone, so they must see it.
                 self.progress.reach(&position);
                 self.connector.give_back(reader);
                 return Ok(Discovery {
@@ -208,16 +244,22 @@ impl SourceConnector for MySqlSource {
 
     async fn read(&self, request: ReadRequest) -> Result<Chunk, SourceError> {
         let ReadRequest { table, scope, limit_rows } = request;
-        match scope {
+        let answer = match scope {
             ReadScope::Range(range) if table.identity.kind == IdentityKind::WholeRow => {
-                self.read_whole(table, range, limit_rows).await
+                self.read_whole(Arc::clone(&table), range, limit_rows).await
             }
             scope => self.read_by_key(&table, &scope, limit_rows).await,
+        };
+        match answer {
+            Ok(chunk) => Ok(chunk),
+            Err(error) => Err(self.diagnosed(&table, error).await),
         }
     }
 
-    async fn acknowledge(&self, _position: &Position) -> Result<(), SourceError> {
-        // The server keeps its log for as long as it is configured to, whoever follows it.
+    async fn acknowledge(&self, position: &Position) -> Result<(), SourceError> {
+        // The server keeps its log for as long as it is configured to, whoever follows it. But positions that are made
+        // before the stream is opened must come after this one.
+        self.progress.resume(&parse(position)?);
         Ok(())
     }
 }

@@ -43,6 +43,9 @@ mod code {
 }
 
 /// The error of one of our statements or connections; `context` says what was being done (`read shop.item`).
+///
+/// A refusal to send the log is called a lost position, though it may be something else: who asked for the log finds
+/// out (`stream::start::confirm`).
 pub(crate) fn classify(context: impl Into<String>, error: Error) -> SourceError {
     let context = context.into();
     if let Error::Server(server) = &error
@@ -91,6 +94,13 @@ fn text(error: &Error) -> String {
 fn is_position_lost(number: u16) -> bool {
     use code::*;
     matches!(number, MASTER_FATAL_ERROR_READING_BINLOG | UNKNOWN_TARGET_BINLOG | GTID_POSITION_NOT_FOUND_IN_BINLOG)
+}
+
+/// Whether the user lacks a privilege on a database, a table or a column.
+pub(crate) fn is_access_denied(error: &Error) -> bool {
+    use code::*;
+    let Error::Server(server) = error else { return false };
+    matches!(server.code, DBACCESS_DENIED | TABLEACCESS_DENIED | COLUMNACCESS_DENIED)
 }
 
 fn is_about_the_table(number: u16) -> bool {

@@ -36,7 +36,7 @@ pub(crate) async fn await_visible(
     reached: Option<&Reached>,
 ) -> Result<(), SourceError> {
     let Some(reached) = reached else { return Ok(()) };
-    match (&reached.gtid, &connection.server.gtid) {
+    match (&reached.position.gtid, &connection.server.gtid) {
         (Some(GtidSet::MySql(set)), true) => {
             let statement =
                 format!("SELECT WAIT_FOR_EXECUTED_GTID_SET({}, {})", literal(&set.to_string()), limit.as_secs());
@@ -61,6 +61,7 @@ pub(crate) async fn await_visible(
 async fn await_snapshot(connection: &mut Connection, limit: Duration, reached: &Reached) -> Result<(), SourceError> {
     const WHAT: &str = "take a snapshot";
     let deadline = Instant::now() + limit;
+    let wanted = (reached.position.file.number(), reached.position.offset);
     loop {
         connection.execute(limit, WHAT, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY").await?;
         let statement = "SHOW STATUS WHERE Variable_name IN ('Binlog_snapshot_file', 'Binlog_snapshot_position')";
@@ -69,7 +70,7 @@ async fn await_snapshot(connection: &mut Connection, limit: Duration, reached: &
         let file = value("binlog_snapshot_file").and_then(LogFile::new);
         let offset = value("binlog_snapshot_position").and_then(|text| text.parse::<u64>().ok());
         match file.zip(offset) {
-            Some((file, offset)) if (file.number(), offset) >= (reached.file.number(), reached.offset) => return Ok(()),
+            Some(place) if (place.0.number(), place.1) >= wanted => return Ok(()),
             _ if Instant::now() >= deadline => {
                 let error = format!("it is still before the stream's place after {} s", limit.as_secs());
                 return Err(SourceError::transient(WHAT, error));

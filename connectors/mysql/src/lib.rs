@@ -3,6 +3,7 @@
 //! [`MySqlConfig`] is the only way in: it builds a
 //! [`SourceConnector`](millstream_core::source::SourceConnector).
 
+mod access;
 mod check;
 mod config;
 mod connect;

@@ -8,7 +8,7 @@ use mysql_async::Row;
 use crate::connect::Connection;
 use crate::discover::literal;
 use crate::gtid::GtidSet;
-use crate::position::{LogFile, MySqlPosition};
+use crate::position::{FIRST_EVENT_OFFSET, LogFile, MySqlPosition};
 use crate::version::Flavor;
 
 /// The end of the log.
@@ -16,8 +16,6 @@ use crate::version::Flavor;
 pub(crate) struct Head {
     pub(crate) file: LogFile,
     pub(crate) offset: u64,
-    /// Every transaction up to there, where it came along for nothing.
-    pub(crate) gtid: Option<GtidSet>,
 }
 
 /// One file of the log.
@@ -45,18 +43,11 @@ pub(crate) async fn head(connection: &mut Connection, limit: Duration) -> Result
     let row = rows.into_iter().next().ok_or_else(off)?;
     let file = field(&row, 0).and_then(LogFile::new).ok_or_else(|| unexpected(statement))?;
     let offset = field(&row, 1).and_then(|text| text.parse().ok()).ok_or_else(|| unexpected(statement))?;
-    let gtid = match version.flavor {
-        Flavor::MySql if connection.server.gtid => {
-            let text = field(&row, 4).unwrap_or_default();
-            Some(GtidSet::parse(Flavor::MySql, &text).map_err(|_| unexpected(statement))?)
-        }
-        Flavor::MySql | Flavor::MariaDb => None,
-    };
-    Ok(Head { file, offset, gtid })
+    Ok(Head { file, offset })
 }
 
 /// MariaDB: the transactions before a place in the log. The server reads the file up to there.
-async fn gtid_at(
+pub(crate) async fn gtid_at(
     connection: &mut Connection,
     limit: Duration,
     file: &LogFile,
@@ -86,8 +77,12 @@ pub(crate) struct Executed {
     pub(crate) purged: GtidSet,
 }
 
-/// Asks for both sets. MariaDB keeps no list of what was purged: it answers when its log is asked for.
-pub(crate) async fn executed(connection: &mut Connection, limit: Duration) -> Result<Executed, SourceError> {
+/// Asks for both sets. MariaDB keeps no list of what was purged: it is what lies before its first file.
+pub(crate) async fn executed(
+    connection: &mut Connection,
+    limit: Duration,
+    first: Option<&LogFile>,
+) -> Result<Executed, SourceError> {
     let flavor = connection.server.version.flavor;
     let statement = match flavor {
         Flavor::MySql => "SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_purged",
@@ -98,7 +93,49 @@ pub(crate) async fn executed(connection: &mut Connection, limit: Duration) -> Re
         let text = rows.first().and_then(|row| field(row, index)).unwrap_or_default();
         GtidSet::parse(flavor, &text).map_err(|_| unexpected(statement))
     };
-    Ok(Executed { all: set(0)?, purged: set(1)? })
+    let (all, purged) = (set(0)?, set(1)?);
+    match (flavor, first) {
+        (Flavor::MariaDb, Some(first)) => {
+            let purged = gtid_at(connection, limit, first, FIRST_EVENT_OFFSET).await?;
+            Ok(Executed { all, purged })
+        }
+        _ => Ok(Executed { all, purged }),
+    }
+}
+
+/// MySQL: the transactions in all files before this one, as its second event says.
+pub(crate) async fn previous_gtids(
+    connection: &mut Connection,
+    limit: Duration,
+    file: &LogFile,
+) -> Result<GtidSet, SourceError> {
+    const KIND: usize = 2;
+    const INFO: usize = 5;
+    let statement = format!("SHOW BINLOG EVENTS IN {} LIMIT 3", literal(file.name()));
+    let rows: Vec<Row> = connection.rows(limit, "ask which transactions are in earlier files", &statement).await?;
+    let row = rows.iter().find(|row| field(row, KIND).as_deref() == Some("Previous_gtids"));
+    let text = row.and_then(|row| field(row, INFO)).ok_or_else(|| unexpected("SHOW BINLOG EVENTS"))?;
+    GtidSet::parse(Flavor::MySql, &text).map_err(|_| unexpected("SHOW BINLOG EVENTS"))
+}
+
+/// Whether an event of a file begins at an offset, or the file ends there.
+///
+/// # Errors
+///
+/// A server may refuse to read there instead of answering.
+pub(crate) async fn has_event_at(
+    connection: &mut Connection,
+    limit: Duration,
+    size: &LogSize,
+    offset: u64,
+) -> Result<bool, SourceError> {
+    const PLACE: usize = 1;
+    let statement = format!("SHOW BINLOG EVENTS IN {} FROM {offset} LIMIT 1", literal(size.file.name()));
+    let rows: Vec<Row> = connection.rows(limit, "look at a place in the log", &statement).await?;
+    Ok(match rows.first().and_then(|row| field(row, PLACE)) {
+        Some(place) => place.parse() == Ok(offset),
+        None => size.bytes == offset,
+    })
 }
 
 fn field(row: &Row, index: usize) -> Option<String> {
@@ -110,18 +147,6 @@ fn unexpected(statement: &str) -> SourceError {
         format!("the server's answer to {statement} isn't one of MySQL or MariaDB"),
         "Check that nothing between Millstream and the server changes its answers, and report this otherwise",
     )
-}
-
-/// The head with the transactions before it, wherever the server keeps GTIDs.
-pub(crate) async fn with_gtid(
-    connection: &mut Connection,
-    limit: Duration,
-    mut head: Head,
-) -> Result<Head, SourceError> {
-    if head.gtid.is_none() && connection.server.gtid {
-        head.gtid = Some(gtid_at(connection, limit, &head.file, head.offset).await?);
-    }
-    Ok(head)
 }
 
 /// How much log lies between two places of one series of files; `None` if a file of them is gone.

@@ -33,6 +33,9 @@ pub(crate) struct MySqlPosition {
     pub(crate) file: LogFile,
     /// The offset in bytes at which the next event begins.
     pub(crate) offset: u64,
+    /// When the server began the file, in seconds since 1970, as the file's first event says: tells it from another of
+    /// the same name. `None` until the stream has seen that event.
+    pub(crate) begun: Option<u32>,
     /// Every transaction before this place, where the server keeps GTIDs.
     pub(crate) gtid: Option<GtidSet>,
 }
@@ -65,12 +68,15 @@ impl TryFrom<&Position> for MySqlPosition {
 }
 
 impl fmt::Display for MySqlPosition {
-    /// `binlog.000003:157 server=3e11fa47-71ca-11e1-9e33-c80aa9429562 epoch=1 gtid=3e11fa47-…:1-5`; the epoch is left
-    /// out while it is 0, the GTIDs where there are none.
+    /// `binlog.000003:157 server=3e11fa47-71ca-11e1-9e33-c80aa9429562 epoch=1 begun=1790000000 gtid=3e11fa47-…:1-5`;
+    /// the epoch is left out while it is 0, the others where they aren't known.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}:{} server={}", self.file, self.offset, self.server)?;
         if self.epoch > 0 {
             write!(formatter, " epoch={}", self.epoch)?;
+        }
+        if let Some(begun) = self.begun {
+            write!(formatter, " begun={begun}")?;
         }
         match &self.gtid {
             Some(gtid) => write!(formatter, " gtid={gtid}"),
@@ -92,11 +98,14 @@ impl FromStr for MySqlPosition {
         let mut fields = rest.split(' ');
         let server =
             fields.next().unwrap_or_default().parse().map_err(|()| error("the server is neither UUID nor id"))?;
-        let mut position = Self { epoch: 0, server, file, offset, gtid: None };
+        let mut position = Self { epoch: 0, server, file, offset, begun: None, gtid: None };
         for field in fields {
             match field.split_once('=') {
                 Some(("epoch", value)) => {
                     position.epoch = value.parse().map_err(|_| error("the epoch is no number"))?
+                }
+                Some(("begun", value)) => {
+                    position.begun = Some(value.parse().map_err(|_| error("the file's beginning is no number"))?);
                 }
                 Some(("gtid", value)) => {
                     let gtid = GtidSet::parse(server.flavor(), value);
@@ -308,7 +317,7 @@ mod tests {
     fn a_position_is_readable_and_reads_back_exactly() {
         for text in [
             format!("binlog.000003:157 server={UUID}"),
-            format!("binlog.000003:157 server={UUID} epoch=2 gtid={UUID}:1-5:7:blue:1"),
+            format!("binlog.000003:157 server={UUID} epoch=2 begun=1790000000 gtid={UUID}:1-5:7:blue:1"),
             format!("my log.server=x.1000000:8589934592 server={UUID} gtid="),
             "mariadb-bin.000001:4 server=17 gtid=0-17-3,2-4-1".to_owned(),
         ] {
@@ -331,6 +340,7 @@ mod tests {
             ("binlog.000001:4 server=me", "neither UUID nor id"),
             ("binlog.000001:4 server=1 gtid=x", "GTID set"),
             ("binlog.000001:4 server=1 epoch=70000", "epoch"),
+            ("binlog.000001:4 server=1 begun=-1", "beginning"),
             ("binlog.000001:4 server=1 more", "unknown part"),
         ] {
             let error = text.parse::<MySqlPosition>().unwrap_err().to_string();
@@ -400,7 +410,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_fail_otherwise_than_by_an_error(text in "(binlog.[0-9]{0,8}:[0-9]{0,22}( (server|epoch|gtid)=[0-9a-f:,-]{0,40}){0,4})|.{0,40}") {
+        fn no_text_makes_the_reader_fail_otherwise_than_by_an_error(text in "(binlog.[0-9]{0,8}:[0-9]{0,22}( (server|epoch|begun|gtid)=[0-9a-f:,-]{0,40}){0,4})|.{0,40}") {
             if let Ok(position) = text.parse::<MySqlPosition>() {
                 prop_assert_eq!(position.to_string().parse::<MySqlPosition>().unwrap(), position);
             }

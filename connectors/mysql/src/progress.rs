@@ -3,13 +3,15 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::gtid::GtidSet;
-use crate::position::{LogFile, MySqlPosition, ServerIdentity};
+use tokio::sync::watch;
+
+use crate::position::{MySqlPosition, ServerIdentity};
 
 /// Shared by the stream and by everything else that makes positions.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     state: Mutex<State>,
+    lost: watch::Sender<Option<Lost>>,
 }
 
 #[derive(Debug, Default)]
@@ -18,53 +20,122 @@ struct State {
     reached: Option<Reached>,
 }
 
-/// Whose log is being followed.
-#[derive(Debug, Clone, Copy)]
+/// Which log is being followed.
+#[derive(Debug, Clone)]
 struct Followed {
     server: ServerIdentity,
+    stem: String,
     epoch: u16,
 }
 
 /// A place that reads may not lie before.
 #[derive(Debug, Clone)]
 pub(crate) struct Reached {
-    pub(crate) file: LogFile,
-    pub(crate) offset: u64,
-    pub(crate) gtid: Option<GtidSet>,
+    pub(crate) position: MySqlPosition,
     pub(crate) at: Instant,
 }
 
+/// The log of an epoch isn't there any more.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    pub(crate) epoch: u16,
+    pub(crate) reason: String,
+}
+
 impl Progress {
-    /// The stream follows this server's log from now on, in this epoch.
-    pub(crate) fn follow(&self, server: ServerIdentity, epoch: u16) {
-        self.lock().followed = Some(Followed { server, epoch });
+    /// Where a former run of the process stopped. What this run knows better stays.
+    pub(crate) fn resume(&self, position: &MySqlPosition) {
+        let mut state = self.lock();
+        if state.followed.is_none() {
+            state.followed = Some(Followed::of(position));
+            state.reached = Some(Reached { position: position.clone(), at: Instant::now() });
+        }
+    }
+
+    /// The stream follows the log of this place from now on, in its epoch, and has reached the place.
+    pub(crate) fn follow(&self, position: &MySqlPosition) {
+        let mut state = self.lock();
+        state.followed = Some(Followed::of(position));
+        state.reached = Some(Reached { position: position.clone(), at: Instant::now() });
     }
 
     /// Called before what lies before this position is relied on: handed over, or left to reads.
     pub(crate) fn reach(&self, position: &MySqlPosition) {
-        self.lock().reached = Some(Reached {
-            file: position.file.clone(),
-            offset: position.offset,
-            gtid: position.gtid.clone(),
-            at: Instant::now(),
-        });
+        let mut state = self.lock();
+        // A stream that hasn't heard yet that its log is lost goes on for a moment.
+        if state.followed.as_ref().is_none_or(|followed| followed.epoch == position.epoch) {
+            state.reached = Some(Reached { position: position.clone(), at: Instant::now() });
+        }
     }
 
     pub(crate) fn reached(&self) -> Option<Reached> {
         self.lock().reached.clone()
     }
 
-    /// The epoch of positions in this server's log. Another server than the one followed will be followed next, if at
-    /// all, and then in the next epoch.
-    pub(crate) fn epoch(&self, server: ServerIdentity) -> u16 {
-        match self.lock().followed {
-            Some(followed) if followed.server == server => followed.epoch,
+    /// The epoch of positions in the log with this server and this stem of its files' names. Another log than the one
+    /// followed will be followed next, if at all, and then in the next epoch.
+    pub(crate) fn epoch(&self, server: ServerIdentity, stem: &str) -> u16 {
+        match &self.lock().followed {
+            Some(followed) if followed.server == server && followed.stem == stem => followed.epoch,
             Some(followed) => followed.epoch.saturating_add(1),
             None => 0,
         }
     }
 
+    /// The log that this position lies in isn't there any more, or doesn't hold what follows it. Whatever comes is
+    /// another log, with an epoch of its own, even if the files have the same names.
+    pub(crate) fn lose(&self, position: &MySqlPosition, reason: &str) {
+        let mut state = self.lock();
+        if state.followed.as_ref().is_some_and(|followed| followed.epoch > position.epoch) {
+            return;
+        }
+        let mut next = Followed::of(position);
+        next.epoch = next.epoch.saturating_add(1);
+        state.followed = Some(next);
+        state.reached = None;
+        self.lost.send_replace(Some(Lost { epoch: position.epoch, reason: reason.to_owned() }));
+    }
+
+    /// Tells when a log is lost.
+    pub(crate) fn losses(&self) -> watch::Receiver<Option<Lost>> {
+        self.lost.subscribe()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Followed {
+    fn of(position: &MySqlPosition) -> Self {
+        let MySqlPosition { server, epoch, file, .. } = position;
+        Self { server: *server, stem: file.stem().to_owned(), epoch: *epoch }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(text: &str) -> MySqlPosition {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn every_log_has_an_epoch_of_its_own() {
+        let progress = Progress::default();
+        let here = position("binlog.000007:500 server=1 epoch=3");
+        assert_eq!(progress.epoch(here.server, "binlog"), 0, "nothing is known yet");
+        progress.resume(&here);
+        assert_eq!(progress.epoch(here.server, "binlog"), 3);
+        assert_eq!(progress.epoch(here.server, "other"), 4);
+        assert_eq!(progress.epoch(ServerIdentity::Id(2), "binlog"), 4);
+        progress.lose(&here, "it was reset");
+        progress.lose(&here, "it was reset, says another call");
+        assert_eq!(progress.epoch(here.server, "binlog"), 4);
+        assert!(progress.reached().is_none());
+        progress.reach(&here);
+        assert!(progress.reached().is_none(), "that log is lost");
+        assert_eq!(progress.losses().borrow().as_ref().unwrap().epoch, 3);
     }
 }

@@ -8,8 +8,8 @@ use millstream_core::schema::TableName;
 use millstream_core::source::{Problem, Severity};
 
 use super::problem;
+use crate::access;
 use crate::connect::Connection;
-use crate::discover::quoted;
 use crate::version::{Flavor, Version};
 
 /// What the connected user may do.
@@ -22,13 +22,13 @@ pub(super) struct Grants {
 
 impl Grants {
     pub(super) async fn read(connection: &mut Connection, limit: Duration) -> Result<Self, SourceError> {
-        let user: Vec<String> = connection.rows(limit, "read the user's name", "SELECT CURRENT_USER()").await?;
+        let user = access::account(connection, limit).await?;
         let lines: Vec<String> = connection.rows(limit, "read the user's privileges", "SHOW GRANTS").await?;
-        Ok(Self::parse(&user.concat(), &lines))
+        Ok(Self::parse(user, &lines))
     }
 
-    fn parse(user: &str, lines: &[String]) -> Self {
-        let mut grants = Self { user: account(user), global: BTreeSet::new(), select_on: Vec::new() };
+    fn parse(user: String, lines: &[String]) -> Self {
+        let mut grants = Self { user, global: BTreeSet::new(), select_on: Vec::new() };
         for line in lines {
             let Some((privileges, scope)) = line.strip_prefix("GRANT ").and_then(|line| line.split_once(" ON ")) else {
                 continue;
@@ -56,8 +56,7 @@ impl Grants {
 
     /// The statement that lets the user read these tables of a database: all of them if none is named.
     pub(super) fn grant_select(&self, database: &str, table: Option<&TableName>) -> String {
-        let scope = table.map_or("*".to_owned(), |table| quoted(&table.name));
-        format!("GRANT SELECT ON {}.{scope} TO {};", quoted(database), self.user)
+        access::grant_select(&self.user, database, table)
     }
 
     /// What following the log takes.
@@ -80,15 +79,6 @@ impl Grants {
             )
         };
         missing.map(to_problem).collect()
-    }
-}
-
-/// `name@host` as GRANT wants it.
-fn account(user: &str) -> String {
-    let quote = |part: &str| format!("'{}'", part.replace('\\', "\\\\").replace('\'', "''"));
-    match user.rsplit_once('@') {
-        Some((name, host)) => format!("{}@{}", quote(name), quote(host)),
-        None => quote(user),
     }
 }
 
@@ -118,7 +108,7 @@ mod tests {
     use super::*;
 
     fn grants(lines: &[&str]) -> Grants {
-        Grants::parse("u@%", &lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>())
+        Grants::parse("'u'@'%'".to_owned(), &lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>())
     }
 
     fn missing(lines: &[&str], flavor: Flavor) -> Vec<String> {
@@ -166,10 +156,5 @@ mod tests {
             grants.grant_select("a`b", Some(&TableName::new("a`b", "t"))),
             "GRANT SELECT ON `a``b`.`t` TO 'u'@'%';"
         );
-    }
-
-    #[test]
-    fn names_of_users_are_quoted() {
-        assert_eq!(account("o'neil@work@10.0.0.%"), "'o''neil@work'@'10.0.0.%'");
     }
 }

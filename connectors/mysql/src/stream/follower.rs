@@ -8,6 +8,7 @@ use millstream_core::position::Position;
 use millstream_core::schema::TableName;
 use millstream_core::schema_change::{SchemaChange, SchemaChangeKind};
 use millstream_core::source::Catalog;
+use mysql_common::binlog::consts::EventFlags;
 
 use super::cascades::Watch;
 use super::event::{self, Begin, Query, RawEvent, kind};
@@ -15,12 +16,13 @@ use super::input::Input;
 use super::maps::Maps;
 use super::outbox::{Abandoned, Outbox};
 use super::payload;
-use super::start::Beginning;
+use super::start::{self, Beginning};
 use super::tables::{Standing, Tables};
 use super::xa::{Branch, Branches};
 use crate::connect::{Connector, Server};
 use crate::decode::DecodeError;
 use crate::gtid::{Gtid, GtidSet};
+use crate::log;
 use crate::position::{LogFile, LogPlace, MySqlPosition};
 use crate::progress::Progress;
 
@@ -31,6 +33,8 @@ pub(super) enum End {
     Abandoned,
     /// It can't go on.
     Failed(SourceError),
+    /// What the server sends isn't what follows in the log that was being followed; this is why.
+    Lost(String),
 }
 
 impl From<Abandoned> for End {
@@ -99,6 +103,12 @@ pub(super) struct Follower {
     /// All transactions before the open one.
     gtid: Option<GtidSet>,
     epoch: u16,
+    /// When the file being read was begun, once its first event has told.
+    begun: Option<u32>,
+    /// When it must have been begun to be the right one, where that is known.
+    begun_expected: Option<u32>,
+    /// Whether the file being read has come to a regular end.
+    file_ended: bool,
     /// Where no transaction was open the last time.
     rest: (LogFile, u64),
     /// How many tables are settled by the stream's coming to a place.
@@ -117,7 +127,7 @@ impl Follower {
         beginning: Beginning,
         catalog: &Catalog,
     ) -> Self {
-        let Beginning { start: _, place, skip_until, gtid, epoch } = beginning;
+        let Beginning { start: _, place, skip_until, begun, gtid, epoch } = beginning;
         let mut tables = Tables::new(catalog.selection.clone());
         for (name, schema) in &catalog.tables {
             if let Some(schema) = schema {
@@ -140,13 +150,42 @@ impl Follower {
             skip_until,
             gtid,
             epoch,
+            begun: None,
+            begun_expected: begun,
+            file_ended: false,
             waiting_for_place: 0,
             at_ms: 0,
         }
     }
 
-    /// Runs until nobody listens or something ends it.
-    pub(super) async fn run(mut self, catalog: Catalog) -> End {
+    /// Runs until nobody listens (`None`) or something ends it.
+    pub(super) async fn run(mut self, catalog: Catalog) -> Option<SourceError> {
+        let mut losses = self.progress.losses();
+        let epoch = self.epoch;
+        let end = tokio::select! {
+            end = self.follow(catalog) => end,
+            // Another call has found out; here it would take as long as the server keeps silent about it.
+            lost = losses.wait_for(|lost| lost.as_ref().is_some_and(|lost| lost.epoch == epoch)) => {
+                let reason = lost.ok().and_then(|lost| lost.as_ref().map(|lost| lost.reason.clone()));
+                End::Lost(reason.unwrap_or_default())
+            }
+        };
+        let position = self.position();
+        let error = match end {
+            End::Abandoned => return None,
+            End::Failed(SourceError::PositionLost { reason, .. }) => {
+                start::confirm(&self.connector, &position, reason).await
+            }
+            End::Failed(error) => error,
+            End::Lost(reason) => SourceError::PositionLost { position: position.to_string(), reason },
+        };
+        if let SourceError::PositionLost { reason, .. } = &error {
+            self.progress.lose(&position, reason);
+        }
+        Some(error)
+    }
+
+    async fn follow(&mut self, catalog: Catalog) -> End {
         let unknown = catalog.tables.into_iter().filter(|(_, schema)| schema.is_none()).map(|(name, _)| name).collect();
         if let Err(end) = self.settle_at_start(unknown).await {
             return end;
@@ -163,14 +202,23 @@ impl Follower {
             self.hand_over().await?;
         }
         let event = self.input.next().await?;
-        self.handle(event).await
+        self.handle(event).await?;
+        match self.open {
+            None => self.ask_for_access().await,
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Where to resume: no transaction is open there.
+    fn position(&self) -> MySqlPosition {
+        let (file, offset) = self.rest.clone();
+        let begun = self.begun.filter(|_| *self.place.file() == file);
+        MySqlPosition { epoch: self.epoch, server: self.server.identity, file, offset, begun, gtid: self.gtid.clone() }
     }
 
     /// Hands over all whole transactions.
     async fn hand_over(&mut self) -> Result<(), End> {
-        let (file, offset) = self.rest.clone();
-        let server = self.server.identity;
-        let position = MySqlPosition { epoch: self.epoch, server, file, offset, gtid: self.gtid.clone() };
+        let position = self.position();
         // First, so that a read that is asked for on account of this delivery isn't older than it.
         self.progress.reach(&position);
         Ok(self.outbox.hand_over(Position::from(&position)).await?)
@@ -184,7 +232,7 @@ impl Follower {
             set.add(open);
         }
         let (file, offset) = (self.place.file().clone(), self.place.offset());
-        self.progress.reach(&MySqlPosition { epoch: self.epoch, server: self.server.identity, file, offset, gtid });
+        self.progress.reach(&MySqlPosition { file, offset, gtid, ..self.position() });
         Ok(self.outbox.hand_over_part().await?)
     }
 
@@ -211,6 +259,7 @@ impl Follower {
         if event.header.timestamp() != 0 {
             self.at_ms = event.at_ms();
         }
+        self.watch_file(&event).await?;
         let before = self.place.offset();
         advance(&mut self.place, &event)?;
         let in_log = self.place.offset() != before || event.kind() == kind::ROTATE;
@@ -227,6 +276,52 @@ impl Follower {
             self.rest();
         }
         Ok(())
+    }
+
+    /// Notices when the files aren't the ones that were being followed: a server whose log is reset sends no word of
+    /// that, but keeps silent, or goes on with whatever the next file is called.
+    async fn watch_file(&mut self, event: &RawEvent) -> Result<(), End> {
+        match event.kind() {
+            kind::FORMAT_DESCRIPTION => {
+                self.file_ended = false;
+                self.begun = Some(event.header.timestamp()).filter(|seconds| *seconds > 0);
+                let expected = self.begun_expected.take();
+                if expected.is_some() && self.begun != expected {
+                    let file = self.place.file();
+                    return Err(End::Lost(format!(
+                        "the server's {file} is another file of that name: the log was reset"
+                    )));
+                }
+            }
+            kind::STOP => self.file_ended = true,
+            kind::ROTATE => {
+                let (_, next) = event::rotate(&event.body)?;
+                if next == self.place.file().name() {
+                    return Ok(());
+                }
+                let is_made_up =
+                    event.header.log_pos() == 0 || event.header.flags().contains(EventFlags::LOG_EVENT_ARTIFICIAL_F);
+                let breaks_off = is_made_up && self.begun.take().is_some() && !self.file_ended;
+                self.file_ended = true;
+                if breaks_off {
+                    self.confirm_end_of_file().await?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The server goes on with another file although this one had no last event. That is right where a crash ended the
+    /// file, which then has as many bytes as were read.
+    async fn confirm_end_of_file(&self) -> Result<(), End> {
+        let mut connection = self.connector.open().await?;
+        let files = log::files(&mut connection, self.connector.query_timeout()).await?;
+        let (file, offset) = (self.place.file(), self.place.offset());
+        match files.iter().any(|size| size.file == *file && size.bytes == offset) {
+            true => Ok(()),
+            false => Err(End::Lost(format!("the server left {file} before its end: the log was reset"))),
+        }
     }
 
     async fn handle_plain(&mut self, event: &RawEvent) -> Result<(), End> {

@@ -92,7 +92,9 @@ impl Follower {
         let flavor = self.server.version.flavor;
         let known = match self.tables.get(name) {
             Some(Standing::Known(schema)) => Some(Arc::clone(schema)),
-            Some(Standing::Unknown(Retry::AtStatement | Retry::Beyond(..))) => return Ok(Route::LeaveOut),
+            Some(Standing::Unknown(Retry::AtStatement | Retry::Beyond(..) | Retry::WhenAllowed(_))) => {
+                return Ok(Route::LeaveOut);
+            }
             Some(Standing::Unknown(Retry::NotBefore(moment))) if Instant::now() < *moment => {
                 return Ok(Route::LeaveOut);
             }

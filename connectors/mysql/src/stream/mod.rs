@@ -6,6 +6,7 @@
 //! `max_allowed_packet` bounds.
 
 mod cascades;
+mod census;
 mod dump;
 mod event;
 mod follower;
@@ -29,7 +30,8 @@ use tokio::sync::mpsc;
 use crate::connect::Connector;
 use crate::position::MySqlPosition;
 use crate::progress::Progress;
-use follower::{End, Follower};
+pub(crate) use census::transactions_before;
+use follower::Follower;
 use input::Input;
 use outbox::{DELIVERIES_MAX, Outbox};
 
@@ -43,29 +45,33 @@ pub(crate) async fn open(
 ) -> Result<DeliveryStream, SourceError> {
     let mut connection = connector.open().await?;
     let limit = connector.query_timeout();
-    let beginning = match start::find(&mut connection, limit, &from).await {
-        Ok(beginning) => beginning,
+    let server = Arc::clone(&connection.server);
+    let begun = match start::find(&mut connection, limit, &from).await {
+        Ok(beginning) => match dump::open(&connector, &server, replica_id, &beginning.start).await {
+            Ok(batches) => Ok((beginning, batches)),
+            Err(SourceError::PositionLost { reason, .. }) => Err(start::confirm(&connector, &from, reason).await),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    drop(connection);
+    let (beginning, batches) = match begun {
+        Ok(begun) => begun,
         Err(error) => {
-            // Whatever is followed next isn't the log that this position lies in.
-            if matches!(error, SourceError::PositionLost { .. }) {
-                progress.follow(connection.server.identity, from.epoch.saturating_add(1));
+            if let SourceError::PositionLost { reason, .. } = &error {
+                progress.lose(&from, reason);
             }
             return Err(error);
         }
     };
-    let server = Arc::clone(&connection.server);
-    progress.follow(server.identity, beginning.epoch);
-    progress.reach(&from);
-    drop(connection);
-    let batches = dump::open(&connector, &server, replica_id, &beginning.start).await?;
+    progress.follow(&beginning.position(server.identity));
     let (sender, receiver) = mpsc::channel(DELIVERIES_MAX);
     let outbox = Outbox::new(sender.clone());
     let follower = Follower::new(connector, progress, server, Input::new(batches), outbox, beginning, &catalog);
     tokio::spawn(async move {
-        match follower.run(catalog).await {
-            End::Abandoned => {}
-            // The consumer may be gone as well, and then nobody needs to know.
-            End::Failed(error) => drop(sender.send(Err(error)).await),
+        // The consumer may be gone as well, and then nobody needs to know.
+        if let Some(error) = follower.run(catalog).await {
+            drop(sender.send(Err(error)).await);
         }
     });
     Ok(stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed())

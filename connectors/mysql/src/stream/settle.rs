@@ -23,23 +23,24 @@ use std::time::{Duration, Instant};
 use millstream_core::error::SourceError;
 use millstream_core::schema::{TableName, TableSchema};
 use millstream_core::schema_change::SchemaChangeKind;
-use mysql_async::prelude::Queryable;
-use tokio::time::timeout;
 
 use super::event::{Query, RawEvent, kind};
 use super::follower::{End, Follower, advance};
 use super::payload;
 use super::statements::{may_reshape, read};
 use super::tables::{Retry, Standing};
+use crate::access::{self, Access};
 use crate::connect::Connection;
 use crate::ddl::values_kept;
-use crate::discover::{self, quoted};
-use crate::error::classify_read;
+use crate::discover;
 use crate::log::{self, Head};
 use crate::position::LogPlace;
 
 /// How long a table whose rows don't fit its shape is left alone before the catalog is asked again.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// How often a table that the user may not read is tried again. It is tried where no transaction is open, and an idle
+/// server sends something every five seconds.
+const ACCESS_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What has to be found out about one name.
 #[derive(Debug, Clone)]
@@ -66,6 +67,9 @@ pub(super) enum Reason {
 /// The catalog's answer.
 struct Answer {
     found: BTreeMap<TableName, TableSchema>,
+    /// Tables that the user may not read, of which the catalog therefore tells nothing or not all, each with the
+    /// statement that grants it.
+    denied: BTreeMap<TableName, String>,
     head: Head,
 }
 
@@ -113,6 +117,10 @@ impl Follower {
         let outlooks = self.look_ahead(&questions, &answer.head).await?;
         for (question, outlook) in questions.into_iter().zip(outlooks) {
             let found = answer.found.remove(&question.name);
+            if let Some(grant) = answer.denied.remove(&question.name) {
+                self.denied(&question.name, grant, statement);
+                continue;
+            }
             match (outlook, found) {
                 (Outlook::Clear, Some(schema)) => self.found(&question, Arc::new(schema), statement),
                 (Outlook::Clear, None) => self.dropped(&question.name, statement),
@@ -150,6 +158,30 @@ impl Follower {
                 None => self.dropped(&name, None),
             }
         }
+    }
+
+    /// The user may not read a table, so that its shape, if it is there at all, can't be found out.
+    fn denied(&mut self, name: &TableName, grant: String, statement: Option<&str>) {
+        let retry = Retry::WhenAllowed(Instant::now() + ACCESS_RETRY_AFTER);
+        let is_news = statement.is_some() || self.tables.denied().all(|(denied, _)| denied != name);
+        self.tables.set(name, Standing::Unknown(retry));
+        if is_news {
+            let reason = "the user may not read all of the table, so its shape can't be known".to_owned();
+            let remedy = Some(format!("{grant} It is read again within seconds of that"));
+            self.change(name, SchemaChangeKind::Unreadable { reason, remedy }, statement);
+        }
+    }
+
+    /// Tries tables again that the user might not read.
+    pub(super) async fn ask_for_access(&mut self) -> Result<(), End> {
+        if self.tables.denied().next().is_none() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let due = self.tables.denied().filter(|(_, moment)| *moment <= now);
+        let questions: Vec<Question> =
+            due.map(|(name, _)| Question { name: name.clone(), reason: Reason::Rows }).collect();
+        self.settle(questions, false, None).await
     }
 
     /// A table's shape isn't known from here on.
@@ -228,21 +260,21 @@ impl Follower {
             return Err(SourceError::transient("ask for the shape of tables", error).into());
         }
         let names: Vec<TableName> = questions.iter().map(|question| question.name.clone()).collect();
-        let found = match all {
+        let (found, denied) = match all {
             true => {
                 let tracked: Vec<TableName> = self.tables.names().cloned().collect();
-                await_definitions(&mut connection, limit, &tracked).await?;
-                discover::selected(&mut connection, limit, self.tables.selection()).await?
+                let denied = await_definitions(&mut connection, limit, &tracked).await?;
+                (discover::selected(&mut connection, limit, self.tables.selection()).await?, denied)
             }
             false => {
-                await_definitions(&mut connection, limit, &names).await?;
-                discover::named(&mut connection, limit, &names).await?
+                let denied = await_definitions(&mut connection, limit, &names).await?;
+                (discover::named(&mut connection, limit, &names).await?, denied)
             }
         };
         let head = log::head(&mut connection, limit).await?;
         // Nothing is lost if the good-bye doesn't arrive.
         drop(connection);
-        Ok(Answer { found, head })
+        Ok(Answer { found, denied, head })
     }
 
     /// Step 3, for all questions at once.
@@ -297,25 +329,21 @@ pub(super) fn has_reached(place: &LogPlace, head: &Head) -> bool {
 }
 
 /// Waits until no statement that is already in the log still works on these tables' definitions: it holds a lock that
-/// every reader of the table waits for.
+/// every reader of the table waits for. Tells which of the tables the user may not read.
 async fn await_definitions(
     connection: &mut Connection,
     limit: Duration,
     names: &[TableName],
-) -> Result<(), SourceError> {
+) -> Result<BTreeMap<TableName, String>, SourceError> {
+    let mut denied = BTreeMap::new();
     for name in names {
-        let statement = format!("SELECT 1 FROM {}.{} LIMIT 0", quoted(&name.schema), quoted(&name.name));
-        match timeout(limit, connection.conn.query_drop(statement)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => match classify_read(name, error) {
-                // There is no such table, or it isn't readable: the wait is over as well.
-                SourceError::Table { .. } => {}
-                error => return Err(error),
-            },
-            Err(elapsed) => return Err(SourceError::transient(format!("wait for the definition of {name}"), elapsed)),
+        match access::probe(connection, limit, name).await? {
+            // If there is no such table, the wait is over as well.
+            Access::Granted | Access::Nothing => {}
+            Access::Denied { grant } => drop(denied.insert(name.clone(), grant)),
         }
     }
-    Ok(())
+    Ok(denied)
 }
 
 #[cfg(test)]
@@ -325,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_place_has_reached_a_head_in_an_earlier_file_or_at_its_offset() {
-        let head = Head { file: LogFile::new("binlog.000002").unwrap(), offset: 100, gtid: None };
+        let head = Head { file: LogFile::new("binlog.000002").unwrap(), offset: 100 };
         let reached = |file: &str, offset| has_reached(&LogPlace::new(LogFile::new(file).unwrap(), offset), &head);
         assert!(reached("binlog.000002", 100) && reached("binlog.000003", 4));
         assert!(!reached("binlog.000002", 99) && !reached("binlog.000001", 1_000));

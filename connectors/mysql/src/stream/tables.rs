@@ -28,6 +28,8 @@ pub(super) enum Retry {
     Beyond(Head, Option<Arc<TableSchema>>),
     /// When its rows appear, but not before this moment.
     NotBefore(Instant),
+    /// At this moment: the user may not read it, and the server doesn't tell when that changes.
+    WhenAllowed(Instant),
 }
 
 /// All tables that are selected and exist, as far as is known.
@@ -85,6 +87,14 @@ impl Tables {
         self.standings.iter().filter_map(|(name, standing)| match standing {
             Standing::Known(schema) => Some((name, schema)),
             Standing::Unknown(_) => None,
+        })
+    }
+
+    /// The tables that the user may not read, with the moment to ask again.
+    pub(super) fn denied(&self) -> impl Iterator<Item = (&TableName, Instant)> {
+        self.standings.iter().filter_map(|(name, standing)| match standing {
+            Standing::Unknown(Retry::WhenAllowed(moment)) => Some((name, *moment)),
+            _ => None,
         })
     }
 

@@ -330,3 +330,28 @@ async fn passwords_open(flavor: Flavor, user: &str, identified: &str, modes: &[T
         assert_eq!(follow.lines().await, ["t + 1"], "{identified} {mode:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_replica_with_the_same_id_is_no_lost_position() {
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        require_server!(flavor);
+        let endpoint = shared_with(flavor, "default", ServerOptions::new()).await.unwrap();
+        let with_id = |config: &mut MySqlConfig| config.server_id = Some(4_000_000_001);
+        let first = Fixture::with(endpoint.clone(), with_id).await;
+        first.sql("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let (position, catalog) = first.here().await;
+        let mut follow = first.follow_from(&position, catalog.clone()).await;
+        let second = Fixture::with(endpoint, with_id).await;
+        let _other = second.follow().await;
+        // The server ends the older of the two, with the error by which it also says that files are gone.
+        let error = loop {
+            if let Err(error) = follow.next().await {
+                break error;
+            }
+        };
+        assert!(error.is_transient(), "{flavor}: {error}");
+        let mut again = first.follow_from(&follow.position, catalog).await;
+        first.sql("INSERT INTO t VALUES (1)").await;
+        assert_eq!(again.lines().await, ["t + 1"]);
+    }
+}

@@ -1,9 +1,12 @@
 //! What the stream delivers.
 
+mod access;
 mod cascades;
+mod census;
 mod doubt;
 mod faults;
 mod follow;
+mod resets;
 mod rows;
 mod schema_changes;
 mod transactions;

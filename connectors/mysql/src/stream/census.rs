@@ -1,0 +1,99 @@
+//! Which transactions lie before a place in the log, exactly.
+//!
+//! MySQL tells the end of its log and the transactions that it has in one answer, but not of one moment: transactions
+//! that are in the log already are missing while they are being committed. Taken for the set of that place, it would
+//! have holes for ever: reads wouldn't wait for those transactions to be visible, another server would send them again,
+//! and once they were purged there it would seem that something is missing. So they are counted in the log itself: the
+//! file says which transactions are in earlier files, and its own are read up to the place. That is one file at most,
+//! and less where a place before in the same file is known with its transactions.
+
+use std::sync::Arc;
+
+use millstream_core::error::SourceError;
+
+use super::dump::{self, Start};
+use super::event::{self, kind};
+use super::follower::advance;
+use crate::connect::{Connection, Connector};
+use crate::decode::DecodeError;
+use crate::gtid::GtidSet;
+use crate::log::{self, Head};
+use crate::position::{FIRST_EVENT_OFFSET, LogPlace, MySqlPosition};
+use crate::version::Flavor;
+
+/// So many heartbeats in a row say that the server has nothing more to send.
+const HEARTBEATS_MAX: usize = 2;
+
+/// The transactions before a place at which none is half-way; `None` where the server has no GTIDs. `known` is a place
+/// whose transactions are known. `replica_id` must not be that of a stream in use, which the server would end.
+pub(crate) async fn transactions_before(
+    connector: &Connector,
+    connection: &mut Connection,
+    replica_id: u32,
+    place: &Head,
+    known: Option<&MySqlPosition>,
+) -> Result<Option<GtidSet>, SourceError> {
+    let limit = connector.query_timeout();
+    if !connection.server.gtid {
+        return Ok(None);
+    }
+    if connection.server.version.flavor == Flavor::MariaDb {
+        return log::gtid_at(connection, limit, &place.file, place.offset).await.map(Some);
+    }
+    let server = Arc::clone(&connection.server);
+    let usable = |known: &&MySqlPosition| {
+        known.server == server.identity && known.file == place.file && known.offset <= place.offset
+    };
+    let known = known.filter(usable).filter(|known| u32::try_from(known.offset).is_ok());
+    let (mut reached, mut set) = match known.and_then(|known| Some((known.offset, known.gtid.clone()?))) {
+        Some((offset, set)) => (LogPlace::new(place.file.clone(), offset), set),
+        None => {
+            let set = log::previous_gtids(connection, limit, &place.file).await?;
+            (LogPlace::new(place.file.clone(), FIRST_EVENT_OFFSET), set)
+        }
+    };
+    if reached.offset() < place.offset {
+        count(connector, &server, replica_id, &mut reached, place, &mut set).await?;
+    }
+    Ok(Some(set))
+}
+
+/// Reads the log from one place to another of the same file, adding each transaction.
+async fn count(
+    connector: &Connector,
+    server: &Arc<crate::connect::Server>,
+    replica_id: u32,
+    reached: &mut LogPlace,
+    place: &Head,
+    set: &mut GtidSet,
+) -> Result<(), SourceError> {
+    const WHAT: &str = "count the transactions in the log";
+    let start = Start::File { file: place.file.clone(), offset: reached.offset() };
+    let mut batches = dump::open(connector, server, replica_id, &start).await?;
+    let mut heartbeats = 0;
+    while reached.offset() < place.offset {
+        let ended = || SourceError::transient(WHAT, "its connection's task has ended");
+        for event in batches.recv().await.ok_or_else(ended)?? {
+            heartbeats = if event.kind() == kind::HEARTBEAT { heartbeats + 1 } else { 0 };
+            if reached.offset() >= place.offset {
+                break;
+            }
+            advance(reached, &event).map_err(unreadable)?;
+            if *reached.file() != place.file || heartbeats >= HEARTBEATS_MAX {
+                return Err(SourceError::transient(WHAT, "the log ends before a place that it had"));
+            }
+            if !event.inner && matches!(event.kind(), kind::GTID | kind::GTID_TAGGED) {
+                let gtid = event::mysql_begin(&event).map_err(unreadable)?.gtid;
+                gtid.iter().for_each(|gtid| set.add(gtid));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(error: DecodeError) -> SourceError {
+    SourceError::definite(
+        format!("an event of the binary log can't be read: {error}"),
+        "Check that the server's version is supported; report this with the server's version otherwise",
+    )
+}
