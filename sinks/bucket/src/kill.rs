@@ -17,6 +17,8 @@ pub enum KillPoint {
     BeforeCommit,
     /// After the store has taken it, before anybody has been told.
     AfterCommit,
+    /// Between the steps by which rows of a first load are stored.
+    MidLoad,
     /// Between two slices of a sweep's removals.
     MidSweep,
     /// Between two slices of a clear.
@@ -31,9 +33,10 @@ pub enum KillPoint {
 
 impl KillPoint {
     /// Every place.
-    pub const ALL: [KillPoint; 7] = [
+    pub const ALL: [KillPoint; 8] = [
         KillPoint::BeforeCommit,
         KillPoint::AfterCommit,
+        KillPoint::MidLoad,
         KillPoint::MidSweep,
         KillPoint::MidClear,
         KillPoint::MidPublish,
@@ -46,6 +49,7 @@ impl KillPoint {
         match self {
             KillPoint::BeforeCommit => "before_commit",
             KillPoint::AfterCommit => "after_commit",
+            KillPoint::MidLoad => "mid_load",
             KillPoint::MidSweep => "mid_sweep",
             KillPoint::MidClear => "mid_clear",
             KillPoint::MidPublish => "mid_publish",

@@ -15,6 +15,7 @@ mod evaluated;
 mod evaluation;
 mod key;
 pub mod kill;
+mod load;
 mod meta;
 mod op;
 mod queue;

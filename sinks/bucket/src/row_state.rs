@@ -76,13 +76,17 @@ impl<'a> RowState<'a> {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + 48 * (self.outputs.len() + self.lookups.len()));
-        out.push(VERSION);
-        put_number(&mut out, self.generation);
-        put_number(&mut out, self.outputs.len() as u64);
-        self.outputs.iter().for_each(|output| output.encode_into(&mut out));
-        put_number(&mut out, self.lookups.len() as u64);
-        self.lookups.iter().for_each(|lookup| lookup.encode_into(&mut out));
+        self.encode_into(&mut out);
         out
+    }
+
+    pub(crate) fn encode_into(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        put_number(out, self.generation);
+        put_number(out, self.outputs.len() as u64);
+        self.outputs.iter().for_each(|output| output.encode_into(out));
+        put_number(out, self.lookups.len() as u64);
+        self.lookups.iter().for_each(|lookup| lookup.encode_into(out));
     }
 
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<RowState<'a>, Malformed> {

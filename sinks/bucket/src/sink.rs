@@ -18,6 +18,7 @@ use crate::deployment::{DeployedConfig, Plan, Rollout, Stage};
 use crate::evaluation::{Evaluator, Source};
 use crate::key::{self, SourceId, TableKey};
 use crate::kill::KillPoints;
+use crate::load;
 use crate::meta::{self, Checkpoint, SourceRecord, TableFact};
 use crate::queue::{Accepted, Item, Message, Queue};
 use crate::reader::BucketReader;
@@ -44,6 +45,10 @@ pub struct Tuning {
     pub sweep_collected_max: usize,
     /// How large the writes that are stored together grow.
     pub batch_bytes_max: usize,
+    /// The same for rows of a first load, of which there is nothing stored yet.
+    pub load_bytes_max: usize,
+    /// How large they must have grown for being stored by the way that is quick for many of them.
+    pub load_bytes_min: usize,
 }
 
 impl Default for Tuning {
@@ -53,6 +58,8 @@ impl Default for Tuning {
             slice_max: 1_000,
             sweep_collected_max: 20_000,
             batch_bytes_max: 4 * 1024 * 1024,
+            load_bytes_max: 16 * 1024 * 1024,
+            load_bytes_min: 2 * 1024 * 1024,
         }
     }
 }
@@ -108,6 +115,7 @@ impl BucketSink {
         options: BucketSinkOptions,
         tuning: &Tuning,
     ) -> Result<Arc<BucketSink>, SinkError> {
+        load::undo(&*store)?;
         let mut batch = Batch::new();
         let records = number_sources(&*store, &options.sources, &mut batch)?;
         let sources: Vec<Source> = options

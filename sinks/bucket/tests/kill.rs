@@ -59,7 +59,14 @@ fn notes() -> Vec<Row> {
 #[ignore = "is started by the other tests"]
 async fn child() {
     let (Ok(path), Ok(config)) = (std::env::var(STORE), std::env::var(CONFIG_INDEX)) else { return };
-    let tuning = Tuning { compact_dead_ops_min: 3, slice_max: 4, sweep_collected_max: 3, batch_bytes_max: 1_500 };
+    let tuning = Tuning {
+        compact_dead_ops_min: 3,
+        slice_max: 4,
+        sweep_collected_max: 3,
+        batch_bytes_max: 1_500,
+        load_bytes_max: 1_500,
+        load_bytes_min: 1,
+    };
     let store = Arc::new(FjallStore::open(Path::new(&path)).unwrap());
     let world = World::tuned(store, CONFIGS[config.parse::<usize>().unwrap()], &tuning).await;
     let mut script = Script { generation: u64::from(world.restored.incarnation) << 32, world };

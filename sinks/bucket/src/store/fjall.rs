@@ -68,7 +68,11 @@ impl FjallStore {
         let io_error =
             |source| StoreError::Io { path: path.clone(), doing: "mending the journal of", source: Arc::new(source) };
         let newest = |handle: &engine::Keyspace| handle.tree.get_highest_persisted_seqno();
-        if self.keyspaces.handles.iter().any(|(_, handle)| cut.contradicts(newest(handle))) {
+        // What is ingested isn't in the journal, and is newer than what is there. Its note is, before and after.
+        let is_loading = self.get(Keyspace::Meta, super::META_LOADING_KEY)?.is_some();
+        let is_ingested = |keyspace| is_loading && matches!(keyspace, Keyspace::Rows | Keyspace::Ops);
+        let mut handles = self.keyspaces.handles.iter().filter(|(keyspace, _)| !is_ingested(*keyspace));
+        if handles.any(|(_, handle)| cut.contradicts(newest(handle))) {
             drop(self);
             cut.undo().map_err(io_error)?;
             let reason = "commits that had been synced are broken in the journal".to_string();
@@ -128,12 +132,18 @@ impl FjallStore {
             while handle.tree.sealed_memtable_count() >= tuning::SEALED_MEMTABLES_MAX {
                 self.pause()?;
             }
-            // A pause, not a condition: what merges tables is only started by the flush that follows.
-            let patience = Instant::now() + tuning::MERGE_WAIT_MAX;
-            while handle.tree.l0_run_count() >= tuning::UNSORTED_RUNS_MAX && Instant::now() < patience {
-                self.pause()?;
-            }
+            self.await_merges(handle)?;
             handle.rotate_memtable().map_err(|error| self.poison("handing over writes", error))?;
+        }
+        Ok(())
+    }
+
+    /// Lets the engine catch up with merging tables. A pause, not a condition: what merges tables is only started by the
+    /// flush that follows.
+    fn await_merges(&self, handle: &engine::Keyspace) -> Result<(), StoreError> {
+        let patience = Instant::now() + tuning::MERGE_WAIT_MAX;
+        while handle.tree.l0_run_count() >= tuning::UNSORTED_RUNS_MAX && Instant::now() < patience {
+            self.pause()?;
         }
         Ok(())
     }
@@ -317,6 +327,30 @@ impl Store for FjallStore {
             }
         }
         write.commit().map_err(|error| self.poison("committing", error))
+    }
+
+    /// Past the journal and the memtables, as a table of its own for each keyspace.
+    fn ingest(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.refuse_if_poisoned()?;
+        batch.check_lengths()?;
+        let entries = batch.entries_in_key_order();
+        for entries in entries.chunk_by(|one, other| one.keyspace == other.keyspace) {
+            let Some(keyspace) = entries.first().map(|entry| entry.keyspace) else { continue };
+            let handle = self.keyspaces.handle(keyspace)?;
+            self.await_merges(handle)?;
+            let write = || -> engine::Result<()> {
+                let mut ingestion = handle.start_ingestion()?;
+                for entry in entries {
+                    match entry.value {
+                        Some(value) => ingestion.write(entry.key, value)?,
+                        None => ingestion.write_tombstone(entry.key)?,
+                    }
+                }
+                ingestion.finish()
+            };
+            write().map_err(|error| self.poison("ingesting", error))?;
+        }
+        Ok(())
     }
 
     fn reclaim(&self, keyspace: Keyspace) -> Result<(), StoreError> {

@@ -58,6 +58,9 @@ pub enum Keyspace {
 /// The key in [`Keyspace::Meta`] under which a store keeps its magic and format version.
 pub const META_FORMAT_KEY: &[u8] = b"\0format";
 
+/// The key in [`Keyspace::Meta`] that is there while something is [ingested](Store::ingest) that isn't whole yet.
+pub const META_LOADING_KEY: &[u8] = b"loading";
+
 impl Keyspace {
     /// Every keyspace.
     pub const ALL: [Keyspace; 6] =
@@ -128,6 +131,20 @@ pub trait Store: Read {
     /// [`StoreError::KeyTooLong`] and [`StoreError::ValueTooLong`] store nothing and leave the store as it was. Every
     /// other error leaves it poisoned, see [`StoreError::Poisoned`].
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError>;
+
+    /// Stores a batch of puts whose keys the store doesn't hold, and returns once they are on disk. Meant for large
+    /// batches: an engine that can puts them straight where they end up.
+    ///
+    /// Unlike [`commit`](Store::commit) it is atomic only within a keyspace. Whoever needs more notes under
+    /// [`META_LOADING_KEY`], in a synced commit before, what is to be taken back, and removes that note in a commit
+    /// after.
+    ///
+    /// # Errors
+    ///
+    /// As for [`commit`](Store::commit).
+    fn ingest(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.commit(batch, Durability::Synced)
+    }
 
     /// Gives up the space of what has been replaced or deleted in a keyspace, now rather than in time. Rewrites the
     /// keyspace: costs minutes for gigabytes, and as much disk as the keyspace has.

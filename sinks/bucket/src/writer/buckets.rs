@@ -35,6 +35,8 @@ pub(super) struct Buckets {
     by_id: HashMap<BucketId, usize>,
     by_name: HashMap<DefinitionId, HashMap<Box<str>, usize>>,
     changed: Vec<usize>,
+    /// The entry that was asked for last: neighbouring rows mostly go to the same bucket.
+    last_named: usize,
 }
 
 impl Buckets {
@@ -46,7 +48,14 @@ impl Buckets {
         definition: DefinitionId,
         name: &str,
     ) -> Result<Slot, SinkError> {
+        if let Some(entry) = self.entries.get(self.last_named)
+            && entry.id.definition == definition
+            && entry.record.name == name
+        {
+            return Ok(Slot(self.last_named));
+        }
         if let Some(index) = self.by_name.get(&definition).and_then(|names| names.get(name)) {
+            self.last_named = *index;
             return Ok(Slot(*index));
         }
         match store.get(Keyspace::Buckets, &key::bucket_name(definition, name))? {

@@ -27,7 +27,7 @@ impl Writer {
         loop {
             let rows = self.ledger.slice(Keyspace::Rows, &rest, self.tuning.slice_max)?;
             for (address, state) in &rows {
-                let placing = Placing { address, generation: 0, is_staged: false, leaves_tombstone: false };
+                let placing = Placing::removal(address, 0);
                 let placed = self.ledger.place(placing, Some(state), None)?;
                 self.tables.entry(table).count(&placed);
                 report.ops_written += placed.ops;

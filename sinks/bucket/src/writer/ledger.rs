@@ -9,10 +9,11 @@ use super::buckets::{Buckets, Slot};
 use crate::bucket::BucketRecord;
 use crate::definitions::Definitions;
 use crate::key::{self, BucketId};
+use crate::load::Load;
 use crate::meta::{self, Checkpoint, Sequence};
 use crate::op::{ObjectRef, Op};
 use crate::record::{Cursor, Malformed, put_bytes};
-use crate::row_state::Lookup;
+use crate::row_state::{Lookup, RowState};
 use crate::store::{Batch, Direction, Durability, KeyRange, Keyspace, Store};
 
 /// A key and its value.
@@ -33,6 +34,9 @@ pub(super) struct Ledger {
     /// Row states that the batch will set or delete: rows written later see them.
     rows: HashMap<Vec<u8>, Option<Vec<u8>>>,
     rows_bytes: usize,
+    /// New rows of a first load, which go into the store by themselves, ahead of the batch.
+    load: Load,
+    load_bytes_min: usize,
     pub(super) buckets: Buckets,
     pub(super) definitions: Definitions,
     sequence: Sequence,
@@ -46,6 +50,15 @@ pub(super) struct Ledger {
     encoded: Vec<u8>,
 }
 
+/// How an object is put.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Put {
+    /// It wasn't in the bucket before.
+    pub(super) is_new: bool,
+    /// It belongs to a row that goes by the load.
+    pub(super) is_loaded: bool,
+}
+
 struct Superseded {
     entry: Vec<u8>,
     /// The version that readers see.
@@ -55,7 +68,11 @@ struct Superseded {
 }
 
 impl Ledger {
-    pub(super) fn open(store: Arc<dyn Store>, definitions: Definitions) -> Result<Ledger, SinkError> {
+    pub(super) fn open(
+        store: Arc<dyn Store>,
+        definitions: Definitions,
+        load_bytes_min: usize,
+    ) -> Result<Ledger, SinkError> {
         let sequence: Sequence = meta::read(&*store, meta::SEQUENCE)?.unwrap_or_default();
         let checkpoint: Option<Checkpoint> = meta::read(&*store, meta::CHECKPOINT)?;
         let mut superseded = store.scan(Keyspace::Lookups, &key::superseded_upto(u64::MAX), Direction::Forward);
@@ -66,6 +83,8 @@ impl Ledger {
             batch: Batch::new(),
             rows: HashMap::new(),
             rows_bytes: 0,
+            load: Load::default(),
+            load_bytes_min,
             buckets: Buckets::default(),
             definitions,
             sequence,
@@ -82,9 +101,23 @@ impl Ledger {
         self.batch.bytes() + self.rows_bytes + self.buckets.excess_bytes()
     }
 
+    /// The memory that the pending rows of a load take, in bytes.
+    pub(super) fn load_bytes(&self) -> usize {
+        self.load.bytes()
+    }
+
+    /// Makes the pending rows of a load ordinary ones, which later rows see.
+    pub(super) fn dissolve_load(&mut self) {
+        let (rows, rows_bytes) = (&mut self.rows, &mut self.rows_bytes);
+        self.load.dissolve(&mut self.batch, |address, state| {
+            *rows_bytes += row_bytes(address, Some(state));
+            rows.insert(address.to_vec(), Some(state.to_vec()));
+        });
+    }
+
     /// Whether nothing is pending.
     pub(super) fn is_clean(&self) -> bool {
-        self.batch.is_empty() && self.rows.is_empty() && self.buckets.excess_bytes() == 0
+        self.batch.is_empty() && self.load.is_empty() && self.rows.is_empty() && self.buckets.excess_bytes() == 0
     }
 
     pub(super) fn last_op(&self) -> u64 {
@@ -110,8 +143,15 @@ impl Ledger {
 
     /// Sets the state of a row, or deletes it.
     pub(super) fn set_row(&mut self, address: &[u8], state: Option<Vec<u8>>) {
-        self.rows_bytes += address.len() + state.as_ref().map_or(0, Vec::len) + 96;
+        self.rows_bytes += row_bytes(address, state.as_deref());
         self.rows.insert(address.to_vec(), state);
+    }
+
+    /// Sets the state of a row whose ops, from `first_op` on, are the last ones.
+    pub(super) fn load_state(&mut self, address: &[u8], state: &RowState<'_>, first_op: u64) {
+        self.encoded.clear();
+        state.encode_into(&mut self.encoded);
+        self.load.put_row(address, &self.encoded, first_op..=self.sequence.last_op);
     }
 
     /// The bucket of a name.
@@ -131,17 +171,33 @@ impl Ledger {
         object: ObjectRef<'_>,
         data: &str,
         content_hash: u64,
-        is_new: bool,
+        put: Put,
     ) -> Result<u64, SinkError> {
-        self.append(slot, Op::put(object, data, content_hash), u64::from(is_new), 0)
+        let (bucket, op_id) = self.append(slot, Op::put(object, data, content_hash), u64::from(put.is_new), 0)?;
+        let key = key::op(bucket, op_id);
+        if put.is_loaded {
+            self.load.put_op(&key, &self.encoded);
+        } else {
+            self.batch.put(Keyspace::Ops, &key, &self.encoded);
+        }
+        Ok(op_id)
     }
 
     /// Removes an object that is in the bucket.
     pub(super) fn remove_object(&mut self, slot: Slot, object: ObjectRef<'_>) -> Result<u64, SinkError> {
-        self.append(slot, Op::remove(object), 0, 1)
+        let (bucket, op_id) = self.append(slot, Op::remove(object), 0, 1)?;
+        self.batch.put(Keyspace::Ops, &key::op(bucket, op_id), &self.encoded);
+        Ok(op_id)
     }
 
-    fn append(&mut self, slot: Slot, op: Op<'_>, rows_more: u64, rows_fewer: u64) -> Result<u64, SinkError> {
+    /// Gives an op its id and counts it; leaves its stored form in `encoded`.
+    fn append(
+        &mut self,
+        slot: Slot,
+        op: Op<'_>,
+        rows_more: u64,
+        rows_fewer: u64,
+    ) -> Result<(BucketId, u64), SinkError> {
         let op_id = self.next_op();
         let bucket = self.buckets.id(slot).ok_or(Malformed("a bucket"))?;
         self.encoded.clear();
@@ -151,8 +207,7 @@ impl Ledger {
         let counters = record.grow(op_id, checkpoint_op);
         counters.add_op(self.encoded.len(), op.checksum);
         counters.rows = (counters.rows + rows_more).saturating_sub(rows_fewer);
-        self.batch.put(Keyspace::Ops, &key::op(bucket, op_id), &self.encoded);
-        Ok(op_id)
+        Ok((bucket, op_id))
     }
 
     fn next_op(&mut self) -> u64 {
@@ -188,7 +243,12 @@ impl Ledger {
         durability: Durability,
         checkpoint: Option<&Checkpoint>,
         visit: impl FnMut(BucketId, &BucketRecord),
+        pass_load: impl FnMut(),
     ) -> Result<(), SinkError> {
+        if self.load.bytes() < self.load_bytes_min {
+            self.dissolve_load();
+        }
+        self.load.store(&*self.store, &mut self.batch, pass_load)?;
         for (address, state) in self.rows.drain() {
             match state {
                 Some(state) => self.batch.put(Keyspace::Rows, &address, &state),
@@ -253,6 +313,12 @@ impl Ledger {
         let scan = self.store.scan(keyspace, range, Direction::Forward);
         Ok(scan.take(pairs_max).collect::<Result<_, _>>()?)
     }
+}
+
+/// What a pending row takes in memory, about.
+fn row_bytes(address: &[u8], state: Option<&[u8]>) -> usize {
+    const ENTRY_BYTES: usize = 96;
+    address.len() + state.map_or(0, <[u8]>::len) + ENTRY_BYTES
 }
 
 fn entry(lookup: &Lookup<'_>, address: &[u8]) -> Vec<u8> {

@@ -15,6 +15,7 @@
 mod buckets;
 mod clear;
 mod compaction;
+mod coverage;
 mod deploy;
 mod jobs;
 mod ledger;
@@ -38,7 +39,7 @@ use millstream_core::error::SinkError;
 use millstream_core::position::Position;
 use millstream_core::sink::PassReport;
 use millstream_core::table::{TableId, TableRecord, now_ms};
-use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tracing::info;
 
 pub(crate) use self::ledger::LOOKUP_PRESENT;
@@ -48,6 +49,7 @@ use self::jobs::Jobs;
 use self::ledger::Ledger;
 use self::sources::{DeferredTable, Source};
 use self::tables::Tables;
+use crate::bucket::BucketRecord;
 use crate::definitions::Definitions;
 use crate::deployment::Rollout;
 use crate::evaluation::Evaluator;
@@ -60,6 +62,9 @@ use crate::store::{Durability, Keyspace, Store};
 
 /// For how long what is stored may stay unsynced while there is more to do.
 const SYNC_INTERVAL: Duration = Duration::from_millis(25);
+
+/// How long rows of a load wait for more of them.
+const LOAD_PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// What the writer begins with.
 pub(crate) struct WriterStart {
@@ -85,8 +90,6 @@ pub(crate) struct Writer {
     evaluator: Arc<Evaluator>,
     /// Reports of what is pending, to be sent once it is on disk.
     replies: Vec<(oneshot::Sender<PassReport>, PassReport)>,
-    /// The room in the queue of writes that are pending.
-    permits: Vec<OwnedSemaphorePermit>,
     checkpoint: Option<Checkpoint>,
     checkpoints: watch::Sender<Option<Checkpoint>>,
     last_sync: Instant,
@@ -115,14 +118,13 @@ impl Writer {
             .map(|(name, record, durable)| (record.id, Source::new(name, record, durable)))
             .collect();
         let mut writer = Writer {
-            ledger: Ledger::open(store, definitions)?,
+            ledger: Ledger::open(store, definitions, tuning.load_bytes_min)?,
             sources,
             tables,
             jobs,
             rollout,
             evaluator,
             replies: Vec::new(),
-            permits: Vec::new(),
             checkpoint,
             checkpoints,
             last_sync: Instant::now(),
@@ -141,16 +143,10 @@ impl Writer {
             let message = match queue.try_recv() {
                 Ok(message) => message,
                 Err(TryRecvError::Disconnected) => return Ok(()),
-                Err(TryRecvError::Empty) => {
-                    self.flush(true)?;
-                    if self.run_job()? {
-                        continue;
-                    }
-                    match queue.recv() {
-                        Ok(message) => message,
-                        Err(_) => return Ok(()),
-                    }
-                }
+                Err(TryRecvError::Empty) => match self.idle(queue)? {
+                    Some(message) => message,
+                    None => continue,
+                },
             };
             if let Next::Stop = self.take(message)? {
                 return Ok(());
@@ -159,11 +155,26 @@ impl Writer {
         Ok(())
     }
 
+    /// What to do while the queue is empty: stores what is pending, works at a job, or waits.
+    fn idle(&mut self, queue: &Receiver<Message>) -> Result<Option<Message>, SinkError> {
+        if self.ledger.load_bytes() > 0
+            && let Ok(message) = queue.recv_timeout(LOAD_PAUSE_MAX)
+        {
+            return Ok(Some(message));
+        }
+        self.flush(true)?;
+        if self.run_job()? {
+            return Ok(None);
+        }
+        // Without senders the next attempt to receive tells so.
+        Ok(queue.recv().ok())
+    }
+
     fn take(&mut self, message: Message) -> Result<Next, SinkError> {
         match message {
             Message::Write(write) => {
                 self.write(write)?;
-                if self.ledger.bytes() >= self.tuning.batch_bytes_max {
+                if self.is_full() {
                     self.flush(false)?;
                     self.run_job()?;
                 }
@@ -193,10 +204,11 @@ impl Writer {
         {
             source.begin();
         }
-        self.permits.extend(permit);
         for item in items {
             self.item(source, item)?;
         }
+        // What is pending from here on is bounded by itself.
+        drop(permit);
         match commit {
             Some(commit) => self.commit(source, &commit),
             None => Ok(()),
@@ -314,13 +326,13 @@ impl Writer {
         let durability = if sync { Durability::Synced } else { Durability::Buffered };
         let mut to_compact = Vec::new();
         let dead_ops_min = self.tuning.compact_dead_ops_min;
-        self.ledger.commit(durability, checkpoint.as_ref(), |bucket, record| {
+        let visit = |bucket, record: &BucketRecord| {
             if compaction::is_worthwhile(record, dead_ops_min) {
                 to_compact.push(bucket);
             }
-        })?;
+        };
+        self.ledger.commit(durability, checkpoint.as_ref(), visit, || self.kill.pass(KillPoint::MidLoad))?;
         self.kill.pass(KillPoint::AfterCommit);
-        self.permits.clear();
         if checkpoint.is_some() {
             self.checkpoint = checkpoint;
             to_compact.into_iter().for_each(|bucket| self.begin_compaction(bucket));

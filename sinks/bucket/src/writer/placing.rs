@@ -1,10 +1,10 @@
 //! From a row's fresh outputs to ops: only what differs from what is stored is written.
 
 use millstream_core::error::SinkError;
-use millstream_core::sink::DifferenceKind;
+use millstream_core::sink::{DIFFERENCES_SHOWN_MAX, DifferenceKind};
 
 use super::buckets::Slot;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Put};
 use crate::evaluated::{FreshLookup, FreshOutput, FreshRow};
 use crate::key::BucketId;
 use crate::meta::Phase;
@@ -12,8 +12,8 @@ use crate::op::ObjectRef;
 use crate::record::Malformed;
 use crate::row_state::{Lookup, Output, Place, RowState};
 
-/// How many differences of one row are spelt out; all are counted.
-const SPELT_OUT_MAX: usize = 100;
+/// How many differences of one row are spelt out at most; all are counted.
+pub(super) const SPELT_OUT_MAX: usize = DIFFERENCES_SHOWN_MAX;
 
 /// How a row is to be written.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,24 @@ pub(super) struct Placing<'a> {
     pub(super) is_staged: bool,
     /// Whether a row that goes nowhere leaves a tombstone.
     pub(super) leaves_tombstone: bool,
+    /// Whether it goes by the load: nothing is stored of it, nothing is pending, and readers see nothing yet.
+    pub(super) is_loaded: bool,
+    /// How many of its differences are spelt out.
+    pub(super) spelt_out_max: usize,
+}
+
+impl<'a> Placing<'a> {
+    /// For a row that is taken out for good.
+    pub(super) fn removal(address: &'a [u8], generation: u64) -> Self {
+        Self {
+            address,
+            generation,
+            is_staged: false,
+            leaves_tombstone: false,
+            is_loaded: false,
+            spelt_out_max: SPELT_OUT_MAX,
+        }
+    }
 }
 
 /// What writing a row came to.
@@ -37,9 +55,10 @@ pub(super) struct Placed {
 }
 
 /// Where the outcome differs from what was stored.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Differences {
     pub(super) total: u64,
+    spelt_out_max: usize,
     pub(super) first: Vec<(DifferenceKind, DifferencePlace)>,
 }
 
@@ -49,10 +68,20 @@ pub(super) enum DifferencePlace {
     Lookup(String),
 }
 
+impl Default for Differences {
+    fn default() -> Self {
+        Self::spelling_out(SPELT_OUT_MAX)
+    }
+}
+
 impl Differences {
+    pub(super) fn spelling_out(spelt_out_max: usize) -> Self {
+        Self { total: 0, spelt_out_max, first: Vec::new() }
+    }
+
     pub(super) fn add(&mut self, kind: DifferenceKind, place: impl FnOnce() -> DifferencePlace) {
         self.total += 1;
-        if self.first.len() < SPELT_OUT_MAX {
+        if self.first.len() < self.spelt_out_max {
             self.first.push((kind, place()));
         }
     }
@@ -70,7 +99,12 @@ impl Ledger {
             Some(stored) => RowState::decode(stored)?,
             None => RowState::tombstone(0),
         };
-        let mut placed = Placed { was_stored: !before.is_tombstone(), ..Placed::default() };
+        let mut placed = Placed {
+            was_stored: !before.is_tombstone(),
+            differences: Differences::spelling_out(placing.spelt_out_max),
+            ..Placed::default()
+        };
+        let op_before = self.last_op();
         self.retain_live(&mut before);
         let mut after = RowState::tombstone(placing.generation);
         let mut kept = vec![false; before.outputs.len()];
@@ -97,7 +131,11 @@ impl Ledger {
         let fresh_lookups = fresh.into_iter().flat_map(FreshRow::lookups);
         after.lookups = self.place_lookups(placing, &before, fresh_lookups, &mut placed);
         placed.is_stored = !after.is_tombstone();
-        self.keep_state(placing, stored, &before, &after);
+        if placing.is_loaded && !after.is_tombstone() {
+            self.load_state(placing.address, &after, op_before + 1);
+        } else {
+            self.keep_state(placing, stored, &before, &after);
+        }
         Ok(placed)
     }
 
@@ -145,7 +183,8 @@ impl Ledger {
         }
         let is_new = !matches!(old.map(|old| old.place), Some(Place::Log { .. }));
         placed.ops += 1;
-        let op_id = self.put_object(slot, object, data, wanted.content_hash, is_new)?;
+        let op_id =
+            self.put_object(slot, object, data, wanted.content_hash, Put { is_new, is_loaded: placing.is_loaded })?;
         Ok(Place::Log { op_id })
     }
 

@@ -10,6 +10,7 @@ use millstream_core::error::SinkError;
 
 use super::Writer;
 use super::jobs::{Job, Progress};
+use super::ledger::Put;
 use crate::key::{self, TableKey};
 use crate::kill::KillPoint;
 use crate::meta::{self, TableFact};
@@ -116,7 +117,8 @@ impl Writer {
             if let Place::Staged { data } = output.place {
                 let slot = self.ledger.bucket_numbered(output.bucket)?;
                 let object = ObjectRef { object_type: output.object_type, object_id: output.object_id, row: address };
-                let op_id = self.ledger.put_object(slot, object, data, output.content_hash, true)?;
+                let put = Put { is_new: true, is_loaded: false };
+                let op_id = self.ledger.put_object(slot, object, data, output.content_hash, put)?;
                 output.place = Place::Log { op_id };
             }
         }

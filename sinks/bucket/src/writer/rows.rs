@@ -7,10 +7,12 @@ use millstream_core::error::SinkError;
 use millstream_core::sink::PassMode;
 
 use super::Writer;
-use super::placing::{DifferencePlace, Placed, Placing};
+use super::coverage::Coverage;
+use super::placing::{DifferencePlace, Placed, Placing, SPELT_OUT_MAX};
 use crate::evaluated::{EvaluatedRows, FreshRow};
 use crate::key::TableKey;
 use crate::row_state::RowState;
+use crate::store::Keyspace;
 
 impl Writer {
     /// Rows of the stream.
@@ -21,11 +23,15 @@ impl Writer {
         pass_active: bool,
         rows: &EvaluatedRows,
     ) -> Result<(), SinkError> {
+        self.ledger.dissolve_load();
         let is_staged = self.is_staged(key);
         let read_generation = self.tables.entry(key).read_generation;
         let mut address = key.bytes().to_vec();
         for row in rows.rows() {
             set_row_key(&mut address, row.key);
+            if let Some(coverage) = &mut self.tables.entry(key).coverage {
+                coverage.add(row.key, row.key);
+            }
             let stored = self.ledger.row(&address)?;
             let placing = Placing {
                 address: &address,
@@ -33,6 +39,8 @@ impl Writer {
                 is_staged,
                 // Once everything has been read no chunk can bring the row back.
                 leaves_tombstone: pass_active && generation > read_generation,
+                is_loaded: false,
+                spelt_out_max: SPELT_OUT_MAX,
             };
             let fresh = (!row.is_deleted).then_some(&row);
             let placed = self.ledger.place(placing, stored.as_deref(), fresh)?;
@@ -57,6 +65,10 @@ impl Writer {
         }
         let tally = self.tables.entry(key).tally.of(generation);
         tally.rows_compared += rows.len() as u64;
+        if self.are_new(key, generation, rows)? && mode == PassMode::Repair {
+            return self.new_rows(key, generation, is_staged, rows);
+        }
+        self.ledger.dissolve_load();
         let mut address = key.bytes().to_vec();
         for row in rows.rows() {
             set_row_key(&mut address, row.key);
@@ -68,12 +80,69 @@ impl Writer {
             }
             match mode {
                 PassMode::Repair => {
-                    let placing = Placing { address: &address, generation, is_staged, leaves_tombstone: false };
+                    let spelt_out_max = self.tables.entry(key).tally.of(generation).spelt_out_max();
+                    let placing = Placing {
+                        address: &address,
+                        generation,
+                        is_staged,
+                        leaves_tombstone: false,
+                        is_loaded: false,
+                        spelt_out_max,
+                    };
                     let placed = self.ledger.place(placing, stored.as_deref(), Some(&row))?;
                     self.tally(key, generation, rows, &row, &placed)?;
                 }
                 PassMode::Verify => self.verify_row(key, generation, rows, &row, &address, stored.as_deref())?,
             }
+            self.flush_if_full()?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is known of any of the rows: not stored, not pending, and not one of them twice.
+    ///
+    /// That is so if the table was empty when the pass began and nothing has been written since where they belong, and
+    /// if their keys grow. Only this and the rows of the stream bring rows into a table, and both are noted.
+    fn are_new(&mut self, key: TableKey, generation: u64, rows: &EvaluatedRows) -> Result<bool, SinkError> {
+        if self.tables.entry(key).looked_generation != generation {
+            self.flush(false)?;
+            let is_empty = self.ledger.slice(Keyspace::Rows, &key.rows(), 1)?.is_empty();
+            let table = self.tables.entry(key);
+            table.looked_generation = generation;
+            table.coverage = is_empty.then(Coverage::default);
+        }
+        let Some(coverage) = &mut self.tables.entry(key).coverage else { return Ok(false) };
+        let mut keys = rows.rows().map(|row| row.key);
+        let Some(first) = keys.next() else { return Ok(true) };
+        let (mut lowest, mut last, mut highest, mut are_growing) = (first, first, first, true);
+        for key in keys {
+            are_growing &= last < key;
+            (lowest, last, highest) = (lowest.min(key), key, highest.max(key));
+        }
+        Ok(coverage.add(lowest, highest) && are_growing)
+    }
+
+    /// Rows of a pass of which nothing is known. While readers see nothing at all, they go by the load.
+    fn new_rows(
+        &mut self,
+        key: TableKey,
+        generation: u64,
+        is_staged: bool,
+        rows: &EvaluatedRows,
+    ) -> Result<(), SinkError> {
+        let mut address = key.bytes().to_vec();
+        for row in rows.rows() {
+            set_row_key(&mut address, row.key);
+            let placing = Placing {
+                address: &address,
+                generation,
+                is_staged,
+                leaves_tombstone: false,
+                is_loaded: !is_staged && !self.ledger.has_checkpoint(),
+                spelt_out_max: self.tables.entry(key).tally.of(generation).spelt_out_max(),
+            };
+            let placed = self.ledger.place(placing, None, Some(&row))?;
+            self.tally(key, generation, rows, &row, &placed)?;
             self.flush_if_full()?;
         }
         Ok(())
@@ -102,6 +171,9 @@ impl Writer {
         row_key: &[u8],
         differences: &super::placing::Differences,
     ) -> Result<(), SinkError> {
+        if differences.total == 0 {
+            return Ok(());
+        }
         for (kind, place) in &differences.first {
             let place = match place {
                 DifferencePlace::Lookup(lookup) => lookup.clone(),
@@ -118,7 +190,11 @@ impl Writer {
     }
 
     pub(super) fn flush_if_full(&mut self) -> Result<(), SinkError> {
-        if self.ledger.bytes() >= self.tuning.batch_bytes_max { self.flush(false) } else { Ok(()) }
+        if self.is_full() { self.flush(false) } else { Ok(()) }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.ledger.bytes() >= self.tuning.batch_bytes_max || self.ledger.load_bytes() >= self.tuning.load_bytes_max
     }
 }
 

@@ -121,8 +121,7 @@ impl Writer {
             if RowState::decode(&stored)?.generation >= sweep.generation {
                 continue;
             }
-            let placing =
-                Placing { address: &address, generation: sweep.generation, is_staged: false, leaves_tombstone: false };
+            let placing = Placing::removal(&address, sweep.generation);
             let placed = self.ledger.place(placing, Some(&stored), None)?;
             let (_, row_key) = TableKey::split(&address)?;
             let table = self.tables.entry(sweep.table);

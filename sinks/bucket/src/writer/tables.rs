@@ -8,6 +8,7 @@ use millstream_core::error::SinkError;
 use millstream_core::sink::Difference;
 use millstream_core::table::{TableRecord, TableState};
 
+use super::coverage::Coverage;
 use super::placing::Placed;
 use super::tally::Tally;
 use crate::key::TableKey;
@@ -47,6 +48,10 @@ pub(super) struct Table {
     pub(super) is_withdrawn: bool,
     /// The newest generation whose pass has been read to its end: nothing can bring its rows back any more.
     pub(super) read_generation: u64,
+    /// What has been written of it since it was seen to be empty; `None` if it wasn't.
+    pub(super) coverage: Option<Coverage>,
+    /// The pass at whose beginning it was looked whether it is empty.
+    pub(super) looked_generation: u64,
 }
 
 impl Table {

@@ -47,6 +47,11 @@ impl Tally {
         }
     }
 
+    /// How many of a row's differences there is still room for.
+    pub(super) fn spelt_out_max(&self) -> usize {
+        DIFFERENCES_SHOWN_MAX.saturating_sub(self.differences.len())
+    }
+
     pub(super) fn report(&self) -> PassReport {
         PassReport {
             ops_written: self.ops_written,

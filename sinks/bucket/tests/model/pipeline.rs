@@ -65,7 +65,14 @@ struct Downloads {
 const STALE: &str = "stale";
 
 fn tuning() -> Tuning {
-    Tuning { compact_dead_ops_min: 3, slice_max: 4, sweep_collected_max: 3, batch_bytes_max: 2_000 }
+    Tuning {
+        compact_dead_ops_min: 3,
+        slice_max: 4,
+        sweep_collected_max: 3,
+        batch_bytes_max: 2_000,
+        load_bytes_max: 2_000,
+        load_bytes_min: 1,
+    }
 }
 
 impl Pipeline {
