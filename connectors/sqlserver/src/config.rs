@@ -35,10 +35,6 @@ pub struct SqlServerConfig {
     /// What becomes of rows in change tables that are safely stored.
     #[serde(default)]
     pub cleanup: Cleanup,
-    /// A table that Millstream may write to, as `schema.table`, to find out how far the log has been captured. Only
-    /// for logins that can't be granted VIEW DATABASE STATE, which does the same without writing.
-    #[serde(default)]
-    pub heartbeat_table: Option<String>,
     /// How long to wait between two looks at the log when it has nothing new, in milliseconds.
     #[serde(default = "default_poll_interval_ms")]
     pub poll_interval_ms: u64,
@@ -173,8 +169,6 @@ pub(crate) struct Settings {
     pub(crate) tls: Tls,
     pub(crate) capture_instances: CaptureInstances,
     pub(crate) cleanup: Cleanup,
-    /// Schema and table.
-    pub(crate) heartbeat_table: Option<(String, String)>,
     pub(crate) poll_interval: Duration,
     pub(crate) readers: usize,
     pub(crate) connect_timeout: Duration,
@@ -191,7 +185,6 @@ impl SqlServerConfig {
             tls: Tls::default(),
             capture_instances: CaptureInstances::default(),
             cleanup: Cleanup::default(),
-            heartbeat_table: None,
             poll_interval_ms: default_poll_interval_ms(),
             readers: default_readers(),
             connect_timeout_seconds: default_connect_timeout_seconds(),
@@ -216,14 +209,6 @@ impl SqlServerConfig {
         };
         faults.extend(address.iter().flat_map(|address| self.authentication.faults(address)));
         faults.extend(self.tls.faults());
-        let heartbeat_table = match self.heartbeat_table.as_deref().map(two_part_name) {
-            Some(None) => {
-                faults.push("heartbeat_table: write it as schema.table, for instance dbo.millstream".to_owned());
-                None
-            }
-            Some(name) => name,
-            None => None,
-        };
         let between = |faults: &mut Vec<String>, setting, value: u64, min, max| {
             if !(min..=max).contains(&value) {
                 faults.push(format!("{setting}: {value} isn't between {min} and {max}"));
@@ -241,7 +226,6 @@ impl SqlServerConfig {
                 tls: self.tls.clone(),
                 capture_instances: self.capture_instances,
                 cleanup: self.cleanup,
-                heartbeat_table,
                 poll_interval: Duration::from_millis(self.poll_interval_ms),
                 readers: self.readers,
                 connect_timeout: Duration::from_secs(self.connect_timeout_seconds),
@@ -253,12 +237,6 @@ impl SqlServerConfig {
             )),
         }
     }
-}
-
-fn two_part_name(text: &str) -> Option<(String, String)> {
-    let (schema, table) = text.split_once('.')?;
-    let whole = !schema.is_empty() && !table.is_empty() && !table.contains('.');
-    whole.then(|| (schema.to_owned(), table.to_owned()))
 }
 
 impl Authentication {
@@ -336,7 +314,6 @@ mod tests {
             readers: 0,
             poll_interval_ms: 1,
             connect_timeout_seconds: 0,
-            heartbeat_table: Some("beat".into()),
             authentication: Authentication::EntraToken("/nowhere/token".into()),
             tls: Tls { client_key: Some("/nowhere/key.pem".into()), ..Tls::default() },
             ..SqlServerConfig::new("mssql://db.example/shop")
@@ -346,7 +323,6 @@ mod tests {
             "readers",
             "poll_interval_ms",
             "connect_timeout_seconds",
-            "heartbeat_table",
             "/nowhere/token",
             "/nowhere/key.pem",
             "belong together",

@@ -6,9 +6,13 @@
 mod address;
 mod config;
 mod connect;
+mod decode;
+mod discover;
 mod error;
+mod fence;
 mod position;
 mod progress;
+mod quote;
 mod server;
 
 pub use config::{Authentication, CaptureInstances, Cleanup, ServerUri, SqlServerConfig, Tls, TlsMode};

@@ -5,9 +5,8 @@
 //! LSN: everything committed up to and with it lies before. An epoch grows whenever the log starts over (the database
 //! was restored from a backup), which makes positions totally ordered along the log as it was followed.
 //!
-//! A reader that stops amid a transaction resumes at the commit before it: the transaction comes again, whole. What
-//! else a restart must know, and can't find out again, travels in the position: the places where a table's capture
-//! was handed over from one capture instance to the next, since the server's cleanup moves the instances' own bounds.
+//! A reader that stops amid a transaction resumes at the commit before it: the transaction comes again, whole. Which
+//! capture instance serves a table there is stored with the table's schema, in its `origin`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -42,6 +41,11 @@ impl Lsn {
     pub(crate) fn bytes(self) -> [u8; 10] {
         let [_, _, _, _, _, _, bytes @ ..] = self.0.to_be_bytes();
         bytes
+    }
+
+    /// The number as a `binary(10)` in a statement.
+    pub(crate) fn literal(self) -> String {
+        format!("0x{:020x}", self.0)
     }
 
     /// The next number, as `sys.fn_cdc_increment_lsn` has it. Stays at the last.
@@ -113,28 +117,16 @@ pub(crate) struct SqlServerPosition {
     pub(crate) epoch: u16,
     /// Every transaction whose commit has this LSN or a lower one lies before.
     pub(crate) lsn: Lsn,
-    /// When the transaction with exactly this LSN ended, in milliseconds since 1970 by the server's clock, as
-    /// `cdc.lsn_time_mapping` has it. A log in which this LSN has another time isn't the one that was followed.
+    /// When the transaction with exactly this LSN ended, in milliseconds since 1970 by the clock on the server's
+    /// wall, as `cdc.lsn_time_mapping` has it. A log in which this LSN has another time isn't the one that was followed.
     /// `None` where the LSN is no commit's.
     pub(crate) committed_at_ms: Option<i64>,
-    /// The hand-overs that a resuming reader must know of, by capture instance. Few: a table has one only while two
-    /// instances of it exist.
-    pub(crate) handovers: Vec<Handover>,
-}
-
-/// The place where a table's capture goes over to another capture instance.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Handover {
-    /// The object id of the newer instance's change table: names are given again, these aren't.
-    pub(crate) change_table: i32,
-    /// Rows of commits below this are the older instance's, from this on the newer's.
-    pub(crate) lsn: Lsn,
 }
 
 impl SqlServerPosition {
     /// A place and nothing else.
     pub(crate) fn at(epoch: u16, lsn: Lsn) -> Self {
-        Self { epoch, lsn, committed_at_ms: None, handovers: Vec::new() }
+        Self { epoch, lsn, committed_at_ms: None }
     }
 
     fn order(&self) -> u128 {
@@ -157,20 +149,16 @@ impl TryFrom<&Position> for SqlServerPosition {
 }
 
 impl fmt::Display for SqlServerPosition {
-    /// `0000002c:00000108:0003 ended=1795312800123 epoch=1 handover=1205579333@0000002c:00000110:0001`; what doesn't
-    /// apply is left out.
+    /// `0000002c:00000108:0003 ended=1795312800123 epoch=1`; what doesn't apply is left out.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.lsn)?;
         if let Some(committed_at_ms) = self.committed_at_ms {
             write!(formatter, " ended={committed_at_ms}")?;
         }
-        if self.epoch > 0 {
-            write!(formatter, " epoch={}", self.epoch)?;
+        match self.epoch {
+            0 => Ok(()),
+            epoch => write!(formatter, " epoch={epoch}"),
         }
-        self.handovers.iter().try_for_each(|handover| {
-            let Handover { change_table, lsn } = handover;
-            write!(formatter, " handover={change_table}@{lsn}")
-        })
     }
 }
 
@@ -189,12 +177,6 @@ impl FromStr for SqlServerPosition {
                 }
                 Some(("epoch", value)) => {
                     position.epoch = value.parse().map_err(|_| error("the epoch is no number"))?;
-                }
-                Some(("handover", value)) => {
-                    let handover = value.split_once('@').and_then(|(change_table, lsn)| {
-                        Some(Handover { change_table: change_table.parse().ok()?, lsn: lsn.parse().ok()? })
-                    });
-                    position.handovers.push(handover.ok_or(error("a hand-over can't be read"))?);
                 }
                 _ => return Err(error("it has an unknown part")),
             }
@@ -263,10 +245,8 @@ mod tests {
             epoch in any::<u16>(),
             lsn in lsns(),
             committed_at_ms in any::<Option<i64>>(),
-            handovers in prop::collection::vec((any::<i32>(), lsns()), 0..4),
         ) {
-            let handovers = handovers.into_iter().map(|(change_table, lsn)| Handover { change_table, lsn }).collect();
-            let position = SqlServerPosition { epoch, lsn, committed_at_ms, handovers };
+            let position = SqlServerPosition { epoch, lsn, committed_at_ms };
             prop_assert_eq!(position.to_string().parse::<SqlServerPosition>().unwrap(), position);
         }
 
@@ -277,7 +257,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_fail_otherwise_than_by_an_error(text in "[0-9a-f]{0,9}:[0-9a-f]{0,9}:[0-9a-f]{0,5}( (ended|epoch|handover)=[0-9a-f:@-]{0,30}){0,3}|.{0,40}") {
+        fn no_text_makes_the_reader_fail_otherwise_than_by_an_error(text in "[0-9a-f]{0,9}:[0-9a-f]{0,9}:[0-9a-f]{0,5}( (ended|epoch)=[0-9a-f:@-]{0,30}){0,3}|.{0,40}") {
             if let Ok(position) = text.parse::<SqlServerPosition>() {
                 prop_assert_eq!(position.to_string().parse::<SqlServerPosition>().unwrap(), position);
             }

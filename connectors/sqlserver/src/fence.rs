@@ -1,0 +1,187 @@
+//! How far the log goes, and how far of it has been captured.
+//!
+//! Change data capture is done by a job that scans the log, some seconds behind the transactions. So the largest LSN
+//! that the change tables know of says nothing about a row that a query just read: the transaction that wrote it may
+//! not have been scanned. Two facts bring reads and the stream together.
+//!
+//! **The end of the log** ([`log_end`]) is the LSN of its newest record. A transaction's locks are released, and its
+//! versions become visible, only after its commit record is in the log. So whatever a query under READ COMMITTED has
+//! seen was committed at or before the end of the log taken *after* the query: that is the `high` of a chunk, and the
+//! head. A chunk needs no isolation beyond that. Each of its rows was committed when it was read, after the read was
+//! asked for; a row that was missed, or met twice, because its key moved meanwhile was changed meanwhile, so the
+//! stream delivers that change before it reaches `high`, and the stream's word on a row is the later one. Snapshot
+//! isolation isn't needed, nor does it matter whether the database has row versions.
+//!
+//! **What has been scanned** ([`Fence::scanned`]) is, in a busy database, the largest LSN of `cdc.lsn_time_mapping`:
+//! scans write it in commit order and, of each cycle, in one transaction with the rows. In an idle database that LSN stands still
+//! below the end of the log, so the view of scan sessions has to tell: if a scan *began* after the end of the log was
+//! taken and came back with nothing, nothing is left up to there. The view doesn't say when an empty scan began; it
+//! counts them up in the row of the last scan that wasn't empty. But scans follow one another: of two that ended
+//! after the end of the log was taken, the second began after the first ended, hence after it was taken.
+
+use crate::connect::Connection;
+use crate::error::{QueryError, number};
+use crate::position::Lsn;
+
+/// How far the log has been scanned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scanned {
+    /// Everything committed at or before this is in the change tables.
+    pub(crate) lsn: Lsn,
+    /// When the transaction with exactly this LSN ended, in milliseconds since 1970 by the clock on the server's wall;
+    /// `None` if it is no commit's.
+    pub(crate) committed_at_ms: Option<i64>,
+}
+
+/// What one stream knows of scans.
+#[derive(Debug, Default)]
+pub(crate) struct Fence {
+    /// The end of the log as it was a while ago, and the scans that had ended by then.
+    waiting: Option<(Lsn, Scans)>,
+    /// The furthest that empty scans have been seen to cover.
+    covered: Lsn,
+}
+
+/// How many scans there have been, as far as the view tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Scans {
+    session: i32,
+    empty: i32,
+}
+
+impl Scans {
+    /// How many scans ended between two looks; `None` if the view has been reset.
+    fn since(self, earlier: Scans) -> Option<i32> {
+        match self.session.checked_sub(earlier.session)? {
+            0 => self.empty.checked_sub(earlier.empty).filter(|scans| *scans >= 0),
+            sessions if sessions > 0 => sessions.checked_add(self.empty),
+            _ => None,
+        }
+    }
+}
+
+impl Fence {
+    /// How far the log has been scanned now; `None` before the first scan. Called before each reading of change
+    /// tables, again and again: what idle databases have covered is found out over several calls.
+    pub(crate) async fn scanned(&mut self, connection: &mut Connection) -> Result<Option<Scanned>, QueryError> {
+        let (end, scans) = (log_end(connection).await?, scans(connection).await?);
+        self.look(end, scans);
+        // Last: what the scans just seen have written must be in it.
+        let mapped = mapped(connection).await?;
+        Ok(match mapped {
+            Some(mapped) if mapped.lsn >= self.covered => Some(mapped),
+            Some(_) => Some(Scanned { lsn: self.covered, committed_at_ms: None }),
+            None => None,
+        })
+    }
+
+    fn look(&mut self, end: Lsn, scans: Option<Scans>) {
+        let Some(scans) = scans else { return };
+        match self.waiting {
+            Some((waiting_end, earlier)) => match scans.since(earlier) {
+                Some(ended) if ended >= 2 && scans.empty > 0 => {
+                    self.covered = self.covered.max(waiting_end);
+                    self.waiting = Some((end, scans));
+                }
+                Some(_) => {}
+                None => self.waiting = Some((end, scans)),
+            },
+            None => self.waiting = Some((end, scans)),
+        }
+    }
+}
+
+/// The end of the log: everything committed before the call has an LSN at or below it.
+pub(crate) async fn log_end(connection: &mut Connection) -> Result<Lsn, QueryError> {
+    let row = connection
+        .row("ask for the end of the log", "SELECT log_end_lsn FROM sys.dm_db_log_stats(DB_ID())", &[])
+        .await?;
+    let text = row.as_ref().and_then(|row| row.try_get::<&str, _>(0).ok().flatten()).unwrap_or_default();
+    text.trim().parse().map_err(|error| {
+        let error = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+        QueryError::new("read the end of the log", error.into())
+    })
+}
+
+/// The scans that have ended; `None` before the first.
+async fn scans(connection: &mut Connection) -> Result<Option<Scans>, QueryError> {
+    let row = connection
+        .row(
+            "look at the scans of the log",
+            "SELECT TOP (1) session_id, empty_scan_count FROM sys.dm_cdc_log_scan_sessions \
+             WHERE session_id > 0 AND scan_phase = N'Done' ORDER BY session_id DESC",
+            &[],
+        )
+        .await?;
+    let int = |row: &tiberius::Row, place: usize| row.try_get::<i32, _>(place).ok().flatten().unwrap_or_default();
+    Ok(row.map(|row| Scans { session: int(&row, 0), empty: int(&row, 1) }))
+}
+
+/// The largest LSN in the mapping; `None` if that is empty, or if the database isn't captured.
+async fn mapped(connection: &mut Connection) -> Result<Option<Scanned>, QueryError> {
+    let asked = connection
+        .row(
+            "look at how far the log has been captured",
+            "SELECT TOP (1) start_lsn, DATEDIFF_BIG(millisecond, '19700101', tran_end_time), tran_id \
+             FROM cdc.lsn_time_mapping ORDER BY start_lsn DESC",
+            &[],
+        )
+        .await;
+    let row = match asked {
+        Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => return Ok(None),
+        row => row?,
+    };
+    Ok(row.and_then(|row| {
+        let lsn = row.try_get::<&[u8], _>(0).ok().flatten().and_then(Lsn::from_bytes)?;
+        // Rows that scans write while nothing happens are no transactions.
+        let is_commit = row.try_get::<&[u8], _>(2).ok().flatten().is_some_and(|id| id.iter().any(|byte| *byte != 0));
+        let ended = row.try_get::<i64, _>(1).ok().flatten();
+        Some(Scanned { lsn, committed_at_ms: ended.filter(|_| is_commit) })
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lsn(block: u32) -> Lsn {
+        Lsn::new(1, block, 1)
+    }
+
+    fn scans(session: i32, empty: i32) -> Option<Scans> {
+        Some(Scans { session, empty })
+    }
+
+    #[test]
+    fn an_end_of_the_log_is_covered_by_the_second_scan_after_it() {
+        let mut fence = Fence::default();
+        fence.look(lsn(10), scans(5, 3));
+        fence.look(lsn(11), scans(5, 4));
+        assert_eq!(fence.covered, Lsn::ZERO, "the scan that ended may have begun before");
+        fence.look(lsn(12), scans(5, 5));
+        assert_eq!(fence.covered, lsn(10));
+        fence.look(lsn(13), scans(5, 7));
+        assert_eq!(fence.covered, lsn(12));
+    }
+
+    #[test]
+    fn a_scan_that_found_something_may_have_left_something() {
+        let mut fence = Fence::default();
+        fence.look(lsn(10), scans(5, 0));
+        fence.look(lsn(11), scans(8, 0));
+        assert_eq!(fence.covered, Lsn::ZERO);
+        fence.look(lsn(12), scans(8, 1));
+        assert_eq!(fence.covered, lsn(10));
+    }
+
+    #[test]
+    fn a_view_that_was_reset_tells_nothing_of_before() {
+        let mut fence = Fence::default();
+        fence.look(lsn(10), scans(50, 3));
+        fence.look(lsn(11), scans(1, 2));
+        fence.look(lsn(12), scans(1, 3));
+        assert_eq!(fence.covered, Lsn::ZERO);
+        fence.look(lsn(13), scans(1, 4));
+        assert_eq!(fence.covered, lsn(11));
+    }
+}
