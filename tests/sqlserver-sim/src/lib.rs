@@ -10,3 +10,59 @@ mod server;
 mod storage;
 mod tds;
 mod value;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+pub use server::{EncryptionPolicy, StartError};
+
+/// How a server is to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it listens; port 0 for any that is free.
+    pub listen: SocketAddr,
+    /// What it calls itself: `@@SERVERNAME`, and the server in every message.
+    pub server_name: String,
+    /// The password of `sa`.
+    pub password: String,
+    /// Whether connections are encrypted.
+    pub encryption: EncryptionPolicy,
+}
+
+impl Default for Options {
+    /// A free port of the loopback address, and encryption where the client wants it.
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            server_name: "SQLSERVER-SIM".to_owned(),
+            password: "Simulated-1433".to_owned(),
+            encryption: EncryptionPolicy::default(),
+        }
+    }
+}
+
+/// A running server. Dropping it ends its connections, and all that it holds is gone.
+pub struct SqlServerSim {
+    server: server::Server,
+}
+
+impl SqlServerSim {
+    /// Starts a server of its own; a process may have many.
+    ///
+    /// # Errors
+    /// Where it can't listen, or has no threads or random numbers.
+    pub fn start(options: &Options) -> Result<Self, StartError> {
+        let server = server::Server::start(options.listen, &options.server_name, options.encryption)?;
+        Ok(Self { server })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The authority that signed its certificate, in PEM, for clients that check it. The certificate is good for
+    /// `localhost` and the loopback addresses.
+    pub fn authority_pem(&self) -> &str {
+        self.server.authority_pem()
+    }
+}

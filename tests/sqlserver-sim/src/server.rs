@@ -1,1 +1,154 @@
-//! Connections.
+//! The server: it listens, and gives each client a connection.
+
+mod certificate;
+mod connection;
+mod handshake;
+mod prepared;
+mod response;
+mod worker;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::engine::session::{Login, Session};
+use crate::error::SqlError;
+use crate::tds::prelogin::Encryption as Wish;
+
+use certificate::Encryption;
+use handshake::{HANDSHAKE_TIME_MAX, Transport};
+
+/// The version that the server says it has: 2022.
+const VERSION: (u8, u8, u16) = (16, 0, 1000);
+
+/// Whether connections are encrypted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EncryptionPolicy {
+    /// None is, and clients that insist on it are sent away.
+    Off,
+    /// Those are whose client wants it.
+    #[default]
+    Optional,
+    /// All are, and clients that can't are sent away.
+    Required,
+}
+
+impl EncryptionPolicy {
+    fn wish(self) -> Wish {
+        match self {
+            Self::Off => Wish::NotSupported,
+            Self::Optional => Wish::Login,
+            Self::Required => Wish::Required,
+        }
+    }
+}
+
+/// Why a server didn't start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("can't listen on {address}: {error}")]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error("can't start the server's threads: {0}")]
+    Threads(io::Error),
+    #[error("can't make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    #[error("can't use the certificate: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// What all connections share.
+struct Host {
+    server_name: String,
+    encryption: Encryption,
+    wish: Wish,
+}
+
+impl Host {
+    fn open(&self, login: Login, cancelled: Arc<AtomicBool>) -> Result<Session, SqlError> {
+        Session::open(login, cancelled)
+    }
+}
+
+/// A running listener; it and all its connections end when it is dropped.
+pub struct Server {
+    address: SocketAddr,
+    authority_pem: String,
+    runtime: Option<Runtime>,
+}
+
+impl Server {
+    pub fn start(listen: SocketAddr, server_name: &str, policy: EncryptionPolicy) -> Result<Self, StartError> {
+        let refused = |error| StartError::Listen { address: listen, error };
+        let listener = TcpListener::bind(listen).map_err(refused)?;
+        listener.set_nonblocking(true).map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        let encryption = Encryption::new(server_name)?;
+        let authority_pem = encryption.authority_pem.clone();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("sqlserver-sim")
+            .enable_all()
+            .build()
+            .map_err(StartError::Threads)?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(refused)?
+        };
+        let host = Arc::new(Host { server_name: server_name.to_owned(), encryption, wish: policy.wish() });
+        runtime.spawn(accept(listener, host));
+        Ok(Self { address, authority_pem, runtime: Some(runtime) })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn authority_pem(&self) -> &str {
+        &self.authority_pem
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // In the background, as a server may be dropped within another runtime, where nothing may block.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener, host: Arc<Host>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let host = host.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = serve(stream, host).await {
+                        tracing::debug!(%from, %error, "a connection broke");
+                    }
+                });
+            }
+            // One that was gone before it was accepted, or too many open files: neither is the listener's end.
+            Err(error) => {
+                tracing::warn!(%error, "a connection can't be accepted");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, host: Arc<Host>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    stream.set_nodelay(true)?;
+    let shaken = handshake::shake(stream, &host.encryption, host.wish);
+    let (transport, login) = tokio::time::timeout(HANDSHAKE_TIME_MAX, shaken).await??;
+    match transport {
+        Transport::Plain(stream) => connection::serve(stream, login, host).await?,
+        Transport::Encrypted(stream) => connection::serve(stream, login, host).await?,
+    }
+    Ok(())
+}

@@ -117,6 +117,11 @@ impl Session {
         Ok(Self { cancelled, login })
     }
 
+    /// The current database.
+    pub fn database(&self) -> &str {
+        &self.login.database
+    }
+
     /// Runs a batch. With parameters it is that of `sp_executesql`: they are its variables, and those marked as output
     /// come back as return values.
     pub fn batch(&mut self, sql: &str, parameters: Vec<Parameter>, out: &mut OutputSink<'_>) {

@@ -1,1 +1,16 @@
-//! The wire protocol.
+//! The wire protocol, TDS 7.3 to 7.4 and the encryption of 8.0: what bytes mean, without doing anything about it.
+
+pub mod decode;
+pub mod encode;
+pub mod envelope;
+pub mod login;
+pub mod packet;
+pub mod prelogin;
+pub mod reader;
+pub mod request;
+pub mod token;
+pub mod type_info;
+mod variant;
+
+
+
