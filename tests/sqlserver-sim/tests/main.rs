@@ -1,1 +1,4 @@
-//! Tests of the simulator through the clients that know nothing of it.
+//! The simulator, through clients that know nothing of it.
+
+mod client;
+mod login;

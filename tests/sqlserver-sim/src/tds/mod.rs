@@ -12,5 +12,5 @@ pub mod token;
 pub mod type_info;
 mod variant;
 
-
-
+#[cfg(test)]
+mod properties;
