@@ -6,6 +6,7 @@ mod cdc;
 mod control;
 mod engine;
 mod error;
+mod script;
 mod server;
 mod storage;
 mod tds;
@@ -13,6 +14,7 @@ mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+pub use script::ScriptError;
 pub use server::{EncryptionPolicy, StartError};
 
 /// How a server is to be.
@@ -51,8 +53,16 @@ impl SqlServerSim {
     /// # Errors
     /// Where it can't listen, or has no threads or random numbers.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let server = server::Server::start(options.listen, &options.server_name, options.encryption)?;
+        let server = server::Server::start(options)?;
         Ok(Self { server })
+    }
+
+    /// Runs a script as `sa`, without a client; lines of `GO` part its batches.
+    ///
+    /// # Errors
+    /// The first error of a statement, which ends the script.
+    pub fn run_script(&self, script: &str) -> Result<(), ScriptError> {
+        self.server.run_script(script)
     }
 
     /// Where it listens.

@@ -1,3 +1,150 @@
 //! The simulated server as a program.
 
-fn main() {}
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use millstream_sqlserver_sim::{EncryptionPolicy, Options, SqlServerSim};
+
+/// A SQL Server with change data capture for tests and trials. It holds everything in memory, and forgets it when it
+/// ends.
+///
+/// Any client of SQL Server can connect: sqlcmd, tsql, a driver, a design tool. Change data capture works as on the real
+/// one: EXEC sys.sp_cdc_enable_db, EXEC sys.sp_cdc_enable_table, and rows appear in cdc.<instance>_CT.
+#[derive(Parser, Debug)]
+#[command(name = "sqlserver-sim", version, after_help = EXAMPLES)]
+struct Arguments {
+    /// The port to listen on; 0 for any that is free
+    #[arg(long, default_value_t = 1433)]
+    port: u16,
+
+    /// The address to listen on; 0.0.0.0 for all of them
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    listen: IpAddr,
+
+    /// The password of the login sa
+    #[arg(long, default_value_t = Options::default().password)]
+    password: String,
+
+    /// What the server calls itself
+    #[arg(long, default_value_t = Options::default().server_name, value_name = "NAME")]
+    server_name: String,
+
+    /// Whether connections are encrypted
+    #[arg(long, value_enum, default_value_t = Encryption::Optional)]
+    encryption: Encryption,
+
+    /// Where to write the authority that signed the server's certificate, for clients that check it
+    #[arg(long, value_name = "FILE")]
+    authority: Option<PathBuf>,
+
+    /// A script to run as sa at the start; lines of GO part its batches. May be given more than once
+    #[arg(long, value_name = "FILE")]
+    script: Vec<PathBuf>,
+
+    /// What to tell on standard error: error, warn, info, debug
+    #[arg(long, default_value = "warn", value_name = "LEVEL")]
+    log: tracing::Level,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Start it, with a database of your own, and look around with FreeTDS:
+    sqlserver-sim --script shop.sql
+    tsql -H 127.0.0.1 -p 1433 -U sa -P Simulated-1433
+
+  shop.sql:
+    CREATE DATABASE shop;
+    GO
+    USE shop;
+    EXEC sys.sp_cdc_enable_db;
+    CREATE TABLE dbo.orders (id int PRIMARY KEY, total decimal(10,2));
+    EXEC sys.sp_cdc_enable_table @source_schema = 'dbo', @source_name = 'orders', @role_name = NULL;
+    GO
+
+  For clients that check certificates:
+    sqlserver-sim --authority authority.pem
+
+What it does and what it doesn't is told in docs/sqlserver-sim.md.";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Encryption {
+    /// Refuse clients that insist on it
+    Off,
+    /// Where the client wants it
+    Optional,
+    /// Refuse clients that can't
+    Required,
+}
+
+impl From<Encryption> for EncryptionPolicy {
+    fn from(encryption: Encryption) -> Self {
+        match encryption {
+            Encryption::Off => Self::Off,
+            Encryption::Optional => Self::Optional,
+            Encryption::Required => Self::Required,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(arguments.log)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    match serve(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sqlserver-sim: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let options = Options {
+        listen: SocketAddr::new(arguments.listen, arguments.port),
+        server_name: arguments.server_name.clone(),
+        password: arguments.password.clone(),
+        encryption: arguments.encryption.into(),
+    };
+    let scripts = arguments.script.iter().map(|path| {
+        fs::read_to_string(path).map_err(|error| format!("can't read the script {}: {error}", path.display()))
+    });
+    let scripts = scripts.collect::<Result<Vec<_>, _>>()?;
+    let sim = SqlServerSim::start(&options)?;
+    for (path, script) in arguments.script.iter().zip(&scripts) {
+        sim.run_script(script).map_err(|error| format!("the script {} failed: {error}", path.display()))?;
+    }
+    if let Some(path) = &arguments.authority {
+        fs::write(path, sim.authority_pem()).map_err(|error| format!("can't write {}: {error}", path.display()))?;
+    }
+    let mut out = io::stdout().lock();
+    writeln!(out, "sqlserver-sim listens on {}; log in as sa. Ctrl-C ends it, and all it holds.", sim.address())?;
+    out.flush()?;
+    wait_for_end()?;
+    Ok(())
+}
+
+/// Until Ctrl-C or, where there are such, a signal to terminate.
+fn wait_for_end() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut terminate = signal(SignalKind::terminate())?;
+            tokio::select! {
+                interrupted = tokio::signal::ctrl_c() => interrupted,
+                _ = terminate.recv() => Ok(()),
+            }
+        }
+        #[cfg(not(unix))]
+        tokio::signal::ctrl_c().await
+    })
+}

@@ -11,13 +11,16 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::Options;
 use crate::engine::session::{Login, Session};
 use crate::error::SqlError;
+use crate::script::{self, ScriptError};
 use crate::tds::prelogin::Encryption as Wish;
 
 use certificate::Encryption;
@@ -66,6 +69,7 @@ struct Host {
     server_name: String,
     encryption: Encryption,
     wish: Wish,
+    password: String,
 }
 
 impl Host {
@@ -78,16 +82,18 @@ impl Host {
 pub struct Server {
     address: SocketAddr,
     authority_pem: String,
+    host: Arc<Host>,
     runtime: Option<Runtime>,
 }
 
 impl Server {
-    pub fn start(listen: SocketAddr, server_name: &str, policy: EncryptionPolicy) -> Result<Self, StartError> {
+    pub fn start(options: &Options) -> Result<Self, StartError> {
+        let listen = options.listen;
         let refused = |error| StartError::Listen { address: listen, error };
         let listener = TcpListener::bind(listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        let encryption = Encryption::new(server_name)?;
+        let encryption = Encryption::new(&options.server_name)?;
         let authority_pem = encryption.authority_pem.clone();
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
@@ -99,13 +105,42 @@ impl Server {
             let _inside = runtime.enter();
             tokio::net::TcpListener::from_std(listener).map_err(refused)?
         };
-        let host = Arc::new(Host { server_name: server_name.to_owned(), encryption, wish: policy.wish() });
-        runtime.spawn(accept(listener, host));
-        Ok(Self { address, authority_pem, runtime: Some(runtime) })
+        let host = Arc::new(Host {
+            server_name: options.server_name.clone(),
+            encryption,
+            wish: options.encryption.wish(),
+            password: options.password.clone(),
+        });
+        runtime.spawn(accept(listener, host.clone()));
+        Ok(Self { address, authority_pem, host, runtime: Some(runtime) })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Runs a script in a session of its own, on a thread with as much stack as a connection's.
+    pub fn run_script(&self, script: &str) -> Result<(), ScriptError> {
+        let login = Login {
+            name: "sa".to_owned(),
+            password: self.host.password.clone(),
+            database: String::new(),
+            host: String::new(),
+            application: "sqlserver-sim".to_owned(),
+            read_only: false,
+        };
+        thread::scope(|scope| {
+            let run = || {
+                let mut session = self.host.open(login, Arc::default())?;
+                script::run(&mut session, script)
+            };
+            let thread = thread::Builder::new().stack_size(connection::STACK_BYTES).spawn_scoped(scope, run);
+            match thread.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(done)) => done,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(error) => Err(SqlError::new(701, 17, format!("No thread for the script: {error}.")).into()),
+            }
+        })
     }
 
     pub fn authority_pem(&self) -> &str {

@@ -48,10 +48,6 @@ impl Encryption {
         };
         let mut strict = config(&[&TLS13, &TLS12])?;
         strict.alpn_protocols = vec![b"tds/8.0".to_vec()];
-        Ok(Self {
-            wrapped: Arc::new(config(&[&TLS12])?),
-            strict: Arc::new(strict),
-            authority_pem: authority.pem(),
-        })
+        Ok(Self { wrapped: Arc::new(config(&[&TLS12])?), strict: Arc::new(strict), authority_pem: authority.pem() })
     }
 }

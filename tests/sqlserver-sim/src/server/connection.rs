@@ -25,7 +25,7 @@ const REQUEST_BYTES_MAX: usize = 256 << 20;
 /// Answers between the engine and the socket, each a few packets.
 const ANSWERS_MAX: usize = 4;
 /// Enough for statements with a thousand unions in one another.
-const STACK_BYTES: usize = 256 << 20;
+pub const STACK_BYTES: usize = 256 << 20;
 
 /// What a client sends.
 #[derive(Debug)]

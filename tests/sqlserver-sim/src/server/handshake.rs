@@ -110,14 +110,12 @@ async fn read_login(stream: &mut (impl AsyncRead + Unpin)) -> Result<Login, Hand
     Ok(login::read(&message.payload)?)
 }
 
-async fn read(
-    stream: &mut (impl AsyncRead + Unpin),
-    kind: Kind,
-    bytes_max: usize,
-) -> Result<Message, HandshakeError> {
+async fn read(stream: &mut (impl AsyncRead + Unpin), kind: Kind, bytes_max: usize) -> Result<Message, HandshakeError> {
     let message = packet::read_message(stream, bytes_max).await?.ok_or(HandshakeError::Closed)?;
     if message.kind != kind {
-        return Err(ProtocolError::Invalid { what: "a packet's type before the login", value: message.kind as u64 }.into());
+        return Err(
+            ProtocolError::Invalid { what: "a packet's type before the login", value: message.kind as u64 }.into()
+        );
     }
     Ok(message)
 }
