@@ -333,8 +333,11 @@ impl Writer {
         };
         self.ledger.commit(durability, checkpoint.as_ref(), visit, || self.kill.pass(KillPoint::MidLoad))?;
         self.kill.pass(KillPoint::AfterCommit);
-        if checkpoint.is_some() {
-            self.checkpoint = checkpoint;
+        if let Some(checkpoint) = checkpoint {
+            if self.checkpoint.is_none() {
+                info!(checkpoint.op_id, "the first checkpoint: every table has been read");
+            }
+            self.checkpoint = Some(checkpoint);
             to_compact.into_iter().for_each(|bucket| self.begin_compaction(bucket));
         }
         if sync {
@@ -394,9 +397,6 @@ impl Writer {
         let is_same = |last: &Checkpoint| last.op_id == op_id && last.positions == positions;
         if !reason && self.checkpoint.as_ref().is_some_and(is_same) {
             return None;
-        }
-        if self.checkpoint.is_none() {
-            info!(op_id, "the first checkpoint: every table has been read");
         }
         Some(Checkpoint { op_id, positions, time_ms: now_ms() })
     }

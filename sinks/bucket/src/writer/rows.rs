@@ -7,7 +7,6 @@ use millstream_core::error::SinkError;
 use millstream_core::sink::PassMode;
 
 use super::Writer;
-use super::coverage::Coverage;
 use super::placing::{DifferencePlace, Placed, Placing, SPELT_OUT_MAX};
 use crate::evaluated::{EvaluatedRows, FreshRow};
 use crate::key::TableKey;
@@ -29,9 +28,6 @@ impl Writer {
         let mut address = key.bytes().to_vec();
         for row in rows.rows() {
             set_row_key(&mut address, row.key);
-            if let Some(coverage) = &mut self.tables.entry(key).coverage {
-                coverage.add(row.key, row.key);
-            }
             let stored = self.ledger.row(&address)?;
             let placing = Placing {
                 address: &address,
@@ -44,7 +40,9 @@ impl Writer {
             };
             let fresh = (!row.is_deleted).then_some(&row);
             let placed = self.ledger.place(placing, stored.as_deref(), fresh)?;
-            self.tables.entry(key).count(&placed);
+            let table = self.tables.entry(key);
+            table.count(&placed);
+            table.note_streamed(row.key, generation, &placed);
             self.flush_if_full()?;
         }
         Ok(())
@@ -107,9 +105,7 @@ impl Writer {
         if self.tables.entry(key).looked_generation != generation {
             self.flush(false)?;
             let is_empty = self.ledger.slice(Keyspace::Rows, &key.rows(), 1)?.is_empty();
-            let table = self.tables.entry(key);
-            table.looked_generation = generation;
-            table.coverage = is_empty.then(Coverage::default);
+            self.tables.entry(key).note_look(generation, is_empty);
         }
         let Some(coverage) = &mut self.tables.entry(key).coverage else { return Ok(false) };
         let mut keys = rows.rows().map(|row| row.key);

@@ -77,6 +77,9 @@ impl Writer {
     }
 
     pub(super) fn sweep_slice(&mut self, sweep: &mut Sweep) -> Result<Progress, SinkError> {
+        if !sweep.is_removing && self.tables.get(sweep.table).is_some_and(|table| table.is_all_of(sweep.generation)) {
+            return Ok(Progress::Done);
+        }
         let rows = self.ledger.slice(Keyspace::Rows, &sweep.rest, self.tuning.slice_max)?;
         let is_last = rows.len() < self.tuning.slice_max;
         for (address, state) in &rows {

@@ -52,6 +52,8 @@ pub(super) struct Table {
     pub(super) coverage: Option<Coverage>,
     /// The pass at whose beginning it was looked whether it is empty.
     pub(super) looked_generation: u64,
+    /// Whether every row, since it was seen to be empty, has been stored with that pass's generation and stayed.
+    is_all_of_pass: bool,
 }
 
 impl Table {
@@ -61,6 +63,27 @@ impl Table {
             self.rows = (self.rows + u64::from(placed.is_stored)).saturating_sub(u64::from(placed.was_stored));
             self.rows_changed = true;
         }
+    }
+
+    /// Notes at the beginning of a pass whether there are any rows or tombstones.
+    pub(super) fn note_look(&mut self, generation: u64, is_empty: bool) {
+        self.looked_generation = generation;
+        self.coverage = is_empty.then(Coverage::default);
+        self.is_all_of_pass = is_empty;
+    }
+
+    /// Notes that the stream has written a row, which leaves a tombstone if it isn't stored.
+    pub(super) fn note_streamed(&mut self, row_key: &[u8], generation: u64, placed: &Placed) {
+        if let Some(coverage) = &mut self.coverage {
+            coverage.add(row_key, row_key);
+        }
+        self.is_all_of_pass &= generation == self.looked_generation && placed.is_stored;
+    }
+
+    /// Whether a pass's sweep has nothing to find: the table was empty when the pass began, every row that came since
+    /// carries its generation, and there are no tombstones.
+    pub(super) fn is_all_of(&self, generation: u64) -> bool {
+        self.is_all_of_pass && self.looked_generation == generation
     }
 
     /// Notes that a row isn't stored any more.
