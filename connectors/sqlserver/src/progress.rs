@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::position::Lsn;
+use crate::position::{Lsn, SqlServerPosition};
 
 /// Shared by the stream and by everything else that makes positions.
 #[derive(Debug, Default)]
@@ -10,16 +10,19 @@ pub(crate) struct Progress {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 struct State {
     epoch: u16,
     reached: Lsn,
+    acknowledged: Lsn,
 }
 
 impl Progress {
-    /// The stream follows the log in this epoch from now on, from this LSN.
+    /// The stream follows the log in this epoch from now on, and has reached this LSN.
     pub(crate) fn follow(&self, epoch: u16, from: Lsn) {
-        *self.lock() = State { epoch, reached: from };
+        let mut state = self.lock();
+        let acknowledged = if state.epoch == epoch { state.acknowledged } else { Lsn::ZERO };
+        *state = State { epoch, reached: from, acknowledged };
     }
 
     /// The stream is about to hand over everything up to this LSN.
@@ -28,15 +31,34 @@ impl Progress {
         state.reached = state.reached.max(lsn);
     }
 
-    /// How far the stream has come; what is read now lies behind it in any case, since it reads from the same
-    /// database.
+    /// Everything up to here is durable, maybe since a former run of the process.
+    pub(crate) fn acknowledge(&self, position: &SqlServerPosition) {
+        let mut state = self.lock();
+        if position.epoch > state.epoch {
+            *state = State { epoch: position.epoch, ..State::default() };
+        }
+        if position.epoch == state.epoch {
+            state.reached = state.reached.max(position.lsn);
+            state.acknowledged = state.acknowledged.max(position.lsn);
+        }
+    }
+
+    /// How far the stream has come.
     pub(crate) fn reached(&self) -> Lsn {
         self.lock().reached
     }
 
+    /// How far the sink has made everything durable.
+    pub(crate) fn acknowledged(&self) -> Lsn {
+        self.lock().acknowledged
+    }
+
     /// The log isn't the one that was followed in `epoch`: what comes next is in the epoch after it.
     pub(crate) fn lose(&self, epoch: u16) {
-        *self.lock() = State { epoch: epoch.saturating_add(1), reached: Lsn::ZERO };
+        let mut state = self.lock();
+        if state.epoch <= epoch {
+            *state = State { epoch: epoch.saturating_add(1), ..State::default() };
+        }
     }
 
     /// The epoch of positions made now.
@@ -46,5 +68,36 @@ impl Progress {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lsn(block: u32) -> Lsn {
+        Lsn::new(1, block, 1)
+    }
+
+    #[test]
+    fn a_former_run_tells_the_epoch() {
+        let progress = Progress::default();
+        progress.acknowledge(&SqlServerPosition::at(3, lsn(7)));
+        assert_eq!((progress.epoch(), progress.reached(), progress.acknowledged()), (3, lsn(7), lsn(7)));
+        progress.follow(3, lsn(7));
+        progress.reach(lsn(9));
+        progress.acknowledge(&SqlServerPosition::at(3, lsn(8)));
+        assert_eq!((progress.reached(), progress.acknowledged()), (lsn(9), lsn(8)));
+    }
+
+    #[test]
+    fn a_lost_log_begins_the_next_epoch_once() {
+        let progress = Progress::default();
+        progress.follow(1, lsn(7));
+        progress.lose(1);
+        progress.lose(1);
+        assert_eq!((progress.epoch(), progress.reached()), (2, Lsn::ZERO));
+        progress.acknowledge(&SqlServerPosition::at(1, lsn(7)));
+        assert_eq!((progress.epoch(), progress.acknowledged()), (2, Lsn::ZERO), "that log is lost");
     }
 }

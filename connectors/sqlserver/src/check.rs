@@ -1,0 +1,87 @@
+//! What is wrong with a server's set-up, all at once: the database, permissions, the capture job, tables.
+//!
+//! Each finding has its remedy as T-SQL or configuration that can be used as it stands.
+
+mod database;
+mod job;
+mod patterns;
+mod permissions;
+mod table;
+
+use millstream_core::error::SourceError;
+use millstream_core::selection::Selection;
+use millstream_core::source::{Problem, Severity};
+use tiberius::Row;
+
+use crate::capture::catalog::Catalog;
+use crate::connect::{Connection, Connector};
+use crate::error::{QueryError, connection_problem};
+use database::Database;
+use permissions::Permissions;
+
+/// Every problem of the database and of the selected tables. A server that can't be reached or logged in to is a
+/// problem, too. `Err` is for connections that break half-way.
+pub(crate) async fn check(connector: &Connector, selection: &Selection) -> Result<Vec<Problem>, SourceError> {
+    let mut connection = match connector.open().await {
+        Ok(connection) => connection,
+        Err(error) => return Ok(vec![connection_problem(&connector.settings().address.to_string(), &error)]),
+    };
+    let connection = &mut connection;
+    let database = Database::read(connection).await?;
+    let permissions = Permissions::read(connection).await?;
+    let mut problems = database.problems(&permissions);
+    problems.extend(permissions.problems(connector.settings(), database.captures));
+    if database.captures && permissions.sees_state {
+        problems.extend(job::problems(connection).await?);
+    }
+    let mut catalog = Catalog::default();
+    match catalog.look(connection, selection).await {
+        Ok(()) => {
+            problems.extend(patterns::problems(connection, selection, catalog.tables(), &permissions).await?);
+            problems.extend(table::problems(connection, connector.settings(), &catalog, &permissions).await?);
+        }
+        // What is lacking has been told above.
+        Err(error) if is_refusal(&error) => {}
+        Err(error) => return Err(error.into()),
+    }
+    // The worst first; among equals the order above, from the database to its tables.
+    problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
+    Ok(problems)
+}
+
+fn problem(
+    severity: Severity,
+    subject: impl Into<String>,
+    found: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Problem {
+    Problem { severity, subject: subject.into(), found: found.into(), remedy: remedy.into() }
+}
+
+/// Whether the server answered, and the answer is no: the user lacks a permission, or this server doesn't know what
+/// it is asked for.
+fn is_refusal(error: &QueryError) -> bool {
+    const CLASS_MAX: u8 = 16;
+    matches!(&error.error, tiberius::error::Error::Server(server) if (11..=CLASS_MAX).contains(&server.class()))
+}
+
+/// The rows of a query that may be refused: `None` then.
+async fn attempt(connection: &mut Connection, query: &str) -> Result<Option<Vec<Row>>, SourceError> {
+    match connection.rows("check the server", query, &[]).await {
+        Ok(rows) => Ok(Some(rows)),
+        Err(error) if is_refusal(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn int(row: &Row, place: usize) -> Option<i32> {
+    row.try_get(place).ok().flatten()
+}
+
+fn bit(row: &Row, place: usize) -> bool {
+    row.try_get(place).ok().flatten().unwrap_or_default()
+}
+
+fn text(row: &Row, place: usize) -> String {
+    row.try_get::<&str, _>(place).ok().flatten().unwrap_or_default().to_owned()
+}

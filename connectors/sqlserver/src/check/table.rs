@@ -1,0 +1,226 @@
+//! The selected tables, one by one.
+
+use millstream_core::error::SourceError;
+use millstream_core::schema::{Column, TableName};
+use millstream_core::source::{Problem, Severity};
+
+use super::permissions::Permissions;
+use super::{attempt, problem};
+use crate::capture::catalog::Catalog;
+use crate::capture::statements;
+use crate::capture::table::{CapturedTable, Want};
+use crate::config::{CaptureInstances, Settings};
+use crate::connect::Connection;
+use crate::decode::ColumnType;
+use crate::error::number;
+use crate::quote::{quoted, quoted_table};
+
+/// An insert of a larger value into a captured table fails, as long as the server's setting is the default. In bytes.
+const REPL_SIZE_DEFAULT_BYTES: i32 = 65_536;
+
+pub(super) async fn problems(
+    connection: &mut Connection,
+    settings: &Settings,
+    catalog: &Catalog,
+    permissions: &Permissions,
+) -> Result<Vec<Problem>, SourceError> {
+    let mut problems = Vec::new();
+    let collation = connection.server.collation.clone();
+    for table in catalog.tables().values() {
+        problems.extend(unreadable(connection, table, permissions).await?);
+        problems.extend(capture_problems(table, settings, catalog));
+        problems.extend(key_problem(table));
+        problems.extend(computed_problem(table));
+        problems.extend(collation_problem(table, &collation));
+    }
+    problems.extend(repl_size_problem(connection, catalog).await?);
+    Ok(problems)
+}
+
+/// Asks for no row of all columns, which takes SELECT on each, however it was granted.
+async fn unreadable(
+    connection: &mut Connection,
+    table: &CapturedTable,
+    permissions: &Permissions,
+) -> Result<Option<Problem>, SourceError> {
+    let query = format!("SELECT TOP (0) * FROM {}", quoted_table(&table.name));
+    let Err(error) = connection.rows(format!("read {}", table.name), &query, &[]).await else { return Ok(None) };
+    match error.number() {
+        Some(number::PERMISSION_DENIED | number::COLUMN_PERMISSION_DENIED) => Ok(Some(problem(
+            Severity::Error,
+            subject(&table.name),
+            "SELECT isn't granted on all of its columns",
+            permissions.grant_select(&table.name),
+        ))),
+        // Dropped since the list was read.
+        Some(number::OBJECT_UNKNOWN) => Ok(None),
+        _ => Err(error.into()),
+    }
+}
+
+fn subject(table: &TableName) -> String {
+    format!("table {table}")
+}
+
+/// What its capture lacks.
+fn capture_problems(table: &CapturedTable, settings: &Settings, catalog: &Catalog) -> Vec<Problem> {
+    // Without change data capture there is nothing to say about single tables yet.
+    if !catalog.is_enabled() {
+        return Vec::new();
+    }
+    let taken = |name: &str| catalog.is_taken(name);
+    let automatic = settings.capture_instances == CaptureInstances::Auto;
+    let wanted = |severity, want: Want| {
+        let remedy = match automatic {
+            true => format!("Nothing has to be done, Millstream runs it: {};", want.statement),
+            false => format!("{};", want.statement),
+        };
+        let severity = if automatic { Severity::Warning } else { severity };
+        problem(severity, subject(&table.name), want.reason, remedy)
+    };
+    let mut problems = Vec::new();
+    problems.extend(table.wanted_first(taken).map(|want| wanted(Severity::Error, want)));
+    let next = table.wanted_next(taken);
+    match (next, table.instances.as_slice()) {
+        // The server refuses a third.
+        (Some(want), [one, other]) if !automatic => {
+            let older = if other.is_newer_than(one) { one } else { other };
+            let first = statements::disable(&table.name, &older.name);
+            let remedy = format!("{first}; {};", want.statement);
+            let found = format!("{}, and it has two instances, which is the most there can be", want.reason);
+            problems.push(problem(Severity::Warning, subject(&table.name), found, remedy));
+        }
+        (Some(want), _) => problems.push(wanted(Severity::Warning, want)),
+        (None, [one, other]) if !automatic => {
+            let older = if other.is_newer_than(one) { one } else { other };
+            problems.push(problem(
+                Severity::Warning,
+                subject(&table.name),
+                format!("it has two capture instances: each change of it is written twice, and the next change of its \
+                         columns will find no room for a third"),
+                format!(
+                    "Once Millstream has gone over to the newer one and nobody else reads {}: {};",
+                    older.name,
+                    statements::disable(&table.name, &older.name)
+                ),
+            ));
+        }
+        (None, _) => {}
+    }
+    problems.extend(uncaptured_problem(table));
+    problems
+}
+
+/// Columns that are left out on purpose are left out of everything.
+fn uncaptured_problem(table: &CapturedTable) -> Option<Problem> {
+    let newest = table.newest()?;
+    let is_captured = |id: i32| newest.columns.iter().any(|captured| captured.column_id == id);
+    let missing: Vec<&str> = table
+        .columns
+        .iter()
+        .filter(|column| !column.computed && !column.hidden && !is_captured(column.column_id))
+        .map(|column| column.column.name.as_str())
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    Some(problem(
+        Severity::Warning,
+        subject(&table.name),
+        format!("capture instance {} leaves out {}, so Millstream does", newest.name, missing.join(", ")),
+        "Make an instance with all columns that are wanted (@captured_column_list) if these are",
+    ))
+}
+
+fn key_problem(table: &CapturedTable) -> Option<Problem> {
+    let has_key = match table.newest() {
+        Some(newest) => !newest.key.is_empty(),
+        None => table.has_primary_key,
+    };
+    if has_key {
+        return None;
+    }
+    let columns = || table.columns.iter().map(|column| &column.column);
+    let old = columns().find(|column| matches!(column.source_type.as_str(), "text" | "ntext" | "image"));
+    let mut found = "it is captured without a primary key or unique index, so that each deleted or updated row is looked \
+                     for by all its values, and the table is read in one piece"
+        .to_owned();
+    if let Some(Column { name, source_type, .. }) = old {
+        found.push_str(&format!(
+            "; since old values of {name} ({source_type}) aren't captured, the whole table is read again after each"
+        ));
+    }
+    let remedy = format!(
+        "ALTER TABLE {} ADD my_row_id bigint IDENTITY NOT NULL PRIMARY KEY; or, for a table with a unique index of \
+         columns that are NOT NULL, make a capture instance with @index_name",
+        quoted_table(&table.name)
+    );
+    Some(problem(Severity::Warning, subject(&table.name), found, remedy))
+}
+
+fn computed_problem(table: &CapturedTable) -> Option<Problem> {
+    let computed: Vec<&str> = table
+        .columns
+        .iter()
+        .filter(|column| column.computed)
+        .map(|column| column.column.name.as_str())
+        .collect();
+    if computed.is_empty() {
+        return None;
+    }
+    Some(problem(
+        Severity::Warning,
+        subject(&table.name),
+        format!("computed columns aren't captured, so Millstream leaves out {}", computed.join(", ")),
+        "Compute them in the sync config or at the client, or make them ordinary columns",
+    ))
+}
+
+/// A fault of the server's: its capture process keeps texts in a place of the database's collation for a moment.
+fn collation_problem(table: &CapturedTable, database: &str) -> Option<Problem> {
+    let differs = |column: &Column| {
+        let in_code_page = matches!(ColumnType::parse(&column.source_type), ColumnType::Text { .. } | ColumnType::LongText);
+        in_code_page && column.collation.as_deref().is_some_and(|collation| collation != database)
+    };
+    let columns: Vec<&Column> = table.columns.iter().map(|column| &column.column).filter(|column| differs(column)).collect();
+    let first = columns.first()?;
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    Some(problem(
+        Severity::Warning,
+        subject(&table.name),
+        format!(
+            "{} have another collation than the database ({database}): the server may capture letters beyond ASCII in \
+             them wrongly",
+            names.join(", ")
+        ),
+        format!(
+            "Use national texts: ALTER TABLE {} ALTER COLUMN {} n{};",
+            quoted_table(&table.name),
+            quoted(&first.name),
+            first.source_type
+        ),
+    ))
+}
+
+/// The server refuses to write large values into captured tables by default.
+async fn repl_size_problem(connection: &mut Connection, catalog: &Catalog) -> Result<Option<Problem>, SourceError> {
+    let is_large = |table: &&CapturedTable| {
+        table.columns.iter().any(|column| ColumnType::parse(&column.column.source_type).is_lob())
+    };
+    let Some(table) = catalog.tables().values().find(is_large) else { return Ok(None) };
+    let query = "SELECT CAST(value_in_use AS int) FROM sys.configurations WHERE name = N'max text repl size (B)'";
+    let rows = attempt(connection, query).await?.unwrap_or_default();
+    let limit = rows.first().and_then(|row| super::int(row, 0));
+    Ok(limit.filter(|limit| (0..=REPL_SIZE_DEFAULT_BYTES).contains(limit)).map(|limit| {
+        problem(
+            Severity::Warning,
+            "setting max text repl size",
+            format!(
+                "{limit} bytes: the server refuses to write larger values into captured tables with large columns, such \
+                 as {}",
+                table.name
+            ),
+            "EXEC sp_configure 'max text repl size', -1; RECONFIGURE;",
+        )
+    }))
+}

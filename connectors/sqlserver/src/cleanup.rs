@@ -1,0 +1,113 @@
+//! Removing rows from change tables that are durable at our end, where the configuration wants it.
+//!
+//! The server's own job removes rows once they are older than its retention time, usually three days. A busy database
+//! may not want to keep that many. Since a stream only ever asks for what follows an acknowledged position, whatever
+//! lies before one is of no use to us; whether it is to others only the operator knows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use millstream_core::error::{SourceError, chain};
+use millstream_core::selection::Selection;
+use tracing::{info, warn};
+
+use crate::config::Cleanup;
+use crate::connect::{Connection, Connector};
+use crate::discover::Which;
+use crate::error::number;
+use crate::position::Lsn;
+use crate::progress::Progress;
+use crate::quote::literal;
+
+/// How long after one cleanup the next begins.
+const PAUSE: Duration = Duration::from_secs(15 * 60);
+/// How many rows the server removes in one statement: small enough to take no lock on a whole change table.
+const ROWS_PER_DELETE: u32 = 4_500;
+
+/// Cleans up now and then, one cleanup at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Cleaner {
+    last: Mutex<Option<Instant>>,
+    running: Arc<AtomicBool>,
+}
+
+impl Cleaner {
+    /// Begins a cleanup in the background if it is wanted, time has come, and none is running.
+    pub(crate) fn begin(&self, connector: &Arc<Connector>, progress: &Arc<Progress>, selection: Selection) {
+        if connector.settings().cleanup == Cleanup::Server || !self.is_due() {
+            return;
+        }
+        if self.running.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (connector, progress, running) = (Arc::clone(connector), Arc::clone(progress), Arc::clone(&self.running));
+        tokio::spawn(async move {
+            if let Err(error) = clean(&connector, &selection, progress.acknowledged()).await {
+                // The next attempt may do better, and the server's own cleanup goes on beside it.
+                warn!(error = chain(&error), "can't remove acknowledged rows from change tables");
+            }
+            running.store(false, Ordering::Release);
+        });
+    }
+
+    /// Whether it is time for the next one; it counts as begun then.
+    fn is_due(&self) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| last.elapsed() >= PAUSE);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// Removes what lies before the newest commit that is acknowledged, of the selected tables' instances.
+async fn clean(connector: &Connector, selection: &Selection, acknowledged: Lsn) -> Result<(), SourceError> {
+    let mut connection = connector.open().await?;
+    // The procedure takes only LSNs that the mapping knows.
+    let query = format!(
+        "SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping WHERE start_lsn <= {}",
+        acknowledged.literal()
+    );
+    let row = connection.row("look for the newest acknowledged commit", &query, &[]).await?;
+    let mark = row.and_then(|row| row.try_get::<&[u8], _>(0).ok().flatten().and_then(Lsn::from_bytes));
+    let Some(mark) = mark.filter(|mark| !mark.is_zero()) else { return Ok(()) };
+    for instance in instances(&mut connection, selection, mark).await? {
+        let statement = format!(
+            "EXEC sys.sp_cdc_cleanup_change_table @capture_instance = {}, @low_water_mark = {}, @threshold = \
+             {ROWS_PER_DELETE}",
+            literal(&instance),
+            mark.literal()
+        );
+        match connection.execute(format!("clean up capture instance {instance}"), &statement).await {
+            Ok(()) => info!(instance, before = %mark, "removed acknowledged rows from a change table"),
+            // The server's own cleanup has been there meanwhile, or the instance has been dropped.
+            Err(error)
+                if matches!(
+                    error.number(),
+                    Some(number::CDC_LSN_OUTSIDE | number::CDC_LSN_UNKNOWN | number::CDC_INSTANCE_UNKNOWN)
+                ) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The selected tables' instances that hold anything before this.
+async fn instances(
+    connection: &mut Connection,
+    selection: &Selection,
+    mark: Lsn,
+) -> Result<Vec<String>, SourceError> {
+    let query = format!(
+        "SELECT c.capture_instance FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
+         JOIN cdc.change_tables AS c ON c.source_object_id = t.object_id WHERE {} AND c.start_lsn < {}",
+        Which::Selection(selection).condition(),
+        mark.literal()
+    );
+    let rows = connection.rows("list capture instances", &query, &[]).await?;
+    let name = |row: &tiberius::Row| row.try_get::<&str, _>(0).ok().flatten().map(str::to_owned);
+    Ok(rows.iter().filter_map(name).collect())
+}

@@ -1,0 +1,212 @@
+//! The connector itself: the core's contract, kept by the other modules.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use millstream_core::error::SourceError;
+use millstream_core::position::Position;
+use millstream_core::schema::{IdentityKind, TableSchema};
+use millstream_core::selection::Selection;
+use millstream_core::source::{
+    Catalog, Chunk, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
+};
+
+use crate::capture;
+use crate::check;
+use crate::cleanup::Cleaner;
+use crate::config::SqlServerConfig;
+use crate::connect::{Connection, Connector};
+use crate::fence::{self, Fence};
+use crate::position::{Lsn, PositionError, SqlServerPosition};
+use crate::progress::Progress;
+use crate::read::{self, Answer, Scans};
+use crate::stream;
+
+/// How often the catalog is read again when it changed, or may have changed, during the reading.
+const DISCOVERIES_MAX: usize = 10;
+
+/// A database of a SQL Server or of Azure SQL as a source.
+struct SqlServerSource {
+    connector: Arc<Connector>,
+    progress: Arc<Progress>,
+    scans: Scans,
+    cleaner: Cleaner,
+    /// Which tables are followed, once they are.
+    followed: Mutex<Selection>,
+}
+
+impl SqlServerConfig {
+    /// Checks the configuration and builds the source. Nothing is connected yet. `name` is the source's own, for
+    /// messages.
+    ///
+    /// # Errors
+    ///
+    /// A definite error that tells every fault at once.
+    pub fn build(self, name: &str) -> Result<Arc<dyn SourceConnector>, SourceError> {
+        let connector = Arc::new(Connector::new(self.settings(name)?));
+        Ok(Arc::new(SqlServerSource {
+            connector,
+            progress: Arc::default(),
+            scans: Scans::default(),
+            cleaner: Cleaner::default(),
+            followed: Mutex::default(),
+        }))
+    }
+}
+
+impl SqlServerSource {
+    /// The end of the log now.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::PositionLost`] if it lies before a place that was reached already: then the database has been
+    /// restored from a backup.
+    async fn end_of_log(&self, connection: &mut Connection) -> Result<Position, SourceError> {
+        let (epoch, reached) = (self.progress.epoch(), self.progress.reached());
+        let end = fence::log_end(connection).await?;
+        if end < reached {
+            self.progress.lose(epoch);
+            let position = SqlServerPosition::at(epoch, reached).to_string();
+            let reason = format!("the log ends at {end} now: the database was restored");
+            return Err(SourceError::PositionLost { position, reason });
+        }
+        Ok(Position::from(&SqlServerPosition::at(epoch, end)))
+    }
+
+    /// The rows of a range, or those with certain identities.
+    async fn read_by_key(
+        &self,
+        table: &TableSchema,
+        scope: &ReadScope,
+        limit_rows: usize,
+    ) -> Result<Chunk, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let connection = &mut reader.connection;
+        let Answer { rows, next } = match scope {
+            ReadScope::Range(range) => read::read_range(connection, table, range, limit_rows).await?,
+            ReadScope::Keys(identities) => {
+                Answer { rows: read::read_keys(connection, table, identities).await?, next: None }
+            }
+        };
+        if connection.is_spoilt() {
+            // Another connection's view of the log is later, which is as right.
+            drop(reader);
+            return Ok(Chunk { rows, high: self.head().await?, next });
+        }
+        let high = self.end_of_log(connection).await?;
+        self.connector.give_back(reader);
+        Ok(Chunk { rows, high, next })
+    }
+
+    /// The next rows of a table without a key. The query has a connection beside the readers': it stays open for as
+    /// long as somebody takes in its rows, who may need readers meanwhile.
+    async fn read_whole(
+        &self,
+        table: Arc<TableSchema>,
+        range: KeyRange,
+        limit_rows: usize,
+    ) -> Result<Chunk, SourceError> {
+        let Answer { rows, next } = match range.after {
+            Some(cursor) => self.scans.resume(&cursor, &table).await?,
+            None => self.scans.begin(self.connector.open_for_rows().await?, table, limit_rows).await?,
+        };
+        Ok(Chunk { rows, high: self.head().await?, next })
+    }
+
+    fn followed(&self) -> Selection {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn parse(position: &Position) -> Result<SqlServerPosition, SourceError> {
+    SqlServerPosition::try_from(position).map_err(|error: PositionError| {
+        SourceError::definite(
+            error.to_string(),
+            "Check that the store belongs to this source, and that it is a SQL Server one",
+        )
+    })
+}
+
+#[async_trait]
+impl SourceConnector for SqlServerSource {
+    fn kind(&self) -> &'static str {
+        "sqlserver"
+    }
+
+    async fn check(&self, selection: &Selection) -> Result<Vec<Problem>, SourceError> {
+        check::check(&self.connector, selection).await
+    }
+
+    async fn discover(&self, selection: &Selection) -> Result<Discovery, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let connection = &mut reader.connection;
+        let mut before = None;
+        for _ in 0..DISCOVERIES_MAX {
+            // Statements up to here are in the history, so shapes can be told for this place; not for a later one.
+            let scanned = Fence::default().scanned(connection).await?;
+            let lsn = scanned.map_or(Lsn::ZERO, |scanned| scanned.lsn);
+            let found = capture::followed(connection, selection, lsn).await?;
+            // The catalog is read in several queries, between which it may change: so twice.
+            if before.as_ref() == Some(&found) {
+                let committed_at_ms = scanned.and_then(|scanned| scanned.committed_at_ms);
+                let position = SqlServerPosition { epoch: self.progress.epoch(), lsn, committed_at_ms };
+                self.connector.give_back(reader);
+                return Ok(Discovery { tables: found, position: Position::from(&position) });
+            }
+            before = Some(found);
+        }
+        let error = format!("{DISCOVERIES_MAX} readings in a row were different");
+        Err(SourceError::transient("read the tables' shapes while none of them changes", error))
+    }
+
+    async fn head(&self) -> Result<Position, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let position = self.end_of_log(&mut reader.connection).await?;
+        self.connector.give_back(reader);
+        Ok(position)
+    }
+
+    async fn bytes_between(&self, from: &Position, to: &Position) -> Result<Option<u64>, SourceError> {
+        let (from, to) = (parse(from)?, parse(to)?);
+        Ok(if from.epoch == to.epoch { from.lsn.bytes_until(to.lsn) } else { None })
+    }
+
+    async fn stream(&self, from: &Position, catalog: Catalog) -> Result<DeliveryStream, SourceError> {
+        let from = parse(from)?;
+        *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = catalog.selection.clone();
+        stream::open(Arc::clone(&self.connector), Arc::clone(&self.progress), from, catalog).await
+    }
+
+    async fn split(&self, table: &TableSchema, parts: usize) -> Result<Vec<KeyRange>, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let ranges = read::split(&mut reader.connection, table, parts).await?;
+        self.connector.give_back(reader);
+        Ok(ranges)
+    }
+
+    async fn estimate_rows(&self, table: &TableSchema) -> Result<Option<u64>, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let rows = read::estimate_rows(&mut reader.connection, &table.table).await?;
+        self.connector.give_back(reader);
+        Ok(rows)
+    }
+
+    async fn read(&self, request: ReadRequest) -> Result<Chunk, SourceError> {
+        let ReadRequest { table, scope, limit_rows } = request;
+        match scope {
+            ReadScope::Range(range) if table.identity.kind == IdentityKind::WholeRow => {
+                self.read_whole(table, range, limit_rows).await
+            }
+            scope => self.read_by_key(&table, &scope, limit_rows).await,
+        }
+    }
+
+    async fn acknowledge(&self, position: &Position) -> Result<(), SourceError> {
+        self.progress.acknowledge(&parse(position)?);
+        let followed = self.followed();
+        if !followed.patterns.is_empty() {
+            self.cleaner.begin(&self.connector, &self.progress, followed);
+        }
+        Ok(())
+    }
+}
