@@ -44,6 +44,7 @@ pub enum Error {
     LongSocketPath { path: PathBuf, length: usize, limit: usize },
 
     /// A statement failed, or the connection to run it on.
+    #[cfg(feature = "servers")]
     #[error("SQL failed on the test's {flavor} server, in: {statement}")]
     Sql {
         flavor: &'static str,
@@ -53,6 +54,7 @@ pub enum Error {
     },
 
     /// A TLS certificate could not be made.
+    #[cfg(feature = "servers")]
     #[error("Can't make a TLS certificate for the test's server")]
     Certificate(#[from] rcgen::Error),
 

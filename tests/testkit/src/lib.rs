@@ -1,5 +1,8 @@
-//! What the tests of Millstream stand on: real database servers that a test starts for itself, a TCP proxy that
-//! breaks connections on purpose, and the rule that a test without its server fails or is listed as skipped.
+//! What the tests of Millstream stand on: the conformance suite that every connector must pass, real
+//! database servers that a test starts for itself, a TCP proxy that breaks connections on purpose, and the rule that a
+//! test without its server fails or is listed as skipped.
+//!
+//! Features: `conformance` for the suite, `servers` (the default) for MySQL and MariaDB.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), millstream_testkit::Error> {
@@ -15,22 +18,45 @@
 //! A server is killed and its data removed when its [`Server`] is dropped, and also when the test process dies in
 //! whatever way: a small shell process, `servers/supervise.sh`, holds the server and sees its owner go.
 
+#[cfg(feature = "conformance")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what a case doesn't expect ends it"
+)]
+pub mod conformance;
+#[cfg(feature = "servers")]
 mod endpoint;
 mod error;
+#[cfg(feature = "servers")]
 mod options;
+#[cfg(feature = "servers")]
 mod prefix;
+#[cfg(feature = "servers")]
 mod process;
 mod proxy;
+#[cfg(feature = "servers")]
 mod server;
+#[cfg(feature = "servers")]
 mod shared;
 mod skip;
+#[cfg(feature = "servers")]
 mod tls;
 
+#[cfg(feature = "servers")]
 pub use endpoint::Endpoint;
 pub use error::Error;
+#[cfg(feature = "servers")]
 pub use options::ServerOptions;
+#[cfg(feature = "servers")]
 pub use prefix::{Flavor, Prefix};
 pub use proxy::FaultProxy;
+#[cfg(feature = "servers")]
 pub use server::Server;
+#[cfg(feature = "servers")]
 pub use shared::{shared, shared_with};
-pub use skip::{may_run, skip};
+#[cfg(feature = "servers")]
+pub use skip::may_run;
+pub use skip::skip;
