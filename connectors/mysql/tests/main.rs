@@ -8,5 +8,6 @@
 )]
 
 mod check;
+mod conformance;
 mod stream;
 mod values;
