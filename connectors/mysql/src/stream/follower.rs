@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_core::error::SourceError;
+use millstream_core::outbox::{Abandoned, Outbox};
 use millstream_core::position::Position;
 use millstream_core::schema::TableName;
 use millstream_core::schema_change::{SchemaChange, SchemaChangeKind};
@@ -14,7 +15,6 @@ use super::cascades::Watch;
 use super::event::{self, Begin, Query, RawEvent, kind};
 use super::input::Input;
 use super::maps::Maps;
-use super::outbox::{Abandoned, Outbox};
 use super::payload;
 use super::start::{self, Beginning};
 use super::tables::{Standing, Tables};
@@ -269,7 +269,7 @@ impl Follower {
             } else if self.place.offset() <= self.skip_until {
                 return Ok(());
             }
-            self.outbox.count_log(event.header.event_size());
+            self.outbox.count_log(u64::from(event.header.event_size()));
         }
         self.handle_plain(&event).await?;
         if self.open.is_none() && self.skip_until <= self.place.offset() {

@@ -12,7 +12,6 @@ mod event;
 mod follower;
 mod input;
 mod maps;
-mod outbox;
 mod payload;
 mod settle;
 mod start;
@@ -24,6 +23,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use millstream_core::error::SourceError;
+use millstream_core::outbox::{DELIVERIES_MAX, Outbox};
 use millstream_core::source::{Catalog, DeliveryStream};
 use tokio::sync::mpsc;
 
@@ -33,7 +33,6 @@ use crate::progress::Progress;
 pub(crate) use census::transactions_before;
 use follower::Follower;
 use input::Input;
-use outbox::{DELIVERIES_MAX, Outbox};
 
 /// Begins to follow the log from a position on.
 pub(crate) async fn open(

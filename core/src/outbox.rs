@@ -1,13 +1,13 @@
-//! Deliveries being put together.
+//! Deliveries being put together, for connectors: whole transactions collected, large ones divided.
 
 use std::sync::Arc;
 
-use millstream_core::change::{Commit, Delivery, Event, RowChanges};
-use millstream_core::error::SourceError;
-use millstream_core::position::Position;
-use millstream_core::row::ValueTooLong;
-use millstream_core::schema::TableSchema;
-use millstream_core::schema_change::SchemaChange;
+use crate::change::{Commit, Delivery, Event, RowChanges};
+use crate::error::SourceError;
+use crate::position::Position;
+use crate::row::ValueTooLong;
+use crate::schema::TableSchema;
+use crate::schema_change::SchemaChange;
 use tokio::sync::mpsc;
 
 /// Whole transactions are collected up to this size while more of the log is waiting.
@@ -17,7 +17,7 @@ const PART_BYTES: usize = 4 << 20;
 /// Log without anything selected in it is confirmed at least this often.
 const CONFIRMED_LOG_BYTES: u64 = 8 << 20;
 /// How many deliveries may wait.
-pub(super) const DELIVERIES_MAX: usize = 3;
+pub const DELIVERIES_MAX: usize = 3;
 
 /// Where the last whole transaction in the outbox ends.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,7 +32,7 @@ struct Boundary {
 ///
 /// Rows of one table that follow each other are one item, across transactions too. Where an open transaction grows
 /// too large to wait for, the item is divided at the boundary, so that whole transactions never wait for it.
-pub(super) struct Outbox {
+pub struct Outbox {
     sender: mpsc::Sender<Result<Delivery, SourceError>>,
     events: Vec<Event>,
     /// The size of all events but the last.
@@ -49,10 +49,11 @@ pub(super) struct Outbox {
 
 /// Nobody listens any more.
 #[derive(Debug)]
-pub(super) struct Abandoned;
+pub struct Abandoned;
 
 impl Outbox {
-    pub(super) fn new(sender: mpsc::Sender<Result<Delivery, SourceError>>) -> Self {
+    /// Deliveries go to `sender`.
+    pub fn new(sender: mpsc::Sender<Result<Delivery, SourceError>>) -> Self {
         Self {
             sender,
             events: Vec::new(),
@@ -67,7 +68,7 @@ impl Outbox {
     }
 
     /// Where row changes decoded by this schema go.
-    pub(super) fn rows(&mut self, schema: &Arc<TableSchema>) -> Option<&mut RowChanges> {
+    pub fn rows(&mut self, schema: &Arc<TableSchema>) -> Option<&mut RowChanges> {
         let goes_on = matches!(self.events.last(), Some(Event::Rows(last)) if Arc::ptr_eq(&last.schema, schema));
         if !goes_on {
             self.push(Event::Rows(RowChanges::new(Arc::clone(schema))));
@@ -78,29 +79,31 @@ impl Outbox {
         }
     }
 
-    pub(super) fn schema_change(&mut self, change: SchemaChange) {
+    /// A schema change, at this place.
+    pub fn schema_change(&mut self, change: SchemaChange) {
         self.push(Event::Schema(change));
     }
 
     /// Puts changes here that were decoded elsewhere.
-    pub(super) fn push(&mut self, event: Event) {
+    pub fn push(&mut self, event: Event) {
         self.earlier_bytes += self.events.last().map_or(0, size_bytes);
         self.events.push(event);
     }
 
-    pub(super) fn count_log(&mut self, bytes: u32) {
-        self.open_log_bytes += u64::from(bytes);
+    /// So much of the log was read for the open transaction.
+    pub fn count_log(&mut self, bytes: u64) {
+        self.open_log_bytes += bytes;
     }
 
     /// A transaction ends here.
-    pub(super) fn commit(&mut self, at_ms: i64) {
+    pub fn commit(&mut self, at_ms: i64) {
         self.transactions += 1;
         self.committed_at_ms = at_ms;
         self.rest();
     }
 
     /// No transaction is open here.
-    pub(super) fn rest(&mut self) {
+    pub fn rest(&mut self) {
         let rows = match self.events.last() {
             Some(Event::Rows(rows)) => rows.changes.len(),
             _ => 0,
@@ -111,17 +114,27 @@ impl Outbox {
     }
 
     /// Whether there is something to confirm or to hand over.
-    pub(super) fn has_rested(&self) -> bool {
+    pub fn has_rested(&self) -> bool {
         self.rested
     }
 
+    /// Whether nothing has been put in since the last was handed over.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// When the last whole transaction was committed, where that is found out only as it is handed over.
+    pub fn set_committed_at(&mut self, at_ms: i64) {
+        self.committed_at_ms = at_ms;
+    }
+
     /// Whether whole transactions should be handed over although more of the log is waiting.
-    pub(super) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.size_bytes() >= DELIVERY_BYTES || self.log_bytes >= CONFIRMED_LOG_BYTES
     }
 
     /// Whether the open transaction is too large to wait for.
-    pub(super) fn overflows(&self) -> bool {
+    pub fn overflows(&self) -> bool {
         self.size_bytes() >= PART_BYTES
     }
 
@@ -130,7 +143,7 @@ impl Outbox {
     }
 
     /// Hands over all whole transactions; `position` is where to resume after them. What belongs to an open one stays.
-    pub(super) async fn hand_over(&mut self, position: Position) -> Result<(), Abandoned> {
+    pub async fn hand_over(&mut self, position: Position) -> Result<(), Abandoned> {
         let open = self.split_off_open().map_err(|ValueTooLong { .. }| Abandoned)?;
         let events = std::mem::replace(&mut self.events, open);
         self.earlier_bytes = match self.events.split_last() {
@@ -149,7 +162,7 @@ impl Outbox {
     }
 
     /// Hands over a part of the open transaction. Whole ones have been handed over before.
-    pub(super) async fn hand_over_part(&mut self) -> Result<(), Abandoned> {
+    pub async fn hand_over_part(&mut self) -> Result<(), Abandoned> {
         let events = std::mem::take(&mut self.events);
         self.earlier_bytes = 0;
         self.send(Delivery { events, commit: None }).await
@@ -157,6 +170,17 @@ impl Outbox {
 
     async fn send(&mut self, delivery: Delivery) -> Result<(), Abandoned> {
         self.sender.send(Ok(delivery)).await.map_err(|_| Abandoned)
+    }
+
+    /// Forgets what belongs to the open transaction and hasn't been handed over: it will be read again.
+    pub fn discard_open(&mut self) -> Result<(), ValueTooLong> {
+        self.split_off_open()?;
+        self.earlier_bytes = match self.events.split_last() {
+            Some((_, earlier)) => earlier.iter().map(size_bytes).sum(),
+            None => 0,
+        };
+        self.open_log_bytes = 0;
+        Ok(())
     }
 
     /// Divides at the boundary; at most one item has to be copied, and only if two transactions share it.
