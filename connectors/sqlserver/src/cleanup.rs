@@ -67,10 +67,8 @@ impl Cleaner {
 async fn clean(connector: &Connector, selection: &Selection, acknowledged: Lsn) -> Result<(), SourceError> {
     let mut connection = connector.open().await?;
     // The procedure takes only LSNs that the mapping knows.
-    let query = format!(
-        "SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping WHERE start_lsn <= {}",
-        acknowledged.literal()
-    );
+    let query =
+        format!("SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping WHERE start_lsn <= {}", acknowledged.literal());
     let row = connection.row("look for the newest acknowledged commit", &query, &[]).await?;
     let mark = row.and_then(|row| row.try_get::<&[u8], _>(0).ok().flatten().and_then(Lsn::from_bytes));
     let Some(mark) = mark.filter(|mark| !mark.is_zero()) else { return Ok(()) };
@@ -96,11 +94,7 @@ async fn clean(connector: &Connector, selection: &Selection, acknowledged: Lsn) 
 }
 
 /// The selected tables' instances that hold anything before this.
-async fn instances(
-    connection: &mut Connection,
-    selection: &Selection,
-    mark: Lsn,
-) -> Result<Vec<String>, SourceError> {
+async fn instances(connection: &mut Connection, selection: &Selection, mark: Lsn) -> Result<Vec<String>, SourceError> {
     let query = format!(
         "SELECT c.capture_instance FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
          JOIN cdc.change_tables AS c ON c.source_object_id = t.object_id WHERE {} AND c.start_lsn < {}",

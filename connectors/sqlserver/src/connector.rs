@@ -16,6 +16,7 @@ use crate::check;
 use crate::cleanup::Cleaner;
 use crate::config::SqlServerConfig;
 use crate::connect::{Connection, Connector};
+use crate::discover::{self, Which};
 use crate::fence::{self, Fence};
 use crate::position::{Lsn, PositionError, SqlServerPosition};
 use crate::progress::Progress;
@@ -157,6 +158,13 @@ impl SourceConnector for SqlServerSource {
         }
         let error = format!("{DISCOVERIES_MAX} readings in a row were different");
         Err(SourceError::transient("read the tables' shapes while none of them changes", error))
+    }
+
+    async fn tables(&self, selection: &Selection) -> Result<Vec<Arc<TableSchema>>, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let found = discover::live(&mut reader.connection, Which::Selection(selection)).await?;
+        self.connector.give_back(reader);
+        Ok(found.iter().map(|table| Arc::new(table.schema())).collect())
     }
 
     async fn head(&self) -> Result<Position, SourceError> {

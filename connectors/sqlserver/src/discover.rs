@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_core::schema::{Column, TableName};
+use millstream_core::schema::{Column, Identity, IdentityKind, TableName, TableSchema};
 use millstream_core::selection::{Selection, TablePattern};
 use tiberius::Row;
 
@@ -51,6 +51,29 @@ pub(crate) struct UniqueKey {
     pub(crate) columns: Vec<i32>,
 }
 
+impl LiveTable {
+    /// The shape that the table would be followed with if all of it were captured.
+    pub(crate) fn schema(&self) -> TableSchema {
+        let columns: Vec<&LiveColumn> =
+            self.columns.iter().filter(|column| !column.computed && !column.hidden).collect();
+        let place = |id: &i32| columns.iter().position(|column| column.column_id == *id);
+        let key = |ids: &[i32]| ids.iter().map(place).collect::<Option<Vec<_>>>().filter(|key| !key.is_empty());
+        let primary = key(&self.primary_key).map(|columns| (IdentityKind::PrimaryKey, columns));
+        let unique = || {
+            let columns = self.unique_keys.iter().find_map(|unique| key(&unique.columns))?;
+            Some((IdentityKind::UniqueKey, columns))
+        };
+        let whole = || (IdentityKind::WholeRow, (0..columns.len()).collect());
+        let (kind, key) = primary.or_else(unique).unwrap_or_else(whole);
+        TableSchema {
+            table: self.name.clone(),
+            columns: columns.iter().map(|column| column.column.clone()).collect(),
+            identity: Identity { kind, columns: key },
+            origin: None,
+        }
+    }
+}
+
 /// What the catalog shows of these tables. Three queries, whatever the number of tables. They may see a statement
 /// half-way when it alters the catalog between them, so a caller that needs one state reads twice.
 pub(crate) async fn live(connection: &mut Connection, which: Which<'_>) -> Result<Vec<LiveTable>, QueryError> {
@@ -71,7 +94,7 @@ pub(crate) async fn live(connection: &mut Connection, which: Which<'_>) -> Resul
 
 impl Which<'_> {
     /// A condition on `s` (sys.schemas) and `t` (sys.tables); the catalog's own comparison may let through more.
-    fn condition(&self) -> String {
+    pub(crate) fn condition(&self) -> String {
         match self {
             Which::Objects([]) => "1 = 0".to_owned(),
             Which::Objects(ids) => {
@@ -235,6 +258,36 @@ mod tests {
         assert_eq!(type_text("decimal", 9, 12, 3), "decimal(12,3)");
         assert_eq!(type_text("datetime2", 8, 27, 7), "datetime2(7)");
         assert_eq!(type_text("datetime", 8, 23, 3), "datetime");
+    }
+
+    #[test]
+    fn a_table_is_known_by_its_best_key() {
+        let column = |column_id: i32, computed: bool| LiveColumn {
+            column_id,
+            column: Column {
+                name: format!("c{column_id}"),
+                source_type: "int".into(),
+                nullable: false,
+                collation: None,
+                generated: None,
+                default: None,
+            },
+            computed,
+            hidden: false,
+        };
+        let mut table = LiveTable {
+            object_id: 1,
+            name: TableName::new("dbo", "t"),
+            columns: vec![column(1, true), column(2, false), column(5, false)],
+            primary_key: vec![5, 2],
+            unique_keys: vec![UniqueKey { name: "u".into(), columns: vec![5] }],
+        };
+        let identity = |table: &LiveTable| table.schema().identity;
+        assert_eq!(identity(&table), Identity { kind: IdentityKind::PrimaryKey, columns: vec![1, 0] });
+        table.primary_key = vec![1, 2];
+        assert_eq!(identity(&table), Identity { kind: IdentityKind::UniqueKey, columns: vec![1] });
+        table.unique_keys.clear();
+        assert_eq!(identity(&table), Identity { kind: IdentityKind::WholeRow, columns: vec![0, 1] });
     }
 
     #[test]

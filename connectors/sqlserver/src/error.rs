@@ -56,6 +56,10 @@ pub(crate) mod number {
     pub(crate) const CDC_NEEDS_DB_OWNER: u32 = 22904;
     /// The range isn't within what the capture instance holds.
     pub(crate) const CDC_LSN_OUTSIDE: u32 = 22957;
+    /// A capture instance of that name exists.
+    pub(crate) const CDC_INSTANCE_EXISTS: u32 = 22926;
+    /// The table to capture isn't there.
+    pub(crate) const CDC_TABLE_UNKNOWN: u32 = 22931;
     /// The capture instance isn't there.
     pub(crate) const CDC_INSTANCE_UNKNOWN: u32 = 22960;
     /// The table has two capture instances already.

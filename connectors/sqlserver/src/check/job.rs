@@ -44,7 +44,8 @@ async fn scan_problem(connection: &mut Connection, problems: &mut Vec<Problem>) 
 }
 
 async fn agent_problem(connection: &mut Connection) -> Result<Option<Problem>, SourceError> {
-    let query = "SELECT servicename, status_desc FROM sys.dm_server_services WHERE servicename LIKE N'SQL Server Agent%'";
+    let query =
+        "SELECT servicename, status_desc FROM sys.dm_server_services WHERE servicename LIKE N'SQL Server Agent%'";
     let rows = attempt(connection, query).await?.unwrap_or_default();
     let stopped = rows.first().map(|row| (text(row, 0), text(row, 1))).filter(|(_, status)| status != "Running");
     Ok(stopped.map(|(service, status)| {

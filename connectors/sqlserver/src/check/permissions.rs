@@ -71,7 +71,11 @@ impl Permissions {
             ));
         }
         let wants_owner = [
-            (settings.capture_instances == CaptureInstances::Auto, "capture_instances: auto", "capture_instances: manual"),
+            (
+                settings.capture_instances == CaptureInstances::Auto,
+                "capture_instances: auto",
+                "capture_instances: manual",
+            ),
             (settings.cleanup == Cleanup::Acknowledged, "cleanup: acknowledged", "cleanup: server"),
         ];
         for (_, setting, otherwise) in wants_owner.into_iter().filter(|(wanted, ..)| *wanted && !self.is_owner) {

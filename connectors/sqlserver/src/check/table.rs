@@ -96,8 +96,10 @@ fn capture_problems(table: &CapturedTable, settings: &Settings, catalog: &Catalo
             problems.push(problem(
                 Severity::Warning,
                 subject(&table.name),
-                format!("it has two capture instances: each change of it is written twice, and the next change of its \
-                         columns will find no room for a third"),
+                format!(
+                    "it has two capture instances: each change of it is written twice, and the next change of its \
+                         columns will find no room for a third"
+                ),
                 format!(
                     "Once Millstream has gone over to the newer one and nobody else reads {}: {};",
                     older.name,
@@ -142,9 +144,10 @@ fn key_problem(table: &CapturedTable) -> Option<Problem> {
     }
     let columns = || table.columns.iter().map(|column| &column.column);
     let old = columns().find(|column| matches!(column.source_type.as_str(), "text" | "ntext" | "image"));
-    let mut found = "it is captured without a primary key or unique index, so that each deleted or updated row is looked \
+    let mut found =
+        "it is captured without a primary key or unique index, so that each deleted or updated row is looked \
                      for by all its values, and the table is read in one piece"
-        .to_owned();
+            .to_owned();
     if let Some(Column { name, source_type, .. }) = old {
         found.push_str(&format!(
             "; since old values of {name} ({source_type}) aren't captured, the whole table is read again after each"
@@ -159,12 +162,8 @@ fn key_problem(table: &CapturedTable) -> Option<Problem> {
 }
 
 fn computed_problem(table: &CapturedTable) -> Option<Problem> {
-    let computed: Vec<&str> = table
-        .columns
-        .iter()
-        .filter(|column| column.computed)
-        .map(|column| column.column.name.as_str())
-        .collect();
+    let computed: Vec<&str> =
+        table.columns.iter().filter(|column| column.computed).map(|column| column.column.name.as_str()).collect();
     if computed.is_empty() {
         return None;
     }
@@ -179,10 +178,12 @@ fn computed_problem(table: &CapturedTable) -> Option<Problem> {
 /// A fault of the server's: its capture process keeps texts in a place of the database's collation for a moment.
 fn collation_problem(table: &CapturedTable, database: &str) -> Option<Problem> {
     let differs = |column: &Column| {
-        let in_code_page = matches!(ColumnType::parse(&column.source_type), ColumnType::Text { .. } | ColumnType::LongText);
+        let in_code_page =
+            matches!(ColumnType::parse(&column.source_type), ColumnType::Text { .. } | ColumnType::LongText);
         in_code_page && column.collation.as_deref().is_some_and(|collation| collation != database)
     };
-    let columns: Vec<&Column> = table.columns.iter().map(|column| &column.column).filter(|column| differs(column)).collect();
+    let columns: Vec<&Column> =
+        table.columns.iter().map(|column| &column.column).filter(|column| differs(column)).collect();
     let first = columns.first()?;
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     Some(problem(

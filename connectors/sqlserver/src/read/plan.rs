@@ -173,10 +173,9 @@ impl<'s> Plan<'s> {
     pub(super) fn push(&mut self, row: &Row, batch: &mut RowBatch) -> Result<(), SourceError> {
         self.check_object(row)?;
         let Self { decoder, schema, .. } = self;
-        decoder.push(row, 1, batch).map_err(|error| SourceError::Table {
-            table: schema.table.clone(),
-            reason: error.to_string(),
-        })
+        decoder
+            .push(row, 1, batch)
+            .map_err(|error| SourceError::Table { table: schema.table.clone(), reason: error.to_string() })
     }
 
     /// Refuses an answer from another object than the one that the schema describes.

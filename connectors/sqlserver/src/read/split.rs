@@ -23,10 +23,7 @@ const ROWS_STEPPED_MAX: u64 = 4_000_000;
 /// # Errors
 ///
 /// What the statement meets.
-pub(crate) async fn estimate_rows(
-    connection: &mut Connection,
-    table: &TableName,
-) -> Result<Option<u64>, SourceError> {
+pub(crate) async fn estimate_rows(connection: &mut Connection, table: &TableName) -> Result<Option<u64>, SourceError> {
     // The heap or the clustered index, which have every row.
     let query = format!(
         "SELECT SUM(CAST(rows AS bigint)) FROM sys.partitions WHERE object_id = OBJECT_ID({}) AND index_id IN (0, 1)",
@@ -58,7 +55,9 @@ pub(crate) async fn split(
     };
     let ends = match first.column_type {
         // A bit has no least and no greatest.
-        ColumnType::Integer if first.column.source_type != "bit" => between_extremes(connection, &plan, first, parts).await?,
+        ColumnType::Integer if first.column.source_type != "bit" => {
+            between_extremes(connection, &plan, first, parts).await?
+        }
         _ if rows <= ROWS_STEPPED_MAX => step_along(connection, &plan, first, rows / parts, parts).await?,
         _ => Vec::new(),
     };
