@@ -24,8 +24,6 @@ pub(crate) mod number {
     pub(crate) const DATABASE_PERMISSION_DENIED: u32 = 262;
     /// The user may not do this action (VIEW SERVER STATE and the like).
     pub(crate) const ACTION_PERMISSION_DENIED: u32 = 297;
-    /// Insufficient arguments for a function: what CDC's functions answer to a range outside their bounds.
-    pub(crate) const ARGUMENTS_INSUFFICIENT: u32 = 313;
     /// Permission (VIEW SERVER STATE and the like) was denied.
     pub(crate) const STATE_PERMISSION_DENIED: u32 = 300;
     /// An index named in a hint doesn't exist.
@@ -38,8 +36,6 @@ pub(crate) mod number {
     pub(crate) const DEADLOCK: u32 = 1205;
     /// A lock wasn't had in time.
     pub(crate) const LOCK_TIMEOUT: u32 = 1222;
-    /// A procedure isn't there.
-    pub(crate) const PROCEDURE_UNKNOWN: u32 = 2812;
     /// The database isn't enabled for snapshot isolation.
     pub(crate) const SNAPSHOT_NOT_ALLOWED: u32 = 3952;
     /// A snapshot transaction met a change made since.

@@ -4,8 +4,12 @@
 //! [`SourceConnector`](millstream_core::source::SourceConnector).
 
 mod address;
+mod capture;
+mod check;
+mod cleanup;
 mod config;
 mod connect;
+mod connector;
 mod decode;
 mod discover;
 mod error;
@@ -13,6 +17,8 @@ mod fence;
 mod position;
 mod progress;
 mod quote;
+mod read;
 mod server;
+mod stream;
 
 pub use config::{Authentication, CaptureInstances, Cleanup, ServerUri, SqlServerConfig, Tls, TlsMode};

@@ -1,0 +1,193 @@
+//! Whoever makes and drops capture instances: Millstream itself, or an administrator who is told what to run.
+//!
+//! A table needs its next instance as soon as a column has been added, since what is changed before it is made has to
+//! be read again. The one before is dropped once nothing needs it any more: when the hand-over is durable, so that no
+//! restart can begin before it. Only two instances may exist, so a change that comes meanwhile waits for the drop.
+//!
+//! The statements wait for locks on the table, so a task of its own runs them, one after another. Each can be run again:
+//! what has been done already is an error that means success, and the catalog tells what remains.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millstream_core::error::{SourceError, chain};
+use millstream_core::schema::TableName;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tracing::{info, warn};
+
+use super::catalog::Catalog;
+use super::statements;
+use super::table::{CapturedTable, Want};
+use crate::config::CaptureInstances;
+use crate::connect::{Connection, Connector};
+use crate::error::{QueryError, number};
+use crate::position::Lsn;
+use crate::progress::Progress;
+
+/// How long to wait before a statement that failed is run again.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// How long after it was run a statement may still be wanted by a catalog that was read before.
+const SETTLES_WITHIN: Duration = Duration::from_secs(2);
+
+/// See the module's docs.
+pub(crate) struct Caretaker {
+    progress: Arc<Progress>,
+    /// The task's list, if there is a task.
+    errands: Option<watch::Sender<BTreeSet<Errand>>>,
+    task: Option<AbortHandle>,
+    /// What an administrator has been told.
+    told: HashSet<Want>,
+    /// Since which place each table is read through the instance that it is.
+    in_use_since: HashMap<TableName, (i32, Lsn)>,
+}
+
+/// One statement to run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Errand {
+    table: TableName,
+    want: Want,
+}
+
+impl Drop for Caretaker {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+impl Caretaker {
+    pub(crate) fn new(connector: Arc<Connector>, progress: Arc<Progress>) -> Self {
+        let is_active = connector.settings().capture_instances == CaptureInstances::Auto;
+        let (errands, list) = watch::channel(BTreeSet::new());
+        let task = is_active.then(|| tokio::spawn(run(connector, list)).abort_handle());
+        Self {
+            progress,
+            errands: is_active.then_some(errands),
+            task,
+            told: HashSet::new(),
+            in_use_since: HashMap::new(),
+        }
+    }
+
+    /// Whether instances that are missing are made.
+    pub(crate) fn is_active(&self) -> bool {
+        self.errands.is_some()
+    }
+
+    /// Looks after what the catalog shows. `in_use` are the change tables read from, `after` is how far.
+    pub(crate) fn attend(&mut self, catalog: &Catalog, in_use: &BTreeMap<TableName, i32>, after: Lsn) {
+        if !catalog.is_enabled() {
+            return;
+        }
+        self.in_use_since.retain(|name, _| in_use.contains_key(name));
+        for (name, change_table) in in_use {
+            let since = self.in_use_since.entry(name.clone()).or_insert((*change_table, after));
+            if since.0 != *change_table {
+                *since = (*change_table, after);
+            }
+        }
+        let taken = |name: &str| catalog.is_taken(name);
+        let mut errands = BTreeSet::new();
+        for (name, table) in catalog.tables() {
+            let want = match table.instances.len() {
+                0 => table.wanted_first(taken),
+                1 => table.wanted_next(taken),
+                _ => self.dispensable(name, table),
+            };
+            errands.extend(want.map(|want| Errand { table: name.clone(), want }));
+        }
+        match &self.errands {
+            Some(list) => {
+                list.send_if_modified(|current| {
+                    let differs = *current != errands;
+                    if differs {
+                        *current = errands;
+                    }
+                    differs
+                });
+            }
+            None => self.tell(catalog, &errands),
+        }
+    }
+
+    /// The older of two instances, if no restart can need it any more.
+    fn dispensable(&self, name: &TableName, table: &CapturedTable) -> Option<Want> {
+        let newest = table.newest()?;
+        let (in_use, since) = self.in_use_since.get(name)?;
+        let is_durable = *in_use == newest.change_table && self.progress.acknowledged() >= *since;
+        let older = table.instances.iter().find(|instance| instance.change_table != newest.change_table)?;
+        is_durable.then(|| Want {
+            reason: format!("capture instance {} has taken over from {}", newest.name, older.name),
+            statement: statements::disable(name, &older.name),
+        })
+    }
+
+    /// Tells an administrator, once. A table without any instance is held, and its state says why.
+    fn tell(&mut self, catalog: &Catalog, errands: &BTreeSet<Errand>) {
+        for Errand { table, want } in errands {
+            let has_instance = catalog.tables().get(table).is_some_and(|table| !table.instances.is_empty());
+            if has_instance && self.told.insert(want.clone()) {
+                let Want { reason, statement } = want;
+                warn!(%table, %reason, run = %statement, "the table's capture has to be brought up to date");
+            }
+        }
+        self.told.retain(|want| errands.iter().any(|errand| errand.want == *want));
+    }
+}
+
+/// Runs what is on the list, until it is dropped.
+async fn run(connector: Arc<Connector>, mut list: watch::Receiver<BTreeSet<Errand>>) {
+    let mut connection: Option<Connection> = None;
+    let mut not_before: HashMap<Errand, Instant> = HashMap::new();
+    loop {
+        let errands: Vec<Errand> = list.borrow_and_update().iter().cloned().collect();
+        not_before.retain(|errand, _| errands.contains(errand));
+        for errand in errands {
+            if not_before.get(&errand).is_some_and(|moment| Instant::now() < *moment) {
+                continue;
+            }
+            let pause = match carry_out(&connector, &mut connection, &errand).await {
+                Ok(()) => {
+                    info!(table = %errand.table, reason = %errand.want.reason, statement = %errand.want.statement, "changed the table's capture");
+                    SETTLES_WITHIN
+                }
+                Err(error) => {
+                    let error = chain(&error);
+                    warn!(table = %errand.table, reason = %errand.want.reason, run = %errand.want.statement, %error, "can't change the table's capture; trying again");
+                    connection = None;
+                    RETRY_AFTER
+                }
+            };
+            not_before.insert(errand, Instant::now() + pause);
+        }
+        let next = not_before.values().min().copied();
+        let wait = next.map_or(RETRY_AFTER, |moment| moment.saturating_duration_since(Instant::now()));
+        tokio::select! {
+            changed = list.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(wait.max(Duration::from_millis(100))) => {}
+        }
+    }
+}
+
+async fn carry_out(connector: &Connector, kept: &mut Option<Connection>, errand: &Errand) -> Result<(), SourceError> {
+    if kept.as_ref().is_none_or(Connection::is_spoilt) {
+        *kept = Some(connector.open().await?);
+    }
+    let Some(connection) = kept else { return Ok(()) };
+    let what = format!("change the capture of {}", errand.table);
+    match connection.execute(what, &errand.want.statement).await {
+        Err(error) if !is_done_already(&error) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Somebody else made or dropped the instance first.
+fn is_done_already(error: &QueryError) -> bool {
+    use number::*;
+    let numbers =
+        [CDC_INSTANCE_EXISTS, CDC_THIRD_INSTANCE, CDC_INSTANCE_UNKNOWN, CDC_TABLE_DISABLED, CDC_TABLE_UNKNOWN];
+    error.number().is_some_and(|number| numbers.contains(&number))
+}

@@ -1,0 +1,320 @@
+//! What the catalog says about the capture of the selected tables, read again and again.
+//!
+//! One small query a reading ([`Catalog::look`]) tells which tables and instances there are, where each instance starts
+//! and which statement about it is the newest. The rest is read for those tables only of which that has changed, as
+//! nothing else can have.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use millstream_core::schema::TableName;
+use millstream_core::selection::Selection;
+use tiberius::Row;
+
+use super::instance::{CapturedColumn, Instance, InstanceOptions, Statement};
+use super::table::CapturedTable;
+use crate::connect::Connection;
+use crate::discover::{self, LiveTable, Which};
+use crate::error::{QueryError, number};
+use crate::position::Lsn;
+
+/// How many tables' details are asked for in one query.
+const TABLES_AT_ONCE_MAX: usize = 200;
+
+/// The selected tables, as they were read last.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    tables: BTreeMap<TableName, CapturedTable>,
+    /// What each table's details were read for, by object id.
+    marks: HashMap<i32, Mark>,
+    /// The names of all instances in the database.
+    instance_names: HashSet<String>,
+    /// Whether change data capture is on for the database.
+    enabled: bool,
+    /// How far the server's clock on the wall is ahead of UTC, in milliseconds.
+    ahead_of_utc_ms: i64,
+}
+
+/// If this is the same, so are a table's details.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Mark {
+    name: Option<TableName>,
+    /// Change table and the newest statement.
+    instances: Vec<(i32, Option<Lsn>)>,
+}
+
+/// A table and its instances in short.
+#[derive(Debug, Clone)]
+struct Glance {
+    object: i32,
+    name: TableName,
+    instances: Vec<GlanceInstance>,
+}
+
+#[derive(Debug, Clone)]
+struct GlanceInstance {
+    change_table: i32,
+    name: String,
+    start: Option<Lsn>,
+    created_at_ms: i64,
+    last_statement: Option<Lsn>,
+    options: InstanceOptions,
+}
+
+impl Catalog {
+    /// The tables by name.
+    pub(crate) fn tables(&self) -> &BTreeMap<TableName, CapturedTable> {
+        &self.tables
+    }
+
+    /// Whether any instance in the database has this name.
+    pub(crate) fn is_taken(&self, instance: &str) -> bool {
+        self.instance_names.contains(&instance.to_lowercase())
+    }
+
+    /// Whether change data capture is on for the database.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// A time by the server's clock on the wall as UTC.
+    pub(crate) fn utc_ms(&self, wall_ms: i64) -> i64 {
+        wall_ms.saturating_sub(self.ahead_of_utc_ms)
+    }
+
+    /// Reads what has changed. What was scanned before this call is all in it.
+    pub(crate) async fn look(&mut self, connection: &mut Connection, selection: &Selection) -> Result<(), QueryError> {
+        let glances = self.glance(connection, selection).await?;
+        let changed: Vec<&Glance> =
+            glances.iter().filter(|glance| self.marks.get(&glance.object) != Some(&glance.mark())).collect();
+        let mut details: HashMap<i32, CapturedTable> = HashMap::new();
+        for some in changed.chunks(TABLES_AT_ONCE_MAX) {
+            details.extend(self.details(connection, some).await?);
+        }
+        let mut known: HashMap<i32, CapturedTable> =
+            std::mem::take(&mut self.tables).into_values().map(|table| (table.object, table)).collect();
+        let mut marks = HashMap::new();
+        for glance in glances {
+            let Some(mut table) = details.remove(&glance.object).or_else(|| known.remove(&glance.object)) else {
+                // Dropped between the queries.
+                continue;
+            };
+            // Cleanup raises starts, and the capture process sets them, without anything else to show for it.
+            for (instance, now) in table.instances.iter_mut().zip(&glance.instances) {
+                instance.start = now.start;
+            }
+            marks.insert(glance.object, glance.mark());
+            self.tables.insert(glance.name, table);
+        }
+        self.marks = marks;
+        Ok(())
+    }
+
+    /// Which tables and instances there are. Without change data capture there are no instances.
+    async fn glance(&mut self, connection: &mut Connection, selection: &Selection) -> Result<Vec<Glance>, QueryError> {
+        const WHAT: &str = "look at the tables and their capture instances";
+        let query = |instances: &str, joined: &str| {
+            format!(
+                "SELECT t.object_id, s.name, t.name, DATEDIFF(minute, GETUTCDATE(), GETDATE()), {instances} \
+                 FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id {joined} \
+                 WHERE {} ORDER BY t.object_id",
+                Which::Selection(selection).condition()
+            )
+        };
+        let captured = query(
+            "c.object_id, c.capture_instance, c.start_lsn, DATEDIFF_BIG(millisecond, '19700101', c.create_date), \
+             c.role_name, c.supports_net_changes, c.index_name, c.filegroup_name, c.partition_switch, h.last_lsn",
+            "LEFT JOIN (SELECT * FROM cdc.change_tables WHERE has_drop_pending IS NULL OR has_drop_pending = 0) AS c \
+             ON c.source_object_id = t.object_id \
+             LEFT JOIN (SELECT object_id, MAX(ddl_lsn) AS last_lsn FROM cdc.ddl_history GROUP BY object_id) AS h \
+             ON h.object_id = c.object_id",
+        );
+        self.instance_names.clear();
+        let rows = match connection.rows(WHAT, &captured, &[]).await {
+            Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => {
+                self.enabled = false;
+                connection.rows(WHAT, &query("NULL", ""), &[]).await?
+            }
+            rows => {
+                let rows = rows?;
+                self.enabled = true;
+                let names = "SELECT capture_instance FROM cdc.change_tables";
+                for row in connection.rows("list the capture instances", names, &[]).await? {
+                    self.instance_names.insert(text(&row, 0).to_lowercase());
+                }
+                rows
+            }
+        };
+        let mut glances: Vec<Glance> = Vec::new();
+        for row in &rows {
+            self.ahead_of_utc_ms = i64::from(int(row, 3).unwrap_or_default()) * 60_000;
+            let name = TableName::new(text(row, 1), text(row, 2));
+            let Some(object) = int(row, 0).filter(|_| selection.matches(&name)) else { continue };
+            let instance = self.enabled.then(|| GlanceInstance::read(row)).flatten();
+            match glances.last_mut().filter(|glance| glance.object == object) {
+                Some(glance) => glance.instances.extend(instance),
+                None => glances.push(Glance { object, name, instances: instance.into_iter().collect() }),
+            }
+        }
+        for glance in &mut glances {
+            glance.instances.sort_by_key(|instance| instance.change_table);
+        }
+        Ok(glances)
+    }
+
+    async fn details(
+        &self,
+        connection: &mut Connection,
+        glances: &[&Glance],
+    ) -> Result<HashMap<i32, CapturedTable>, QueryError> {
+        let objects: Vec<i32> = glances.iter().map(|glance| glance.object).collect();
+        let change_tables: Vec<i32> =
+            glances.iter().flat_map(|glance| &glance.instances).map(|instance| instance.change_table).collect();
+        let read = ChangeTables::read(connection, &change_tables, self.ahead_of_utc_ms).await?;
+        // Last: a column that a statement above dropped is gone by now.
+        let live = discover::live(connection, Which::Objects(&objects)).await?;
+        let live: HashMap<i32, LiveTable> = live.into_iter().map(|table| (table.object_id, table)).collect();
+        let table = |glance: &&Glance| {
+            let live = live.get(&glance.object)?;
+            let instances = glance.instances.iter().map(|instance| instance.complete(&read, live)).collect();
+            let table = CapturedTable {
+                object: glance.object,
+                name: glance.name.clone(),
+                columns: live.columns.clone(),
+                has_primary_key: !live.primary_key.is_empty(),
+                instances,
+            };
+            Some((glance.object, table))
+        };
+        Ok(glances.iter().filter_map(table).collect())
+    }
+}
+
+impl Glance {
+    fn mark(&self) -> Mark {
+        let instances = self.instances.iter().map(|instance| (instance.change_table, instance.last_statement));
+        Mark { name: Some(self.name.clone()), instances: instances.collect() }
+    }
+}
+
+impl GlanceInstance {
+    /// `None` for a table without an instance.
+    fn read(row: &Row) -> Option<Self> {
+        Some(Self {
+            change_table: int(row, 4)?,
+            name: text(row, 5),
+            // Zero is what an instance has that the capture process hasn't noticed, if not NULL.
+            start: lsn(row, 6).filter(|start| !start.is_zero()),
+            created_at_ms: row.try_get::<i64, _>(7).ok().flatten().unwrap_or_default(),
+            last_statement: lsn(row, 13),
+            options: InstanceOptions {
+                role: optional_text(row, 8),
+                net_changes: bit(row, 9),
+                index: optional_text(row, 10),
+                filegroup: optional_text(row, 11),
+                partition_switch: bit(row, 12),
+            },
+        })
+    }
+
+    fn complete(&self, read: &ChangeTables, live: &LiveTable) -> Instance {
+        let key = read.keys.get(&self.change_table).cloned().unwrap_or_default();
+        let own = read.tables.get(&self.change_table);
+        let captured = read.columns.get(&self.change_table).map(Vec::as_slice).unwrap_or_default();
+        let columns = captured.iter().filter_map(|(column_id, name)| {
+            let in_rows = own?.columns.iter().find(|column| column.column.name == *name)?;
+            let now = live.columns.iter().find(|column| column.column_id == *column_id);
+            let mut column = now.map_or_else(|| in_rows.column.clone(), |now| now.column.clone());
+            // A row version is kept as the plain bytes that it is.
+            if column.source_type != "timestamp" && column.source_type != "rowversion" {
+                column.source_type.clone_from(&in_rows.column.source_type);
+                column.collation.clone_from(&in_rows.column.collation);
+            }
+            Some(CapturedColumn { column_id: *column_id, column, exists: now.is_some() })
+        });
+        Instance {
+            change_table: self.change_table,
+            name: self.name.clone(),
+            start: self.start,
+            created_at_ms: self.created_at_ms,
+            columns: columns.collect(),
+            key_is_primary: !key.is_empty() && key == live.primary_key,
+            key,
+            statements: read.statements.get(&self.change_table).cloned().unwrap_or_default(),
+            options: self.options.clone(),
+        }
+    }
+}
+
+/// What there is to know about change tables, by their object ids.
+#[derive(Debug, Default)]
+struct ChangeTables {
+    /// Column id and name, computed ones left out.
+    columns: HashMap<i32, Vec<(i32, String)>>,
+    keys: HashMap<i32, Vec<i32>>,
+    statements: HashMap<i32, Vec<Statement>>,
+    tables: HashMap<i32, LiveTable>,
+}
+
+impl ChangeTables {
+    async fn read(
+        connection: &mut Connection,
+        change_tables: &[i32],
+        ahead_of_utc_ms: i64,
+    ) -> Result<Self, QueryError> {
+        let mut read = Self::default();
+        if change_tables.is_empty() {
+            return Ok(read);
+        }
+        let ids: Vec<String> = change_tables.iter().map(i32::to_string).collect();
+        let among = format!("object_id IN ({})", ids.join(", "));
+        let columns = format!(
+            "SELECT object_id, column_id, column_name FROM cdc.captured_columns WHERE {among} AND \
+             (is_computed IS NULL OR is_computed = 0) ORDER BY object_id, column_ordinal"
+        );
+        for row in connection.rows("read the captured columns", &columns, &[]).await? {
+            let (Some(change_table), Some(column_id)) = (int(&row, 0), int(&row, 1)) else { continue };
+            read.columns.entry(change_table).or_default().push((column_id, text(&row, 2)));
+        }
+        let keys = format!(
+            "SELECT object_id, column_id FROM cdc.index_columns WHERE {among} ORDER BY object_id, index_ordinal"
+        );
+        for row in connection.rows("read the keys of capture instances", &keys, &[]).await? {
+            let (Some(change_table), Some(column_id)) = (int(&row, 0), int(&row, 1)) else { continue };
+            read.keys.entry(change_table).or_default().push(column_id);
+        }
+        let statements = format!(
+            "SELECT object_id, ddl_lsn, ddl_command, DATEDIFF_BIG(millisecond, '19700101', ddl_time) \
+             FROM cdc.ddl_history WHERE {among} ORDER BY object_id, ddl_lsn"
+        );
+        for row in connection.rows("read the history of statements", &statements, &[]).await? {
+            let (Some(change_table), Some(at)) = (int(&row, 0), lsn(&row, 1)) else { continue };
+            let wall_ms = row.try_get::<i64, _>(3).ok().flatten().unwrap_or_default();
+            let statement = Statement { at, command: text(&row, 2), at_ms: wall_ms.saturating_sub(ahead_of_utc_ms) };
+            read.statements.entry(change_table).or_default().push(statement);
+        }
+        // After the statements: by then the change tables have the types that these gave them.
+        let tables = discover::live(connection, Which::Objects(change_tables)).await?;
+        read.tables = tables.into_iter().map(|table| (table.object_id, table)).collect();
+        Ok(read)
+    }
+}
+
+pub(crate) fn lsn(row: &Row, place: usize) -> Option<Lsn> {
+    row.try_get::<&[u8], _>(place).ok().flatten().and_then(Lsn::from_bytes)
+}
+
+pub(crate) fn int(row: &Row, place: usize) -> Option<i32> {
+    row.try_get::<i32, _>(place).ok().flatten()
+}
+
+fn bit(row: &Row, place: usize) -> bool {
+    row.try_get::<bool, _>(place).ok().flatten().unwrap_or_default()
+}
+
+fn optional_text(row: &Row, place: usize) -> Option<String> {
+    row.try_get::<&str, _>(place).ok().flatten().map(str::to_owned)
+}
+
+fn text(row: &Row, place: usize) -> String {
+    optional_text(row, place).unwrap_or_default()
+}

@@ -1,0 +1,55 @@
+//! What a schema's `origin` says: which object a table's name denotes, and which capture instance its rows come from.
+//!
+//! It is stored with the schema, in the commit that the schema belongs to. So a restart knows which of two capture
+//! instances served the table at the stream's position, which can't be found out again: the server's cleanup moves the
+//! instances' own bounds, and makes them equal at times. And it notices a name that meanwhile denotes another object.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// See the module's docs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Origin {
+    /// The table's object id: given to no other object while this one exists, and kept when it is renamed.
+    pub(crate) object: i32,
+    /// The object id of the change table of the capture instance in use. Instances' names are given again, this isn't.
+    pub(crate) change_table: i32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "object={} change_table={}", self.object, self.change_table)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = NotAnOrigin;
+
+    fn from_str(text: &str) -> Result<Self, NotAnOrigin> {
+        let parse = || {
+            let (object, change_table) = text.split_once(' ')?;
+            let object = object.strip_prefix("object=")?.parse().ok()?;
+            let change_table = change_table.strip_prefix("change_table=")?.parse().ok()?;
+            Some(Self { object, change_table })
+        };
+        parse().ok_or(NotAnOrigin)
+    }
+}
+
+/// The text isn't one that this connector wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotAnOrigin;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_comes_back_from_its_text() {
+        let origin = Origin { object: 245_575_913, change_table: -7 };
+        assert_eq!(origin.to_string().parse(), Ok(origin));
+        for text in ["", "object=1", "object=1 change_table=x", "change_table=1 object=2"] {
+            assert_eq!(text.parse::<Origin>(), Err(NotAnOrigin), "{text}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A selected table with all that the catalog says about its capture.
+
+use millstream_core::schema::TableName;
+
+use super::ddl::{Action, names};
+use super::instance::{Instance, InstanceOptions};
+use super::statements;
+use crate::discover::LiveColumn;
+
+/// A selected table as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CapturedTable {
+    /// Its object id.
+    pub(crate) object: i32,
+    /// What it is called now.
+    pub(crate) name: TableName,
+    /// Its columns now.
+    pub(crate) columns: Vec<LiveColumn>,
+    /// Whether it has a primary key now.
+    pub(crate) has_primary_key: bool,
+    /// Its capture instances; two at most.
+    pub(crate) instances: Vec<Instance>,
+}
+
+/// What a table's capture lacks, and the statement that mends it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Want {
+    /// What is lacking, for a person.
+    pub(crate) reason: String,
+    /// What to run.
+    pub(crate) statement: String,
+}
+
+impl CapturedTable {
+    /// The instance made last.
+    pub(crate) fn newest(&self) -> Option<&Instance> {
+        self.instances.iter().reduce(|best, next| if next.is_newer_than(best) { next } else { best })
+    }
+
+    /// The first instance of a table that has none.
+    pub(crate) fn wanted_first(&self, taken: impl Fn(&str) -> bool) -> Option<Want> {
+        if !self.instances.is_empty() {
+            return None;
+        }
+        let options = InstanceOptions { partition_switch: true, ..InstanceOptions::default() };
+        let instance = statements::instance_name(&self.name, taken);
+        Some(Want {
+            reason: "no capture instance exists for the table".to_owned(),
+            statement: statements::enable(&self.name, &instance, &options, None),
+        })
+    }
+
+    /// The instance that a changed table needs: one that captures columns added since the newest was made, or that
+    /// names rows by a primary key that there wasn't then.
+    pub(crate) fn wanted_next(&self, taken: impl Fn(&str) -> bool) -> Option<Want> {
+        let newest = self.newest()?;
+        let added = self.added_since(newest);
+        let new_key = self.has_primary_key && newest.key.is_empty();
+        if added.is_empty() && !new_key {
+            return None;
+        }
+        let reason = match (added.as_slice(), new_key) {
+            ([], _) => format!("capture instance {} doesn't know the table's primary key", newest.name),
+            (added, _) => {
+                let names: Vec<&str> = added.iter().map(|column| column.column.name.as_str()).collect();
+                format!("capture instance {} doesn't capture {}", newest.name, names.join(", "))
+            }
+        };
+        let columns = self.columns_to_capture(newest, &added);
+        let instance = statements::instance_name(&self.name, taken);
+        Some(Want { reason, statement: statements::enable(&self.name, &instance, &newest.options, columns.as_deref()) })
+    }
+
+    /// Columns that the instance lacks because they came after it; others were left out of it on purpose.
+    fn added_since(&self, instance: &Instance) -> Vec<&LiveColumn> {
+        let statements: Vec<&str> = instance
+            .statements
+            .iter()
+            .filter(|statement| matches!(statement.action(), Action::AddColumns(_) | Action::Unclear))
+            .map(|statement| statement.command.as_str())
+            .collect();
+        let is_captured =
+            |column: &LiveColumn| instance.columns.iter().any(|captured| captured.column_id == column.column_id);
+        let is_added = |column: &LiveColumn| statements.iter().any(|command| names(command, &column.column.name));
+        self.columns.iter().filter(|column| !column.computed && !is_captured(column) && is_added(column)).collect()
+    }
+
+    /// `None` if all columns are to be captured.
+    fn columns_to_capture(&self, newest: &Instance, added: &[&LiveColumn]) -> Option<Vec<String>> {
+        let is_wanted = |column: &LiveColumn| {
+            let captured = newest.columns.iter().any(|captured| captured.column_id == column.column_id);
+            captured || column.computed || added.iter().any(|added| added.column_id == column.column_id)
+        };
+        if self.columns.iter().all(is_wanted) {
+            return None;
+        }
+        let wanted = self.columns.iter().filter(|column| is_wanted(column) && !column.computed);
+        Some(wanted.map(|column| column.column.name.clone()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::instance::CapturedColumn;
+    use crate::capture::shape::tests::{captured, instance, lsn, statement};
+
+    fn live(captured: CapturedColumn) -> LiveColumn {
+        LiveColumn { column_id: captured.column_id, column: captured.column, computed: false, hidden: false }
+    }
+
+    fn table(columns: &[(i32, &str)], instances: Vec<Instance>) -> CapturedTable {
+        CapturedTable {
+            object: 5,
+            name: TableName::new("dbo", "t"),
+            columns: columns.iter().map(|(id, name)| live(captured(*id, name, "int"))).collect(),
+            has_primary_key: true,
+            instances,
+        }
+    }
+
+    fn one_column() -> Instance {
+        let mut instance = instance(7, Some(lsn(1)), vec![captured(1, "id", "int")]);
+        instance.options.partition_switch = true;
+        instance
+    }
+
+    #[test]
+    fn a_column_added_by_a_statement_wants_a_new_instance() {
+        let mut old = one_column();
+        assert_eq!(table(&[(1, "id")], vec![old.clone()]).wanted_next(|_| false), None);
+        old.statements.push(statement(10, "ALTER TABLE t ADD b int"));
+        let want = table(&[(1, "id"), (2, "b")], vec![old]).wanted_next(|name| name == "dbo_t").unwrap();
+        assert!(want.reason.ends_with("doesn't capture b"), "{want:?}");
+        assert!(want.statement.contains("N'dbo_t_2'") && !want.statement.contains("column_list"), "{want:?}");
+    }
+
+    #[test]
+    fn a_column_left_out_on_purpose_stays_out() {
+        let mut old = one_column();
+        assert_eq!(table(&[(1, "id"), (2, "secret")], vec![old.clone()]).wanted_next(|_| false), None);
+        old.statements.push(statement(10, "ALTER TABLE t ADD b int"));
+        let want = table(&[(1, "id"), (2, "secret"), (3, "b")], vec![old]).wanted_next(|_| false).unwrap();
+        assert!(want.statement.contains("N'[id], [b]'"), "{want:?}");
+    }
+
+    #[test]
+    fn a_key_that_came_later_wants_a_new_instance() {
+        let mut old = one_column();
+        old.key.clear();
+        assert!(table(&[(1, "id")], vec![old]).wanted_next(|_| false).unwrap().reason.contains("primary key"));
+    }
+
+    #[test]
+    fn a_table_without_an_instance_wants_one() {
+        let want = table(&[(1, "id")], Vec::new()).wanted_first(|_| false).unwrap();
+        assert!(want.statement.contains("@capture_instance = N'dbo_t'"), "{want:?}");
+        assert_eq!(table(&[(1, "id")], vec![one_column()]).wanted_first(|_| false), None);
+    }
+}

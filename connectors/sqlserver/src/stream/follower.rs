@@ -1,0 +1,366 @@
+//! The loop: how far may be read, what has happened up to there, hand it over, wait.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millstream_core::error::SourceError;
+use millstream_core::outbox::{Abandoned, Outbox};
+use millstream_core::position::Position;
+use millstream_core::row::ValueTooLong;
+use millstream_core::schema::TableName;
+use millstream_core::schema_change::{SchemaChange, SchemaChangeKind};
+use millstream_core::selection::Selection;
+use tracing::warn;
+
+use super::agenda::{Overtaken, Waiting, agenda};
+use super::cursor::{Cursor, Obstacle, Place};
+use super::idle::{Agenda, skip_idle};
+use super::rows::{self, Told};
+use super::tables::{Standing, Tables};
+use crate::capture::caretaker::Caretaker;
+use crate::capture::catalog::Catalog;
+use crate::capture::plan::Change;
+use crate::connect::{Connection, Connector};
+use crate::fence::Fence;
+use crate::position::{Lsn, SqlServerPosition};
+use crate::progress::Progress;
+
+/// A delivery is due this often, even if nothing happens.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+/// How often a plan may turn out to be outdated before a pause is made.
+const PLANS_AT_ONCE_MAX: u32 = 5;
+/// How long a table whose change rows can't be read is left alone.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// Why a stream ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Nobody listens any more.
+    Abandoned,
+    /// It can't go on.
+    Failed(SourceError),
+}
+
+impl From<Abandoned> for End {
+    fn from(_: Abandoned) -> Self {
+        End::Abandoned
+    }
+}
+
+impl From<SourceError> for End {
+    fn from(error: SourceError) -> Self {
+        End::Failed(error)
+    }
+}
+
+impl From<ValueTooLong> for End {
+    fn from(error: ValueTooLong) -> Self {
+        End::Failed(SourceError::definite(error.to_string(), "Leave the table out of the sync config"))
+    }
+}
+
+/// What stops a reading half-way.
+enum Halt {
+    End(End),
+    Obstacle(Obstacle),
+}
+
+impl<E: Into<End>> From<E> for Halt {
+    fn from(end: E) -> Self {
+        Halt::End(end.into())
+    }
+}
+
+impl From<Obstacle> for Halt {
+    fn from(obstacle: Obstacle) -> Self {
+        Halt::Obstacle(obstacle)
+    }
+}
+
+/// Follows one database from one place on.
+pub(super) struct Follower {
+    connector: Arc<Connector>,
+    progress: Arc<Progress>,
+    connection: Connection,
+    selection: Selection,
+    fence: Fence,
+    catalog: Catalog,
+    tables: Tables,
+    waiting: Waiting,
+    caretaker: Caretaker,
+    outbox: Outbox,
+    epoch: u16,
+    /// Everything up to here has been handed over.
+    after: Lsn,
+    /// When the transaction there ended, by the clock on the server's wall, if it is a transaction's place.
+    after_ended_at: Option<i64>,
+    /// The transaction whose rows are being handed on.
+    open: Option<Lsn>,
+    /// Whether a part of it has been handed over.
+    open_is_parted: bool,
+    /// The last whole transaction in the outbox.
+    rested: Lsn,
+    /// When the last known transaction ended, in milliseconds since 1970 (UTC).
+    committed_at_ms: i64,
+    /// Tables of which it has been said in this reading that rows of them changed unseen.
+    doubted: HashSet<TableName>,
+    delivered: Instant,
+    plans_outdated: u32,
+}
+
+impl Follower {
+    pub(super) fn new(
+        connector: Arc<Connector>,
+        progress: Arc<Progress>,
+        connection: Connection,
+        outbox: Outbox,
+        from: &SqlServerPosition,
+        catalog: &millstream_core::source::Catalog,
+    ) -> Self {
+        let caretaker = Caretaker::new(Arc::clone(&connector), Arc::clone(&progress));
+        let waiting = Waiting::new(caretaker.is_active());
+        Self {
+            connector,
+            progress,
+            connection,
+            selection: catalog.selection.clone(),
+            fence: Fence::default(),
+            catalog: Catalog::default(),
+            tables: Tables::new(catalog),
+            waiting,
+            caretaker,
+            outbox,
+            epoch: from.epoch,
+            after: from.lsn,
+            after_ended_at: from.committed_at_ms,
+            open: None,
+            open_is_parted: false,
+            rested: from.lsn,
+            committed_at_ms: 0,
+            doubted: HashSet::new(),
+            delivered: Instant::now(),
+            plans_outdated: 0,
+        }
+    }
+
+    /// Runs until nobody listens or something ends it.
+    pub(super) async fn run(mut self) -> End {
+        loop {
+            match self.poll().await {
+                Ok(true) => {}
+                Ok(false) => tokio::time::sleep(self.connector.settings().poll_interval).await,
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// One reading. Says whether it should go on at once.
+    async fn poll(&mut self) -> Result<bool, End> {
+        let scanned = self.fence.scanned(&mut self.connection).await.map_err(SourceError::from)?;
+        // Places handed over once have been scanned, even if this server's views don't show it any more.
+        let upto = scanned.map_or(self.after, |scanned| scanned.lsn.max(self.after));
+        let ended_at = match scanned {
+            Some(scanned) if scanned.lsn == upto => scanned.committed_at_ms,
+            _ => self.after_ended_at,
+        };
+        let looked = self.catalog.look(&mut self.connection, &self.selection).await;
+        looked.map_err(SourceError::from)?;
+        let moved = upto > self.after;
+        match self.read(upto).await {
+            Ok(()) => {
+                self.plans_outdated = 0;
+                self.finish(upto, ended_at).await?;
+                self.caretaker.attend(&self.catalog, &self.tables_in_use(), self.after);
+                Ok(moved)
+            }
+            Err(Halt::End(end)) => Err(end),
+            Err(Halt::Obstacle(obstacle)) => self.step_back(obstacle).await,
+        }
+    }
+
+    /// The change tables that are being read.
+    fn tables_in_use(&self) -> BTreeMap<TableName, i32> {
+        let in_use = |(name, standing): (&TableName, &Standing)| match standing {
+            Standing::Followed(following) => Some((name.clone(), following.change_table)),
+            Standing::Held { .. } => None,
+        };
+        self.tables.iter().filter_map(in_use).collect()
+    }
+
+    async fn read(&mut self, upto: Lsn) -> Result<(), Halt> {
+        self.doubted.clear();
+        let planned = agenda(&self.tables, &self.catalog, &mut self.waiting, self.after, upto);
+        let mut agenda = planned.map_err(|Overtaken| Obstacle::Outdated)?;
+        skip_idle(&mut self.connection, &mut agenda).await?;
+        self.merge(agenda).await
+    }
+
+    /// Hands on what all tables' cursors bring, in the order of the log.
+    async fn merge(&mut self, agenda: Agenda) -> Result<(), Halt> {
+        let count = agenda.len();
+        let mut cursors: Vec<Cursor> =
+            agenda.into_iter().map(|(name, steps)| Cursor::new(name, steps, count)).collect();
+        let mut heads: BinaryHeap<Reverse<(Place, usize)>> = BinaryHeap::with_capacity(count);
+        for (index, cursor) in cursors.iter_mut().enumerate() {
+            let place = cursor.peek(&mut self.connection).await?;
+            heads.extend(place.map(|place| Reverse((place, index))));
+        }
+        while let Some(Reverse((mut place, index))) = heads.pop() {
+            let Some(cursor) = cursors.get_mut(index) else { continue };
+            let next_of_others = heads.peek().map(|Reverse(next)| *next);
+            // The cursor goes on for as long as it is the first.
+            loop {
+                self.close_before(place.commit).await?;
+                self.hand_on(cursor, place).await?;
+                match cursor.in_hand() {
+                    Some(next) if next_of_others.is_none_or(|others| (next, index) < others) => place = next,
+                    _ => break,
+                }
+            }
+            let next = cursor.peek(&mut self.connection).await?;
+            self.outbox.count_log(cursor.take_read_bytes());
+            heads.extend(next.map(|place| Reverse((place, index))));
+        }
+        Ok(())
+    }
+
+    /// The next change or row of a cursor.
+    async fn hand_on(&mut self, cursor: &mut Cursor, place: Place) -> Result<(), Halt> {
+        if let Some(change) = cursor.take_change() {
+            self.change(&cursor.name().clone(), change);
+            return Ok(());
+        }
+        self.open = Some(place.commit);
+        let name = cursor.name().clone();
+        let Some((batch, schema, row)) = cursor.take_row()? else { return Ok(()) };
+        let told = match self.outbox.rows(schema) {
+            Some(changes) => rows::push(batch, row, changes)?,
+            None => Told::Whole,
+        };
+        if told == Told::IdentityUnknown && self.doubted.insert(name.clone()) {
+            let cause = "rows of a table without a key changed, and the log doesn't tell which".to_owned();
+            self.tell(&name, SchemaChangeKind::RowsReplaced { cause }, None, 0);
+        }
+        if self.outbox.overflows() {
+            self.hand_over_part().await?;
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, name: &TableName, change: Change) {
+        let standing = match (&change.kind, change.then) {
+            (SchemaChangeKind::Dropped, _) => None,
+            (SchemaChangeKind::Unreadable { reason, .. }, _) => {
+                Some(Standing::Held { reason: reason.clone(), not_before: None })
+            }
+            (_, Some(following)) => Some(Standing::Followed(following)),
+            (_, None) => self.tables.get(name).cloned(),
+        };
+        self.tables.set(name, standing);
+        self.tell(name, change.kind, change.statement, change.at_ms);
+    }
+
+    fn tell(&mut self, name: &TableName, kind: SchemaChangeKind, statement: Option<String>, at_ms: i64) {
+        self.outbox.schema_change(SchemaChange { table: name.clone(), kind, statement, at_ms });
+    }
+
+    /// Ends the open transaction if this commit is a later one.
+    async fn close_before(&mut self, commit: Lsn) -> Result<(), End> {
+        let Some(open) = self.open.filter(|open| *open < commit) else { return Ok(()) };
+        self.close(open);
+        if self.outbox.is_full() {
+            let ended_at = self.ended_at(open).await?;
+            self.hand_over(ended_at).await?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, commit: Lsn) {
+        self.open = None;
+        self.open_is_parted = false;
+        self.rested = commit;
+        self.outbox.commit(self.committed_at_ms);
+        self.tables.rest();
+    }
+
+    /// When a transaction ended, by the clock on the server's wall.
+    async fn ended_at(&mut self, commit: Lsn) -> Result<Option<i64>, SourceError> {
+        let ended = super::start::ended_at(&mut self.connection, commit).await?;
+        Ok(ended)
+    }
+
+    /// Everything up to here has been read.
+    async fn finish(&mut self, upto: Lsn, ended_at: Option<i64>) -> Result<(), End> {
+        if let Some(open) = self.open {
+            self.close(open);
+        }
+        let is_news = upto > self.after || !self.outbox.is_empty();
+        if !is_news && self.delivered.elapsed() < SIGN_OF_LIFE {
+            return Ok(());
+        }
+        self.rested = upto;
+        self.outbox.rest();
+        self.tables.rest();
+        self.hand_over(ended_at).await
+    }
+
+    /// Hands over all whole transactions, up to the last one's commit.
+    async fn hand_over(&mut self, ended_at: Option<i64>) -> Result<(), End> {
+        if let Some(ended_at) = ended_at {
+            self.committed_at_ms = self.catalog.utc_ms(ended_at);
+        } else if self.committed_at_ms == 0 {
+            self.committed_at_ms = millstream_core::table::now_ms();
+        }
+        let position = SqlServerPosition { epoch: self.epoch, lsn: self.rested, committed_at_ms: ended_at };
+        // First, so that a read that is asked for on account of this delivery isn't older than it.
+        self.progress.reach(self.rested);
+        self.outbox.set_committed_at(self.committed_at_ms);
+        self.outbox.hand_over(Position::from(&position)).await?;
+        (self.after, self.after_ended_at) = (self.rested, ended_at);
+        self.tables.handed_over();
+        self.delivered = Instant::now();
+        Ok(())
+    }
+
+    /// Hands over a part of the open transaction, and before it all whole ones.
+    async fn hand_over_part(&mut self) -> Result<(), End> {
+        if self.outbox.has_rested() {
+            let ended_at = self.ended_at(self.rested).await?;
+            self.hand_over(ended_at).await?;
+        }
+        if self.outbox.overflows() {
+            self.outbox.hand_over_part().await?;
+            self.open_is_parted = true;
+        }
+        Ok(())
+    }
+
+    /// A reading can't go on: what is whole is handed over, the rest is read again by a new plan.
+    async fn step_back(&mut self, obstacle: Obstacle) -> Result<bool, End> {
+        if let Obstacle::Source(error) = obstacle {
+            return Err(error.into());
+        }
+        if self.open_is_parted {
+            let error = "a change table was altered, cleaned up or dropped meanwhile";
+            return Err(SourceError::transient("read a large transaction to its end", error).into());
+        }
+        if self.outbox.has_rested() {
+            let ended_at = self.ended_at(self.rested).await?;
+            self.hand_over(ended_at).await?;
+        }
+        self.open = None;
+        self.rested = self.after;
+        self.outbox.discard_open()?;
+        self.tables.take_back();
+        if let Obstacle::Table { name, reason, remedy } = obstacle {
+            warn!(table = %name, %reason, "the table's changes can't be read");
+            let not_before = Some(Instant::now() + RETRY_AFTER);
+            self.tables.set(&name, Some(Standing::Held { reason: reason.clone(), not_before }));
+            self.tell(&name, SchemaChangeKind::Unreadable { reason, remedy }, None, 0);
+        }
+        self.plans_outdated += 1;
+        Ok(self.plans_outdated % PLANS_AT_ONCE_MAX != 0)
+    }
+}
