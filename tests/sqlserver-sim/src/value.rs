@@ -194,7 +194,7 @@ fn compare_binary(a: &[u8], b: &[u8]) -> Ordering {
 
 /// The server compares the last group first, then the groups before it, each from left to right in the byte order of
 /// the wire, which turns the first three groups round.
-fn uuid_order(id: &[u8; 16]) -> [u8; 16] {
+pub(crate) fn uuid_order(id: &[u8; 16]) -> [u8; 16] {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *id;
     [k, l, m, n, o, p, i, j, h, g, f, e, d, c, b, a]
 }

@@ -62,6 +62,25 @@ pub fn hash<H: Hasher>(text: &str, state: &mut H) {
     }
 }
 
+/// Bytes that compare as [`compare`] does, for texts without control characters; those that are equal have equal bytes,
+/// and none are the beginning of another's.
+pub fn push_sort_key(text: &str, bytes: &mut Vec<u8>) {
+    // Weights of letters that aren't Latin don't fit in two bytes; they sort after all that do.
+    let mut push = |weight: u32| match u16::try_from(weight) {
+        Ok(weight) if weight < u16::MAX => bytes.extend_from_slice(&weight.to_be_bytes()),
+        _ => {
+            bytes.extend_from_slice(&u16::MAX.to_be_bytes());
+            bytes.extend_from_slice(&weight.to_be_bytes());
+        }
+    };
+    for character in text.trim_end_matches(' ').chars() {
+        push(weight(character));
+    }
+    // The end counts as a space, and sorts before a space that more follows.
+    push(weight(' '));
+    bytes.extend_from_slice(&[0, 0]);
+}
+
 /// Names of objects compare like any text. In lower case they can be keys of maps.
 pub fn folded(name: &str) -> String {
     name.to_lowercase()

@@ -1,0 +1,114 @@
+//! Statements that change data capture forbids, or must know of.
+
+use crate::error::{SqlError, SqlResult};
+use crate::storage::{Alteration, Catalog, ColumnId, DatabaseId, Ddl, ObjectId, Table, Transaction};
+use crate::value::collation;
+
+/// TRUNCATE leaves no rows in the log.
+pub fn truncate_refused(table: &str) -> SqlError {
+    let text = format!(
+        "Cannot truncate table '{table}' because it is published for replication or enabled for Change Data Capture."
+    );
+    SqlError::new(4711, 16, text)
+}
+
+/// Whether a tracked table may be altered so.
+///
+/// # Errors
+/// 22914 without the right, 4928 for a captured column's name, 22979, 22980 and 22983 for the index by which rows are told
+/// apart.
+pub fn before_alter(catalog: &Catalog, table: &Table, alterations: &[Alteration], ddl: &Ddl<'_>) -> SqlResult<()> {
+    check_right(ddl)?;
+    for alteration in alterations {
+        match alteration {
+            Alteration::RenameColumn { column, .. } => check_rename(catalog, table, *column)?,
+            Alteration::DropIndex(index) => {
+                let name = table.index(*index).map_or("", |index| &index.name);
+                if is_capture_index(catalog, table, name) {
+                    return Err(SqlError::new(
+                        22983,
+                        16,
+                        format!("The unique index '{name}' on table '{}' is used by change data capture and can't be dropped or altered.", table.name),
+                    ));
+                }
+            }
+            Alteration::DropConstraint(id) => check_drop_constraint(catalog, table, *id)?,
+            Alteration::DisableIndex(index) => {
+                let name = table.index(*index).map_or("", |index| &index.name);
+                if is_capture_index(catalog, table, name) {
+                    return Err(SqlError::new(
+                        22980,
+                        16,
+                        format!("The index '{name}' on table '{}' is used by change data capture and can't be disabled.", table.name),
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_right(ddl: &Ddl<'_>) -> SqlResult<()> {
+    if ddl.by_owner {
+        return Ok(());
+    }
+    let text = "Only members of the sysadmin, db_owner or db_ddladmin roles can change the shape of a table that change data capture tracks.";
+    Err(SqlError::new(22914, 16, text))
+}
+
+fn check_rename(catalog: &Catalog, table: &Table, column: ColumnId) -> SqlResult<()> {
+    let captured = catalog
+        .instances_of(table.object_id)
+        .any(|instance| instance.columns.iter().any(|captured| captured.source == column));
+    if !captured {
+        return Ok(());
+    }
+    let name = table.column(column).map_or("", |column| &column.name);
+    Err(SqlError::new(4928, 16, format!("Cannot alter column '{name}' because it is 'REPLICATED'.")))
+}
+
+fn check_drop_constraint(catalog: &Catalog, table: &Table, id: ObjectId) -> SqlResult<()> {
+    let index =
+        table.indexes.iter().find(|index| index.constraint.as_ref().is_some_and(|constraint| constraint.object_id == id));
+    match index {
+        Some(index) if is_capture_index(catalog, table, &index.name) => Err(SqlError::new(
+            22979,
+            16,
+            format!("The constraint '{}' on table '{}' is used by change data capture and can't be dropped.", index.name, table.name),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn is_capture_index(catalog: &Catalog, table: &Table, index: &str) -> bool {
+    catalog
+        .instances_of(table.object_id)
+        .any(|instance| instance.index_name.as_ref().is_some_and(|name| collation::equal(name, index)))
+}
+
+/// A tracked table is about to be dropped: capture of it ends, and changes that weren't captured are lost.
+///
+/// # Errors
+/// 22914 without the right; those of dropping the change tables.
+pub fn before_drop(transaction: &mut Transaction, database: DatabaseId, table: &Table, ddl: &Ddl<'_>) -> SqlResult<()> {
+    check_right(ddl)?;
+    super::disable::instances(transaction, database, table.object_id, None)
+}
+
+/// Partitions of tracked tables may be switched only where every instance allows it.
+///
+/// # Errors
+/// 22842 for a tracked source, 22843 for a tracked target.
+pub fn before_switch(catalog: &Catalog, from: &Table, to: &Table) -> SqlResult<()> {
+    for (table, number, role) in [(from, 22842, "source"), (to, 22843, "target")] {
+        if catalog.instances_of(table.object_id).any(|instance| !instance.allow_partition_switch) {
+            let text = format!(
+                "ALTER TABLE SWITCH failed: the {role} table '{}' is enabled for change data capture with @allow_partition_switch = 0.",
+                table.name
+            );
+            return Err(SqlError::new(number, 16, text));
+        }
+    }
+    Ok(())
+}
