@@ -31,6 +31,8 @@ pub struct Response<'a> {
     return_values: u16,
     status_sent: bool,
     no_metadata: bool,
+    /// Whether an error was told since the last end of a statement.
+    failing: bool,
     fatal: bool,
     flow: Flow,
 }
@@ -47,6 +49,7 @@ impl<'a> Response<'a> {
             return_values: 0,
             status_sent: false,
             no_metadata: false,
+            failing: false,
             fatal: false,
             flow: Flow::Continue,
         }
@@ -111,6 +114,7 @@ impl<'a> Response<'a> {
             Output::Rows(rows) => return self.rows(&rows),
             Output::Done { finished, rows, failed } => self.done(finished, rows, failed),
             Output::Message(message) | Output::Error(message) => {
+                self.failing |= !message.is_information();
                 self.fatal |= message.is_fatal();
                 token::message(&message, &self.style.server, self.packets.payload());
             }
@@ -163,6 +167,7 @@ impl<'a> Response<'a> {
 
     fn done(&mut self, finished: Finished, rows: Option<u64>, failed: bool) {
         let selected = std::mem::take(&mut self.selected);
+        let failed = std::mem::take(&mut self.failing) || failed;
         let done = match finished {
             Finished::Statement => Done::Statement,
             Finished::InProcedure => Done::InProcedure,
@@ -183,8 +188,9 @@ impl<'a> Response<'a> {
 
     /// Ends the response. A batch that had nothing to say ends, too.
     pub fn finish(mut self) -> Result<(), Closed> {
-        let nothing = DoneToken { done: Done::Statement, rows: None, failed: self.fatal, selected: false };
-        self.held.get_or_insert(nothing);
+        if self.failing || self.held.is_none() {
+            self.done(Finished::Statement, None, false);
+        }
         self.release(Place::Last);
         self.packets.finish()
     }

@@ -120,7 +120,10 @@ pub fn content(bytes: &[u8], sql_type: SqlType) -> Result<Value, ProtocolError> 
             let moment = moment(&mut from, scale)?;
             let minutes = from.i16(what)?;
             if minutes.unsigned_abs() > 14 * 60 {
-                return Err(ProtocolError::Invalid { what: "an offset from UTC", value: u64::from(minutes.unsigned_abs()) });
+                return Err(ProtocolError::Invalid {
+                    what: "an offset from UTC",
+                    value: u64::from(minutes.unsigned_abs()),
+                });
             }
             Value::DateTimeOffset(moment, minutes)
         }

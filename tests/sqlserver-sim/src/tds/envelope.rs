@@ -68,7 +68,10 @@ impl<S: AsyncRead + Unpin> Envelope<S> {
         }
         let [kind, ..] = self.header;
         if kind != PRELOGIN {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a packet that isn't of the handshake")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a packet that isn't of the handshake",
+            )));
         }
         self.payload_left =
             packet::payload_bytes(self.header).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;

@@ -43,7 +43,10 @@ impl Version {
 /// How a client says who it is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
-    Password { user: String, password: String },
+    Password {
+        user: String,
+        password: String,
+    },
     /// Kerberos or NTLM, which this server can't check.
     Integrated,
 }

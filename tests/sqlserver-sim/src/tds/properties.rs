@@ -16,8 +16,11 @@ fn text(characters_max: usize) -> impl Strategy<Value = String> {
 
 /// Text that the code page has.
 fn latin_text(characters_max: usize) -> impl Strategy<Value = String> {
-    prop::collection::vec(prop_oneof![prop::char::range(' ', '~'), prop::char::range('\u{a0}', '\u{ff}')], 0..characters_max)
-        .prop_map(|characters| characters.into_iter().collect())
+    prop::collection::vec(
+        prop_oneof![prop::char::range(' ', '~'), prop::char::range('\u{a0}', '\u{ff}')],
+        0..characters_max,
+    )
+    .prop_map(|characters| characters.into_iter().collect())
 }
 
 fn decimal() -> impl Strategy<Value = (SqlType, Value)> {

@@ -76,7 +76,8 @@ pub fn read(message: &Message) -> Result<Request, ProtocolError> {
 /// transaction, and no notification.
 fn skip_headers(from: &mut Reader<'_>) -> Result<(), ProtocolError> {
     let bytes = from.u32("the request's headers")?;
-    let rest = bytes.checked_sub(4).ok_or(ProtocolError::Invalid { what: "the headers' length", value: bytes.into() })?;
+    let rest =
+        bytes.checked_sub(4).ok_or(ProtocolError::Invalid { what: "the headers' length", value: bytes.into() })?;
     from.bytes(rest as usize, "the request's headers")?;
     Ok(())
 }

@@ -176,9 +176,15 @@ pub fn login_accepted(version: Version, (major, minor, build): (u8, u8, u16), ou
 /// A change of what the client should know of its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Environment<'a> {
-    Database { from: &'a str, to: &'a str },
+    Database {
+        from: &'a str,
+        to: &'a str,
+    },
     Language,
-    PacketBytes { from: usize, to: usize },
+    PacketBytes {
+        from: usize,
+        to: usize,
+    },
     Collation,
     TransactionBegan(u64),
     TransactionCommitted(u64),

@@ -1,0 +1,41 @@
+//! The catalog: `sys` and `INFORMATION_SCHEMA` as relations over what the storage holds.
+
+mod columns;
+mod constraints;
+mod databases;
+mod indexes;
+mod information_schema;
+mod objects;
+mod principals;
+mod scope;
+mod server;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use crate::engine::relation::Relation;
+use crate::value::collation::folded;
+
+/// A view with its schema and name.
+type Named = (&'static str, &'static str, Arc<dyn Relation>);
+
+/// By schema and name in lower case. What it holds never changes: the rows come from the context.
+static VIEWS: LazyLock<HashMap<(String, String), Arc<dyn Relation>>> = LazyLock::new(|| {
+    let all = [
+        objects::views(),
+        columns::views(),
+        indexes::views(),
+        constraints::views(),
+        databases::views(),
+        principals::views(),
+        server::views(),
+        information_schema::views(),
+    ];
+    all.into_iter().flatten().map(|(schema, name, view)| ((folded(schema), folded(name)), view)).collect()
+});
+
+/// The catalog view of this name, whatever its case.
+pub fn relation(schema: &str, name: &str) -> Option<Arc<dyn Relation>> {
+    VIEWS.get(&(folded(schema), folded(name))).cloned()
+}
