@@ -86,7 +86,7 @@ impl Connector {
         let what = format!("connect to {}", self.settings.address);
         let opened = timeout(limit, async {
             let config = self.config(answer_wait_max)?;
-            let client = self.log_in(config).await.map_err(|error| QueryError::new(&what, error))?;
+            let client = Box::pin(self.log_in(config)).await.map_err(|error| QueryError::new(&what, error))?;
             let server = Arc::new(Server::default());
             let mut connection = Connection { client, server, spoilt: false };
             connection.execute("set up a session", SESSION).await?;
@@ -107,7 +107,7 @@ impl Connector {
         };
         for _ in 0..REDIRECTS_MAX {
             tcp.set_nodelay(true)?;
-            match Client::connect(config.clone(), tcp.compat_write()).await {
+            match Box::pin(Client::connect(config.clone(), tcp.compat_write())).await {
                 Err(Error::Routing { host, port }) => {
                     tcp = TcpStream::connect((host.as_str(), port)).await?;
                     config.host(host);

@@ -94,6 +94,13 @@ pub(super) enum RowPlace {
     Update { before: usize, after: usize },
 }
 
+/// A row change in the batch that holds it, and the shape of its rows.
+pub(super) struct ChangedRow<'a> {
+    pub(super) rows: &'a RowBatch,
+    pub(super) schema: &'a Arc<TableSchema>,
+    pub(super) place: RowPlace,
+}
+
 /// Why a batch or an answer about a table can't be had.
 #[derive(Debug)]
 pub(super) enum Obstacle {
@@ -202,8 +209,8 @@ impl Cursor {
         }
     }
 
-    /// Takes the row that comes next: the rows it is in, their shape, and which of them.
-    pub(super) fn take_row(&mut self) -> Result<Option<(&RowBatch, &Arc<TableSchema>, RowPlace)>, Obstacle> {
+    /// Takes the row that comes next, if it is one that is in hand.
+    pub(super) fn take_row(&mut self) -> Result<Option<ChangedRow<'_>>, Obstacle> {
         let Some(batch) = &mut self.batch else { return Ok(None) };
         let Some(Step::Read(stretch)) = self.steps.front() else { return Ok(None) };
         let at = batch.next;
@@ -223,7 +230,7 @@ impl Cursor {
             },
         };
         batch.next += 1;
-        Ok(Some((&batch.rows, &stretch.schema, row)))
+        Ok(Some(ChangedRow { rows: &batch.rows, schema: &stretch.schema, place: row }))
     }
 
     async fn read_batch(&mut self, connection: &mut Connection, stretch: &Stretch) -> Result<(), Obstacle> {

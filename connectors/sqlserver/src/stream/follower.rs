@@ -234,9 +234,9 @@ impl Follower {
         }
         self.open = Some(place.commit);
         let name = cursor.name().clone();
-        let Some((batch, schema, row)) = cursor.take_row()? else { return Ok(()) };
-        let told = match self.outbox.rows(schema) {
-            Some(changes) => rows::push(batch, row, changes)?,
+        let Some(row) = cursor.take_row()? else { return Ok(()) };
+        let told = match self.outbox.rows(row.schema) {
+            Some(changes) => rows::push(row.rows, row.place, changes)?,
             None => Told::Whole,
         };
         if told == Told::IdentityUnknown && self.doubted.insert(name.clone()) {
@@ -361,6 +361,6 @@ impl Follower {
             self.tell(&name, SchemaChangeKind::Unreadable { reason, remedy }, None, 0);
         }
         self.plans_outdated += 1;
-        Ok(self.plans_outdated % PLANS_AT_ONCE_MAX != 0)
+        Ok(!self.plans_outdated.is_multiple_of(PLANS_AT_ONCE_MAX))
     }
 }
