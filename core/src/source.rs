@@ -60,6 +60,12 @@ pub trait SourceConnector: Send + Sync {
     /// The selected tables that exist, and a position at which all these schemas were true.
     async fn discover(&self, selection: &Selection) -> Result<Discovery, SourceError>;
 
+    /// The selected tables that exist, for somebody who wants to see them and nothing more. A server that isn't set up
+    /// yet so that it can be followed may be able to answer this.
+    async fn tables(&self, selection: &Selection) -> Result<Vec<Arc<TableSchema>>, SourceError> {
+        Ok(self.discover(selection).await?.tables)
+    }
+
     /// The position now: everything committed before this call lies before or at it.
     async fn head(&self) -> Result<Position, SourceError>;
 

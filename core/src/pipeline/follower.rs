@@ -21,6 +21,7 @@ use crate::source::{Catalog, Discovery, SourceConnector};
 use crate::table::{OpenHistory, TableId, TableRecord};
 
 use super::backoff::Backoff;
+use super::detached::detached;
 use super::handle::Command;
 use super::meter::Meter;
 use super::passes::Passes;
@@ -459,7 +460,7 @@ impl Follower {
 
     fn ask_fence(&mut self, reply: oneshot::Sender<()>) {
         let connector = Arc::clone(&self.connector);
-        self.fences.push(Box::pin(async move { (connector.head().await, reply) }));
+        self.fences.push(Box::pin(async move { (detached(async move { connector.head().await }).await, reply) }));
     }
 
     fn on_fence(
@@ -502,16 +503,20 @@ impl Follower {
             let connector = Arc::clone(&self.connector);
             let durable = self.durable.borrow().clone();
             let asked_at = Instant::now();
-            self.head_asked.push(Box::pin(async move {
-                let head = connector.head().await;
-                let behind_bytes = match (&durable, &head) {
-                    (Some(durable), Ok(head)) if durable < head => {
-                        connector.bytes_between(durable, head).await.ok().flatten()
-                    }
-                    (Some(_), Ok(_)) => Some(0),
-                    _ => None,
+            let asked = detached(async move {
+                let head = connector.head().await?;
+                let behind_bytes = match durable {
+                    Some(durable) if durable < head => connector.bytes_between(&durable, &head).await.ok().flatten(),
+                    Some(_) => Some(0),
+                    None => None,
                 };
-                HeadAsked { asked_at, head, behind_bytes }
+                Ok((head, behind_bytes))
+            });
+            self.head_asked.push(Box::pin(async move {
+                match asked.await {
+                    Ok((head, behind_bytes)) => HeadAsked { asked_at, head: Ok(head), behind_bytes },
+                    Err(error) => HeadAsked { asked_at, head: Err(error), behind_bytes: None },
+                }
             }));
         }
         self.publish_status();

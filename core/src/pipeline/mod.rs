@@ -6,6 +6,7 @@
 //! it is right to store it.
 
 pub(crate) mod backoff;
+mod detached;
 mod follower;
 mod handle;
 mod meter;

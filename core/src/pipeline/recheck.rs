@@ -17,6 +17,7 @@ use crate::sink::WriteItem;
 use crate::source::{Chunk, ReadRequest, ReadScope};
 use crate::table::TableId;
 
+use super::detached::detached;
 use super::follower::{Follower, Interruption};
 
 /// How many rows are asked for in one read.
@@ -250,7 +251,7 @@ impl Follower {
                     limit_rows: question.identities.len(),
                     scope: ReadScope::Keys(question.identities.clone()),
                 };
-                let result = connector.read(request).await;
+                let result = detached(async move { connector.read(request).await }).await;
                 if result.is_err() {
                     tokio::time::sleep(RECHECK_RETRY_PAUSE).await;
                 }

@@ -45,7 +45,8 @@ impl Follower {
             table.begin_pass(cause, None);
             let id = table.record.id;
             // A first read is no change; a read of everything because the log is gone should be accounted for.
-            let history = again.then(|| self.open_line(LOG_LOST, &schema.table, Effect::Reconcile, &discovery.position));
+            let history =
+                again.then(|| self.open_line(LOG_LOST, &schema.table, Effect::Reconcile, &discovery.position));
             if let Some(history) = &history {
                 items.push(WriteItem::History { id: history.id, entry: history.entry.clone() });
             }

@@ -87,7 +87,12 @@ impl Tables {
             generation: self.generation_floor,
             pass: None,
         };
-        self.by_id.entry(id).or_insert(Table { record, trouble: None, awaits_help: false, generation_floor: self.generation_floor })
+        self.by_id.entry(id).or_insert(Table {
+            record,
+            trouble: None,
+            awaits_help: false,
+            generation_floor: self.generation_floor,
+        })
     }
 
     /// Restores a former record of a table; its generation doesn't go back.
