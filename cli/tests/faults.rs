@@ -77,6 +77,57 @@ async fn missing_privileges() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_privileges_at_all() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("nothing").await.unwrap();
+    server.sql_in(&database, "CREATE TABLE t (id INT PRIMARY KEY)").await.unwrap();
+    let user = format!("poor_{database}");
+    server.create_user(&user, "topsecret", "").await.unwrap();
+    let uri = server.uri(&user, "topsecret", &database);
+    // All that is missing at once, each with the statement.
+    let grants = [
+        format!("GRANT REPLICATION SLAVE ON *.* TO '{user}'@'%';"),
+        format!("GRANT REPLICATION CLIENT ON *.* TO '{user}'@'%';"),
+        format!("GRANT SELECT ON `{database}`.`t` TO '{user}'@'%';"),
+    ];
+    let workspace = configured(&uri);
+    assert_told(&workspace, &grants.each_ref().map(String::as_str));
+    // Nothing can be seen that a file could be made of.
+    let said = workspace.run(&["init", "--force", &uri]).failed(1);
+    assert!(said.contains(&format!("GRANT SELECT ON `{database}`.* TO '{user}'@'%';")), "{said}");
+    server.sql(&grants.concat()).await.unwrap();
+    workspace.run(&["run", "--until-current"]).good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_isnt_there() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("misnamed").await.unwrap();
+    let uri = server.uri("root", "", &database.replace("named", "mamed"));
+    let meant = format!("did you mean {database}?");
+    assert_told(&configured(&uri), &["the server has no such database", &meant]);
+    let said = Workspace::new().run(&["init", &uri]).failed(1);
+    assert!(said.contains(&meant), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_writes_what_it_can_see_of_a_server_that_isnt_set_up() {
+    require_server!(Flavor::MySql);
+    let server = Server::start(Flavor::MySql, ServerOptions::new().flag("skip-log-bin")).await.unwrap();
+    let database = server.create_database("d").await.unwrap();
+    server.sql_in(&database, "CREATE TABLE t (id INT PRIMARY KEY)").await.unwrap();
+    let user = format!("u_{database}");
+    server.create_user(&user, "topsecret", "SELECT").await.unwrap();
+    let workspace = Workspace::new();
+    let said = workspace.run(&["init", &server.uri(&user, "topsecret", &database)]).good();
+    assert!(said.contains("1 table") && said.contains("problems"), "{said}");
+    assert!(workspace.read("sync-config.yaml").contains("\"t\""));
+    assert_told(&workspace, &["log_bin", "REPLICATION SLAVE", "REPLICATION CLIENT"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_binary_log() {
     require_server!(Flavor::MySql);
     let options = ServerOptions::new().flag("skip-log-bin");

@@ -13,5 +13,6 @@ mod help;
 mod interruptions;
 mod kills;
 mod oracle;
+mod resets;
 mod running;
 mod workspace;

@@ -85,8 +85,8 @@ async fn check_source(config: &Config, source: &SourceConfig, deployment: Option
         let connector = source.connector()?;
         found.problems.extend(connector.check(&selection).await?);
         // A server that can't be read has said so just now.
-        if let (Some(deployment), Ok(discovery)) = (deployment, connector.discover(&selection).await) {
-            let tables = discovery.tables.iter().map(|table| table.as_ref());
+        if let (Some(deployment), Ok(tables)) = (deployment, connector.tables(&selection).await) {
+            let tables = tables.iter().map(|table| table.as_ref());
             found.faults = deployment.faults_with(config, source, tables);
         }
         Ok::<_, Failure>(())

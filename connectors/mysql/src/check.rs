@@ -5,6 +5,7 @@
 mod cascades;
 #[cfg(test)]
 mod cascades_on_servers;
+mod databases;
 mod grants;
 mod patterns;
 mod settings;
@@ -36,7 +37,10 @@ pub(crate) async fn check(connector: &Connector, selection: &Selection) -> Resul
     let mut problems = settings::problems(&mut connection, limit, selection).await?;
     problems.extend(grants.problems(connection.server.version));
     let found = discover::selected(&mut connection, limit, selection).await?;
-    problems.extend(patterns::problems(&mut connection, limit, selection, &found, &grants).await?);
+    let database = connector.settings().database.as_deref();
+    let databases = databases::problems(&mut connection, limit, selection, database, &grants).await?;
+    problems.extend(patterns::problems(&mut connection, limit, selection, &found, &databases, &grants).await?);
+    problems.extend(databases.into_values());
     problems.extend(tables::problems(&mut connection, limit, &found, &grants).await?);
     let cascades = unlogged_cascades(&mut connection, limit).await?;
     problems.extend(tables::cascade_problems(&cascades, &found, connection.server.version));

@@ -118,10 +118,14 @@ pub enum TlsMode {
 
 /// A configuration that has been checked.
 pub(crate) struct Settings {
-    /// For a connection as the configuration wants it first.
+    /// For a connection as the configuration wants it first. Without a default database, as every name that is sent has
+    /// its own: a database that is missing or hidden is then no reason not to connect, and `check` says so among the
+    /// rest.
     pub(crate) opts: Opts,
     /// For a second attempt, where the server can't encrypt and needn't.
     pub(crate) unencrypted: Option<Opts>,
+    /// The database of the URI.
+    pub(crate) database: Option<String>,
     pub(crate) tls: Tls,
     pub(crate) connect_timeout: Duration,
     pub(crate) query_timeout: Duration,
@@ -185,11 +189,13 @@ impl MySqlConfig {
     }
 
     fn checked(&self, opts: &Opts) -> Settings {
+        let database = self.default_schema();
         // The local socket would go round the encryption that was asked for; the server's packets may be as large as
         // it likes.
         let plain = || {
             OptsBuilder::from_opts(opts.clone())
                 .prefer_socket(false)
+                .db_name(None::<String>)
                 .max_allowed_packet(Some(1 << 30))
                 .tcp_keepalive(Some(Duration::from_secs(30)))
                 .stmt_cache_size(16)
@@ -203,6 +209,7 @@ impl MySqlConfig {
         Settings {
             opts,
             unencrypted,
+            database,
             tls: self.tls.clone(),
             connect_timeout: Duration::from_secs(self.connect_timeout_seconds),
             query_timeout: Duration::from_secs(self.query_timeout_seconds),

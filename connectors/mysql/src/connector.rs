@@ -189,8 +189,12 @@ impl SourceConnector for MySqlSource {
                 let head = Head { file: position.file.clone(), offset: position.offset };
                 let known = self.progress.reached().map(|reached| reached.position);
                 let replica_id = random_replica_id();
-                position.gtid =
-                    stream::transactions_before(&self.connector, connection, replica_id, &head, known.as_ref()).await?;
+                let counted =
+                    stream::transactions_before(&self.connector, connection, replica_id, &head, known.as_ref()).await;
+                if let (Err(SourceError::PositionLost { reason, .. }), Some(known)) = (&counted, &known) {
+                    self.progress.lose(known, reason);
+                }
+                position.gtid = counted?;
                 // What was committed before may come by reads alone, so they must see it.
                 self.progress.reach(&position);
                 self.connector.give_back(reader);
@@ -205,10 +209,25 @@ impl SourceConnector for MySqlSource {
         Err(SourceError::transient("read the tables' shapes while none of them changes", error))
     }
 
+    async fn tables(&self, selection: &Selection) -> Result<Vec<Arc<TableSchema>>, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let found = discover::selected(&mut reader.connection, self.limit(), selection).await?;
+        self.connector.give_back(reader);
+        Ok(found.into_values().map(Arc::new).collect())
+    }
+
     async fn head(&self) -> Result<Position, SourceError> {
         let mut reader = self.connector.reader().await?;
         let position = self.head_on(&mut reader.connection).await?;
+        // After the head was asked for, as a reset is counted before it is done. A log that was reset may have come to
+        // the same length again.
+        let resets = log::resets(&mut reader.connection, self.limit()).await?;
+        let server = reader.connection.server.identity;
         self.connector.give_back(reader);
+        if self.progress.is_doubtful(server, resets) {
+            let error = "the server was told to RESET something: following it anew to see whether it was the log";
+            return Err(SourceError::transient("ask where the binary log ends", error));
+        }
         Ok(position)
     }
 

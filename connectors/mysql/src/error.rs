@@ -160,7 +160,8 @@ fn server_remedy(server: &ServerError) -> Option<&'static str> {
         }
         BAD_DB => "Correct the database's name in the source's uri, or leave it out",
         DBACCESS_DENIED | TABLEACCESS_DENIED | COLUMNACCESS_DENIED | SPECIFIC_ACCESS_DENIED => {
-            "Grant the privilege; `millstream check` prints the exact statement"
+            "Grant the user the privilege that the server names; `millstream check` prints the statements for all that \
+             are missing"
         }
         NOT_SUPPORTED_AUTH_MODE => "Give the user another authentication plugin, such as caching_sha2_password",
         MUST_CHANGE_PASSWORD | MUST_CHANGE_PASSWORD_LOGIN => {

@@ -46,6 +46,13 @@ pub(crate) async fn head(connection: &mut Connection, limit: Duration) -> Result
     Ok(Head { file, offset })
 }
 
+/// How often the server was told to RESET something, its log or something else, since it was started.
+pub(crate) async fn resets(connection: &mut Connection, limit: Duration) -> Result<Option<u64>, SourceError> {
+    let statement = "SHOW GLOBAL STATUS WHERE Variable_name = 'Com_reset'";
+    let rows: Vec<Row> = connection.rows(limit, "ask whether the log was reset", statement).await?;
+    Ok(rows.first().and_then(|row| field(row, 1)).and_then(|count| count.parse().ok()))
+}
+
 /// MariaDB: the transactions before a place in the log. The server reads the file up to there.
 pub(crate) async fn gtid_at(
     connection: &mut Connection,

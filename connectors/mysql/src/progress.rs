@@ -11,7 +11,7 @@ use crate::position::{MySqlPosition, ServerIdentity};
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     state: Mutex<State>,
-    lost: watch::Sender<Option<Lost>>,
+    alarm: watch::Sender<Option<Alarm>>,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +26,8 @@ struct Followed {
     server: ServerIdentity,
     stem: String,
     epoch: u16,
+    /// How often the server had been told to RESET something when the stream began.
+    resets: Option<u64>,
 }
 
 /// A place that reads may not lie before.
@@ -35,10 +37,14 @@ pub(crate) struct Reached {
     pub(crate) at: Instant,
 }
 
-/// The log of an epoch isn't there any more.
+/// Ends the stream that is in use.
 #[derive(Debug, Clone)]
-pub(crate) struct Lost {
+pub(crate) struct Alarm {
+    /// The epoch of the stream.
     pub(crate) epoch: u16,
+    /// Whether its log certainly isn't there any more. Otherwise the stream has to begin anew to find out.
+    pub(crate) is_lost: bool,
+    /// Why.
     pub(crate) reason: String,
 }
 
@@ -52,10 +58,12 @@ impl Progress {
         }
     }
 
-    /// The stream follows the log of this place from now on, in its epoch, and has reached the place.
-    pub(crate) fn follow(&self, position: &MySqlPosition) {
+    /// A stream follows the log of this place from now on, in its epoch, and has reached the place. `resets` is from
+    /// before it was found to be the right log.
+    pub(crate) fn follow(&self, position: &MySqlPosition, resets: Option<u64>) {
         let mut state = self.lock();
-        state.followed = Some(Followed::of(position));
+        self.alarm.send_replace(None);
+        state.followed = Some(Followed { resets, ..Followed::of(position) });
         state.reached = Some(Reached { position: position.clone(), at: Instant::now() });
     }
 
@@ -93,12 +101,25 @@ impl Progress {
         next.epoch = next.epoch.saturating_add(1);
         state.followed = Some(next);
         state.reached = None;
-        self.lost.send_replace(Some(Lost { epoch: position.epoch, reason: reason.to_owned() }));
+        self.alarm.send_replace(Some(Alarm { epoch: position.epoch, is_lost: true, reason: reason.to_owned() }));
     }
 
-    /// Tells when a log is lost.
-    pub(crate) fn losses(&self) -> watch::Receiver<Option<Lost>> {
-        self.lost.subscribe()
+    /// Takes in how often this server was told to RESET something; tells whether that may have been the log that is
+    /// being followed, in which case the stream is ended.
+    pub(crate) fn is_doubtful(&self, server: ServerIdentity, resets: Option<u64>) -> bool {
+        let state = self.lock();
+        let Some(followed) = &state.followed else { return false };
+        let doubtful = followed.server == server && followed.resets.is_some() && followed.resets != resets;
+        if doubtful {
+            let reason = "the server was told to RESET something, perhaps its log".to_owned();
+            self.alarm.send_replace(Some(Alarm { epoch: followed.epoch, is_lost: false, reason }));
+        }
+        doubtful
+    }
+
+    /// Tells when the stream in use has to end.
+    pub(crate) fn alarms(&self) -> watch::Receiver<Option<Alarm>> {
+        self.alarm.subscribe()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -109,7 +130,7 @@ impl Progress {
 impl Followed {
     fn of(position: &MySqlPosition) -> Self {
         let MySqlPosition { server, epoch, file, .. } = position;
-        Self { server: *server, stem: file.stem().to_owned(), epoch: *epoch }
+        Self { server: *server, stem: file.stem().to_owned(), epoch: *epoch, resets: None }
     }
 }
 
@@ -136,6 +157,20 @@ mod tests {
         assert!(progress.reached().is_none());
         progress.reach(&here);
         assert!(progress.reached().is_none(), "that log is lost");
-        assert_eq!(progress.losses().borrow().as_ref().unwrap().epoch, 3);
+        let alarm = progress.alarms().borrow().clone().unwrap();
+        assert!(alarm.is_lost && alarm.epoch == 3);
+    }
+
+    #[test]
+    fn a_reset_ends_the_stream_that_began_before_it() {
+        let progress = Progress::default();
+        let here = position("binlog.000007:500 server=1");
+        progress.follow(&here, Some(2));
+        assert!(!progress.is_doubtful(here.server, Some(2)));
+        assert!(!progress.is_doubtful(ServerIdentity::Id(2), Some(9)), "another server");
+        assert!(progress.is_doubtful(here.server, Some(3)));
+        assert!(progress.alarms().borrow().as_ref().is_some_and(|alarm| !alarm.is_lost));
+        progress.follow(&here, Some(3));
+        assert!(progress.alarms().borrow().is_none() && !progress.is_doubtful(here.server, Some(3)));
     }
 }

@@ -15,32 +15,38 @@ use crate::connect::Connection;
 /// How many names are looked at to find one that may have been meant.
 const NAMES_MAX: usize = 20_000;
 /// A name further from what was written than this isn't a misspelling of it, in letters.
-const DISTANCE_MAX: usize = 3;
+pub(super) const DISTANCE_MAX: usize = 3;
 
 pub(super) async fn problems(
     connection: &mut Connection,
     limit: Duration,
     selection: &Selection,
     found: &BTreeMap<TableName, TableSchema>,
+    missing_databases: &BTreeMap<String, Problem>,
     grants: &Grants,
 ) -> Result<Vec<Problem>, SourceError> {
+    let in_databases = || selection.patterns.iter().filter(|pattern| !missing_databases.contains_key(&pattern.schema));
     let unmatched: Vec<&TablePattern> =
-        selection.patterns.iter().filter(|pattern| !found.keys().any(|name| pattern.matches(name))).collect();
-    let partly_visible = selection
-        .patterns
-        .iter()
+        in_databases().filter(|pattern| !found.keys().any(|name| pattern.matches(name))).collect();
+    let partly_visible = in_databases()
         .filter(|pattern| pattern.is_wildcard() && !grants.select_all(&pattern.schema) && !unmatched.contains(pattern));
     let mut problems: Vec<Problem> = partly_visible.map(|pattern| partial(pattern, grants)).collect();
     if unmatched.is_empty() {
         return Ok(problems);
     }
     let query = format!(
-        "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema NOT IN \
-         ('mysql', 'sys', 'performance_schema', 'information_schema') LIMIT {NAMES_MAX}"
+        "SELECT table_schema, table_name, table_type LIKE '%VIEW' FROM information_schema.tables WHERE table_schema \
+         NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema') LIMIT {NAMES_MAX}"
     );
-    let names: Vec<(String, String)> = connection.rows(limit, "read the names of tables", &query).await?;
-    let names: Vec<TableName> = names.into_iter().map(|(schema, name)| TableName::new(schema, name)).collect();
-    problems.extend(unmatched.into_iter().map(|pattern| without_match(pattern, &names, grants)));
+    let rows: Vec<(String, String, bool)> = connection.rows(limit, "read the names of tables", &query).await?;
+    let (mut names, mut views) = (Vec::new(), Vec::new());
+    for (schema, name, is_view) in rows {
+        if is_view { &mut views } else { &mut names }.push(TableName::new(schema, name));
+    }
+    problems.extend(unmatched.into_iter().map(|pattern| match views.iter().any(|view| pattern.matches(view)) {
+        true => of_views(pattern),
+        false => without_match(pattern, &names, grants),
+    }));
     Ok(problems)
 }
 
@@ -50,6 +56,15 @@ fn partial(pattern: &TablePattern, grants: &Grants) -> Problem {
         format!("table pattern {pattern}"),
         "SELECT isn't granted on the whole database, so that tables without a grant of their own aren't seen",
         grants.grant_select(&pattern.schema, None),
+    )
+}
+
+fn of_views(pattern: &TablePattern) -> Problem {
+    problem(
+        Severity::Warning,
+        format!("table pattern {pattern}"),
+        "it matches views alone, which have no rows of their own",
+        "Select from the tables that they are made of instead",
     )
 }
 
@@ -93,7 +108,7 @@ fn nearest(pattern: &TablePattern, names: &[TableName]) -> Option<String> {
 
 /// How many letters must be added, left out or replaced to make one text from the other; capital letters are half
 /// right, which here is right.
-fn distance(left: &str, right: &str) -> usize {
+pub(super) fn distance(left: &str, right: &str) -> usize {
     let left: Vec<char> = left.to_lowercase().chars().collect();
     let mut row: Vec<usize> = (0..=left.len()).collect();
     for (line, letter) in right.to_lowercase().chars().enumerate() {

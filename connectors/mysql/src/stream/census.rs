@@ -14,7 +14,7 @@ use millstream_core::error::SourceError;
 use super::dump::{self, Start};
 use super::event::{self, kind};
 use super::follower::advance;
-use crate::connect::{Connection, Connector};
+use crate::connect::{Connection, Connector, Server};
 use crate::decode::DecodeError;
 use crate::gtid::GtidSet;
 use crate::log::{self, Head};
@@ -26,6 +26,10 @@ const HEARTBEATS_MAX: usize = 2;
 
 /// The transactions before a place at which none is half-way; `None` where the server has no GTIDs. `known` is a place
 /// whose transactions are known. `replica_id` must not be that of a stream in use, which the server would end.
+///
+/// # Errors
+///
+/// [`SourceError::PositionLost`] if the place that was said to be known isn't in this log.
 pub(crate) async fn transactions_before(
     connector: &Connector,
     connection: &mut Connection,
@@ -45,50 +49,71 @@ pub(crate) async fn transactions_before(
         known.server == server.identity && known.file == place.file && known.offset <= place.offset
     };
     let known = known.filter(usable).filter(|known| u32::try_from(known.offset).is_ok());
-    let (mut reached, mut set) = match known.and_then(|known| Some((known.offset, known.gtid.clone()?))) {
-        Some((offset, set)) => (LogPlace::new(place.file.clone(), offset), set),
+    let mut count = match known.and_then(|known| Some((known, known.gtid.clone()?))) {
+        Some((known, set)) => {
+            let reached = LogPlace::new(place.file.clone(), known.offset);
+            Count { reached, set, begun: known.begun }
+        }
         None => {
             let set = log::previous_gtids(connection, limit, &place.file).await?;
-            (LogPlace::new(place.file.clone(), FIRST_EVENT_OFFSET), set)
+            Count { reached: LogPlace::new(place.file.clone(), FIRST_EVENT_OFFSET), set, begun: None }
         }
     };
-    if reached.offset() < place.offset {
-        count(connector, &server, replica_id, &mut reached, place, &mut set).await?;
-    }
-    Ok(Some(set))
+    count.go_on(connector, &server, replica_id, place).await?;
+    Ok(Some(count.set))
 }
 
-/// Reads the log from one place to another of the same file, adding each transaction.
-async fn count(
-    connector: &Connector,
-    server: &Arc<crate::connect::Server>,
-    replica_id: u32,
-    reached: &mut LogPlace,
-    place: &Head,
-    set: &mut GtidSet,
-) -> Result<(), SourceError> {
-    const WHAT: &str = "count the transactions in the log";
-    let start = Start::File { file: place.file.clone(), offset: reached.offset() };
-    let mut batches = dump::open(connector, server, replica_id, &start).await?;
-    let mut heartbeats = 0;
-    while reached.offset() < place.offset {
-        let ended = || SourceError::transient(WHAT, "its connection's task has ended");
-        for event in batches.recv().await.ok_or_else(ended)?? {
-            heartbeats = if event.kind() == kind::HEARTBEAT { heartbeats + 1 } else { 0 };
-            if reached.offset() >= place.offset {
-                break;
-            }
-            advance(reached, &event).map_err(unreadable)?;
-            if *reached.file() != place.file || heartbeats >= HEARTBEATS_MAX {
-                return Err(SourceError::transient(WHAT, "the log ends before a place that it had"));
-            }
-            if !event.inner && matches!(event.kind(), kind::GTID | kind::GTID_TAGGED) {
-                let gtid = event::mysql_begin(&event).map_err(unreadable)?.gtid;
-                gtid.iter().for_each(|gtid| set.add(gtid));
+/// How far the log has been read.
+struct Count {
+    reached: LogPlace,
+    /// The transactions before that.
+    set: GtidSet,
+    /// When the file must have been begun to be the right one, where that is known.
+    begun: Option<u32>,
+}
+
+impl Count {
+    /// Reads on to a place in the same file, adding each transaction.
+    async fn go_on(
+        &mut self,
+        connector: &Connector,
+        server: &Arc<Server>,
+        replica_id: u32,
+        place: &Head,
+    ) -> Result<(), SourceError> {
+        const WHAT: &str = "count the transactions in the log";
+        if self.reached.offset() >= place.offset {
+            return Ok(());
+        }
+        let reached = &mut self.reached;
+        let start = Start::File { file: place.file.clone(), offset: reached.offset() };
+        let mut batches = dump::open(connector, server, replica_id, &start).await?;
+        let mut heartbeats = 0;
+        while reached.offset() < place.offset {
+            let ended = || SourceError::transient(WHAT, "its connection's task has ended");
+            for event in batches.recv().await.ok_or_else(ended)?? {
+                heartbeats = if event.kind() == kind::HEARTBEAT { heartbeats + 1 } else { 0 };
+                if reached.offset() >= place.offset {
+                    break;
+                }
+                advance(reached, &event).map_err(unreadable)?;
+                if *reached.file() != place.file || heartbeats >= HEARTBEATS_MAX {
+                    return Err(SourceError::transient(WHAT, "the log ends before a place that it had"));
+                }
+                if event.kind() == kind::FORMAT_DESCRIPTION
+                    && self.begun.is_some_and(|begun| begun != event.header.timestamp())
+                {
+                    let reason = format!("the server's {} is another file of that name: the log was reset", place.file);
+                    return Err(SourceError::PositionLost { position: reached.file().to_string(), reason });
+                }
+                if !event.inner && matches!(event.kind(), kind::GTID | kind::GTID_TAGGED) {
+                    let gtid = event::mysql_begin(&event).map_err(unreadable)?.gtid;
+                    gtid.iter().for_each(|gtid| self.set.add(gtid));
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn unreadable(error: DecodeError) -> SourceError {

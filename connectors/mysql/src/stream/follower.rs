@@ -24,7 +24,7 @@ use crate::decode::DecodeError;
 use crate::gtid::{Gtid, GtidSet};
 use crate::log;
 use crate::position::{LogFile, LogPlace, MySqlPosition};
-use crate::progress::Progress;
+use crate::progress::{Alarm, Progress};
 
 /// Why a stream ended.
 #[derive(Debug)]
@@ -160,14 +160,17 @@ impl Follower {
 
     /// Runs until nobody listens (`None`) or something ends it.
     pub(super) async fn run(mut self, catalog: Catalog) -> Option<SourceError> {
-        let mut losses = self.progress.losses();
+        let mut alarms = self.progress.alarms();
         let epoch = self.epoch;
         let end = tokio::select! {
             end = self.follow(catalog) => end,
             // Another call has found out; here it would take as long as the server keeps silent about it.
-            lost = losses.wait_for(|lost| lost.as_ref().is_some_and(|lost| lost.epoch == epoch)) => {
-                let reason = lost.ok().and_then(|lost| lost.as_ref().map(|lost| lost.reason.clone()));
-                End::Lost(reason.unwrap_or_default())
+            alarm = alarms.wait_for(|alarm| alarm.as_ref().is_some_and(|alarm| alarm.epoch == epoch)) => {
+                match alarm.ok().and_then(|alarm| (*alarm).clone()) {
+                    Some(Alarm { is_lost: true, reason, .. }) => End::Lost(reason),
+                    Some(Alarm { reason, .. }) => SourceError::transient("read the binary log", reason).into(),
+                    None => End::Abandoned,
+                }
             }
         };
         let position = self.position();

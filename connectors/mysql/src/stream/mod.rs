@@ -28,6 +28,7 @@ use millstream_core::source::{Catalog, DeliveryStream};
 use tokio::sync::mpsc;
 
 use crate::connect::Connector;
+use crate::log;
 use crate::position::MySqlPosition;
 use crate::progress::Progress;
 pub(crate) use census::transactions_before;
@@ -45,6 +46,7 @@ pub(crate) async fn open(
     let mut connection = connector.open().await?;
     let limit = connector.query_timeout();
     let server = Arc::clone(&connection.server);
+    let resets = log::resets(&mut connection, limit).await?;
     let begun = match start::find(&mut connection, limit, &from).await {
         Ok(beginning) => match dump::open(&connector, &server, replica_id, &beginning.start).await {
             Ok(batches) => Ok((beginning, batches)),
@@ -63,7 +65,7 @@ pub(crate) async fn open(
             return Err(error);
         }
     };
-    progress.follow(&beginning.position(server.identity));
+    progress.follow(&beginning.position(server.identity), resets);
     let (sender, receiver) = mpsc::channel(DELIVERIES_MAX);
     let outbox = Outbox::new(sender.clone());
     let follower = Follower::new(connector, progress, server, Input::new(batches), outbox, beginning, &catalog);

@@ -33,9 +33,12 @@ async fn wrong_password(flavor: Flavor) {
 async fn an_unknown_database_in_the_uri_is_a_problem() {
     require_server!(Flavor::MySql);
     let server = shared(Flavor::MySql).await.unwrap();
-    let problems = check_uri(&server.uri("root", "", "nosuch"), &[]).await;
-    let problem = find(&problems, &format!("connection to 127.0.0.1:{}", server.port()));
-    assert!(problem.found.contains("1049") && problem.remedy.contains("database"), "{problem:?}");
+    let database = server.create_database("reached").await.unwrap();
+    let misspelt = database.replace("reached", "raeched");
+    let problems = check_uri(&server.uri("root", "", &misspelt), &[&format!("{misspelt}.%")]).await;
+    let problem = find(&problems, &format!("database {misspelt}"));
+    assert!(problem.remedy.contains(&format!("in the source's uri: did you mean {database}?")), "{problem:?}");
+    assert!(problems.iter().all(|problem| !problem.subject.starts_with("table pattern")), "{problems:#?}");
 }
 
 #[tokio::test]

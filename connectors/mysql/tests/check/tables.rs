@@ -21,10 +21,13 @@ async fn patterns_without_a_table_come_with_the_name_that_was_meant() {
     let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
     let problems = table_problems(&server, &patterns).await;
     let expected: Vec<String> =
-        [patterns[0], patterns[2], patterns[3]].iter().map(|pattern| format!("W table pattern {pattern}")).collect();
+        [patterns[0], patterns[2]].iter().map(|pattern| format!("W table pattern {pattern}")).collect();
     assert_eq!(subjects(&problems), expected, "{problems:#?}");
     let misspelt = find(&problems, &format!("table pattern {database}.item"));
     assert!(misspelt.remedy.contains(&format!("did you mean {database}.items?")), "{misspelt:?}");
+    let everything = check_uri(&server.uri("root", "", ""), &["nowhere.t"]).await;
+    assert!(subjects(&everything).contains(&"W database nowhere".to_owned()), "{everything:#?}");
+    assert!(find(&problems, &format!("table pattern {database}.v")).found.contains("views"), "{problems:#?}");
 }
 
 #[tokio::test]

@@ -49,6 +49,12 @@ async fn no_privileges(flavor: Flavor, monitor: &str) {
         ],
         "{problems:#?}"
     );
+    // With the database in the URI, as in a configuration, it is the same: nothing stops at the first.
+    let with_database = about_privileges(check_uri(&server.uri(&user, "pw", &database), &[&pattern]).await);
+    assert_eq!(subjects(&with_database), subjects(&problems));
+    let alone = about_privileges(check_uri(&server.uri(&user, "pw", &database), &[]).await);
+    let problem = find(&alone, &format!("database {database}"));
+    assert!(problem.remedy.starts_with(&format!("GRANT SELECT ON `{database}`.* TO '{user}'@'%';")), "{problem:?}");
     mend(&server, &problems).await;
     let problems = about_privileges(check_uri(&uri, &[&pattern]).await);
     assert_eq!(subjects(&problems), [""; 0], "{problems:#?}");

@@ -161,3 +161,37 @@ async fn positions_of_a_process_that_goes_on_come_after_those_of_the_former() {
     assert!(discovered >= stopped_at, "{discovered} before {stopped_at}");
     assert!(next.source.head().await.unwrap() >= stopped_at);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_is_noticed_when_the_new_log_has_the_same_length() {
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        require_server!(flavor);
+        let (_server, fixture) = bed(flavor).await;
+        fixture.sql(reset(flavor)).await;
+        write(&fixture, 1).await;
+        sleep(Duration::from_millis(1_100)).await;
+        let (position, catalog) = fixture.here().await;
+        let mut follow = fixture.follow_from(&position, catalog.clone()).await;
+        follow.next().await.unwrap();
+        fixture.sql(reset(flavor)).await;
+        write(&fixture, 1).await;
+        assert!(fixture.source.head().await.is_err(), "{flavor}");
+        let error = loss_in_the_end(&fixture, &mut follow, catalog).await;
+        assert!(matches!(error, SourceError::PositionLost { .. }), "{flavor}: {error}");
+        goes_on(&fixture, &follow.position).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_kind_of_reset_costs_no_more_than_a_connection() {
+    require_server!(Flavor::MySql);
+    let (_server, fixture) = bed(Flavor::MySql).await;
+    let (position, catalog) = fixture.here().await;
+    let mut follow = fixture.follow_from(&position, catalog.clone()).await;
+    fixture.sql("RESET REPLICA ALL; INSERT INTO t (c) VALUES ('x')").await;
+    assert!(fixture.source.head().await.unwrap_err().is_transient());
+    assert!(loss(&mut follow).await.is_transient());
+    let mut again = fixture.follow_from(&follow.position, catalog).await;
+    fixture.source.head().await.unwrap();
+    assert!(again.lines().await.iter().all(|line| line == "t + 1,x"));
+}
