@@ -78,7 +78,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// The database, as mysql://user:password@host:3306/database (MySQL and MariaDB)
+    /// The database, as mysql://user:password@host:3306/database (MySQL and MariaDB) or
+    /// mssql://user:password@host:1433/database (SQL Server and Azure SQL)
     #[arg(value_name = "URI")]
     pub(crate) uri: String,
 

@@ -11,7 +11,7 @@ use crate::arguments::LogFormat;
 /// Chooses how much is logged, in the form of tracing's filters.
 const VARIABLE: &str = "MILLSTREAM_LOG";
 /// Libraries speak up when something is wrong; their everyday is not ours.
-const DEFAULT_FILTER: &str = "info,fjall=warn,lsm_tree=warn,mysql_async=warn,rustls=warn";
+const DEFAULT_FILTER: &str = "info,fjall=warn,lsm_tree=warn,mysql_async=warn,rustls=warn,tiberius=off";
 
 /// Begins to log. Lines go around the progress bars.
 pub(crate) fn start(format: LogFormat, bars: &MultiProgress) {

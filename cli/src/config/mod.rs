@@ -6,6 +6,7 @@ mod document;
 mod environment;
 mod fault;
 mod fields;
+mod kind;
 mod source;
 mod uri;
 
@@ -16,6 +17,7 @@ use millstream_core::source::Severity;
 
 pub(crate) use environment::ENVIRONMENT_FILE;
 pub(crate) use fault::{Fault, Faults, Place, text_of};
+pub(crate) use kind::Kind;
 pub(crate) use source::SourceConfig;
 pub(crate) use uri::{Given, without_password};
 
@@ -55,8 +57,7 @@ impl Config {
             Ok(Some(text)) => text,
             Ok(None) => {
                 let fault = Fault::error(file, None, "there is no such configuration");
-                let remedy =
-                    "name it with --config FILE, or write one with `millstream init mysql://user@host/database`";
+                let remedy = "name it with --config FILE, or write one with `millstream init URI`";
                 return (None, vec![fault.suggest(remedy)]);
             }
             Err(fault) => return (None, vec![fault]),

@@ -69,7 +69,7 @@ millstream.yaml:3:11: `shop one` can't be a source's name
 millstream.yaml:4:11: there is no source type `mysl`
     did you mean `mysql`?
 millstream.yaml:5:10: the URI begins with postgres:// where mysql:// is expected
-    write mysql://u@h/d (for MariaDB too)
+    write mysql://u@h/d for MySQL or MariaDB
 millstream.yaml:8:10: the URI has options after `?`, and takes none
     leave them out; encryption is set by the key `tls` of the configuration
 millstream.yaml:8:10: the URI names no user
@@ -83,7 +83,7 @@ millstream.yaml:10:10: `client_certificate` and `client_key` belong together and
 millstream.yaml:10:18: there is no TLS mode `verify-ca`
     did you mean `verify_ca`?
 millstream.yaml:10:41: nowhere.pem can't be read: No such file or directory (os error 2)
-    name a file in PEM format; a relative path begins at the configuration's folder
+    name a file that can be read; a relative path begins at the configuration's folder
 millstream.yaml:11:11: the name `second` is taken by the source in line 6
     give each source a name of its own
 millstream.yaml:14:5: a source has no key `pasword`
@@ -93,6 +93,40 @@ millstream.yaml:15:5: a source must be a map of keys, not a text
 query_timeout_seconds, server_id, lookahead_bytes_max, rows_per_second_max
 millstream.yaml:16:7: `data` must be a text, not a list
     write one value on this line";
+    assert_eq!(faults, expected);
+}
+
+#[test]
+fn a_sql_server_has_keys_of_its_own() {
+    let source = "sources:\n  - name: shop\n    type: sqlserver\n    uri: mssql://u@h/shop\n";
+    let text = format!("{source}    tls: required\n    capture_instances: auto\n    cleanup: acknowledged\n");
+    let config = load(&text).unwrap();
+    let source = config.sources.first().unwrap();
+    assert_eq!((source.kind(), source.address.as_str()), ("sqlserver", "mssql://u@h/shop"));
+    assert_eq!(source.default_schema().as_deref(), Some("dbo"));
+    let faults = load(
+        "sources:\n\
+         \x20 - name: shop\n\
+         \x20   type: sqlserver\n\
+         \x20   uri: mysql://h/d\n\
+         \x20   server_id: 7\n\
+         \x20   capture_instances: automatic\n\
+         \x20   authentication: { entra_token: nowhere }\n\
+         \x20   tls: { mode: verify_ca }\n",
+    )
+    .unwrap_err();
+    let expected = "\
+millstream.yaml:4:10: the URI begins with mysql:// where mssql:// is expected
+    write mssql://h/d for SQL Server or Azure SQL
+millstream.yaml:5:5: a source has no key `server_id`
+    a source has these keys: name, type, uri, password, instance, authentication, tls, capture_instances, cleanup, \
+poll_interval_ms, readers, connect_timeout_seconds, query_timeout_seconds, rows_per_second_max
+millstream.yaml:6:24: there is no value of capture_instances `automatic`
+    did you mean `auto`?
+millstream.yaml:7:36: nowhere can't be read: No such file or directory (os error 2)
+    name a file that can be read; a relative path begins at the configuration's folder
+millstream.yaml:8:18: there is no TLS mode `verify_ca`
+    did you mean `verify_identity`?";
     assert_eq!(faults, expected);
 }
 

@@ -1,9 +1,7 @@
 //! Where a source is: a URI, and the password that is in it or isn't.
 
+use crate::config::kind::Kind;
 use crate::failure::Failure;
-
-/// How a URI looks.
-pub(super) const EXAMPLE: &str = "mysql://user@host:3306/database";
 
 /// A URI as somebody typed it, taken apart.
 pub(crate) struct Given {
@@ -11,35 +9,37 @@ pub(crate) struct Given {
     pub(crate) uri: String,
     pub(crate) password: Option<String>,
     pub(crate) database: String,
+    pub(crate) kind: Kind,
 }
 
 impl Given {
     /// Every fault at once, without ever showing the password.
     pub(crate) fn read(uri: &str) -> Result<Self, Failure> {
-        let faults = faults(uri, false);
-        if faults.is_empty() {
+        let scheme = uri.split_once("://").map_or("", |(scheme, _)| scheme);
+        let kind = Kind::of_scheme(scheme);
+        let faults = faults(uri, kind, false);
+        if let Some(kind) = kind.filter(|_| faults.is_empty()) {
             let bare = without_password(uri);
             let password = split_password(uri).map(|(_, password, _)| unescaped(password));
             let database = unescaped(bare.rsplit_once('/').map_or("", |(_, database)| database));
-            return Ok(Self { uri: bare, password: password.filter(|password| !password.is_empty()), database });
+            return Ok(Self { uri: bare, password: password.filter(|password| !password.is_empty()), database, kind });
         }
         let (diagnoses, remedies): (Vec<String>, Vec<String>) = faults.into_iter().unzip();
         Err(Failure::new(diagnoses.join("; "), remedies.join("; ")))
     }
 }
 
-/// What is wrong with a URI, each with what to write instead.
-pub(super) fn faults(uri: &str, has_password_elsewhere: bool) -> Vec<(String, String)> {
+/// What is wrong with a URI of this kind (of any, if that isn't known), each with what to write instead.
+pub(super) fn faults(uri: &str, kind: Option<Kind>, has_password_elsewhere: bool) -> Vec<(String, String)> {
     let shown = without_password(uri);
+    let example = kind.unwrap_or(Kind::MySql).example();
     let Some((scheme, rest)) = shown.split_once("://") else {
         // What it is instead, nobody knows; it may well hold a password.
-        return vec![("this is no URI".into(), format!("write {EXAMPLE}"))];
+        return vec![("this is no URI".into(), format!("write {example}"))];
     };
-    if scheme != "mysql" {
-        return vec![(
-            format!("the URI begins with {scheme}:// where mysql:// is expected"),
-            format!("write mysql://{rest} (for MariaDB too)"),
-        )];
+    let kinds = kind.as_ref().map_or(Kind::ALL, std::slice::from_ref);
+    if !kinds.iter().any(|kind| kind.schemes().contains(&scheme)) {
+        return vec![wrong_scheme(scheme, rest, kinds)];
     }
     let mut faults = Vec::new();
     let mut fault = |message: &str, suggestion: String| faults.push((message.to_owned(), suggestion));
@@ -49,16 +49,32 @@ pub(super) fn faults(uri: &str, has_password_elsewhere: bool) -> Vec<(String, St
         fault("the URI has options after `?`, and takes none", remedy.into());
     }
     let (before_path, path) = before_options.split_once('/').unwrap_or((before_options, ""));
-    if before_path.split_once('@').is_none_or(|(user, _)| user.is_empty()) {
-        fault("the URI names no user", format!("write {EXAMPLE}"));
+    // Not everybody logs in to a SQL Server by name.
+    if kind != Some(Kind::SqlServer) && before_path.split_once('@').is_none_or(|(user, _)| user.is_empty()) {
+        fault("the URI names no user", format!("write {example}"));
     }
     if path.is_empty() {
-        fault("the URI names no database", format!("add the one that table names without a database mean: {EXAMPLE}"));
+        let which = match kind {
+            Some(Kind::SqlServer) => "the one to follow",
+            _ => "the one that table names without a database mean",
+        };
+        fault("the URI names no database", format!("add {which}: {example}"));
     }
     if has_password_elsewhere && split_password(uri).is_some() {
         fault("there is a password in the URI and one by the key `password`", "leave one of them out".into());
     }
     faults
+}
+
+fn wrong_scheme(scheme: &str, rest: &str, kinds: &[Kind]) -> (String, String) {
+    let begins = |kind: &Kind| format!("{}://", kind.schemes().first().copied().unwrap_or_default());
+    let wanted: Vec<String> = kinds.iter().map(begins).collect();
+    let written: Vec<String> =
+        kinds.iter().map(|kind| format!("{}{rest} for {}", begins(kind), kind.servers())).collect();
+    (
+        format!("the URI begins with {scheme}:// where {} is expected", wanted.join(" or ")),
+        format!("write {}", written.join(", ")),
+    )
 }
 
 /// The parts of a URI around its password: `scheme://user`, the password as written, `@host…`.
@@ -164,6 +180,8 @@ mod tests {
         assert_eq!(given.uri, "mysql://u@h:3306/my%20shop");
         assert_eq!(given.password.as_deref(), Some("p@ss"));
         assert_eq!(given.database, "my shop");
+        assert_eq!(given.kind, Kind::MySql);
+        assert_eq!(Given::read("sqlserver://u@h/d").ok().unwrap().kind, Kind::SqlServer);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use millstream_core::schema::TableSchema;
 use millstream_core::selection::{Selection, TablePattern};
-use millstream_core::source::Severity;
+use millstream_core::source::{Problem, Severity};
 
 use crate::arguments::Init;
 use crate::config::{self, ENVIRONMENT_FILE, Given, SYNC_CONFIG_FILE, SourceConfig};
@@ -34,15 +34,17 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
     let from_environment = std::env::var(PASSWORD_VARIABLE).ok().filter(|_| given.password.is_none());
     let password = given.password.clone().or_else(|| from_environment.clone());
     let name = arguments.source.clone().unwrap_or_else(|| template::source_name(&given.database));
-    let source = SourceConfig::from_parts(&name, &given.uri, password.as_deref())?;
+    let source = SourceConfig::from_parts(&name, given.kind, &given.uri, password.as_deref())?;
     let connector = source.connector()?;
-    let everything = TablePattern { schema: given.database.clone(), table: "%".into() };
+    let schema = source.default_schema().unwrap_or_else(|| given.database.clone());
+    let everything = TablePattern { schema: schema.clone(), table: "%".into() };
     let selection = Selection { patterns: vec![everything] };
-    let discovery = connector.discover(&selection).await?;
+    let tables = connector.tables(&selection).await?;
     let problems = connector.check(&selection).await?;
+    refuse_nothing(&given.database, &schema, &tables, &problems)?;
 
     let folder = config::folder_of(config_file);
-    let files = files(&name, &given, &discovery.tables, password.is_some(), config_file, &folder);
+    let files = files(&name, &given, &tables, password.is_some(), config_file, &folder);
     refuse_existing(&files, arguments.force)?;
     for file in &files {
         write(file).map_err(|error| {
@@ -50,7 +52,7 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
         })?;
     }
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-    report(&given, &discovery.tables, &files, (errors, problems.len() - errors), config_file)
+    report(&given, &tables, &files, (errors, problems.len() - errors), config_file)
 }
 
 fn files(
@@ -65,7 +67,7 @@ fn files(
     let mut files = vec![
         NewFile {
             path: config_file.to_owned(),
-            content: template::config(name, &given.uri, variable),
+            content: template::config(name, given.kind, &given.uri, variable),
             mode: PUBLIC_MODE,
         },
         NewFile {
@@ -80,6 +82,27 @@ fn files(
         files.push(NewFile { path: config::within(folder, ENVIRONMENT_FILE), content, mode: SECRET_MODE });
     }
     files
+}
+
+/// What is in the way of following the database is for `check` to say; files can be written all the same. But about a
+/// database of which nothing can be seen there is nothing to write.
+fn refuse_nothing(
+    database: &str,
+    schema: &str,
+    tables: &[Arc<TableSchema>],
+    problems: &[Problem],
+) -> Result<(), Failure> {
+    let hidden = |problem: &&Problem| {
+        problem.severity == Severity::Error
+            && (problem.subject == format!("database {database}")
+                || problem.subject == format!("table pattern {schema}.%"))
+    };
+    match problems.iter().find(hidden) {
+        Some(problem) if tables.is_empty() => {
+            Err(Failure::new(format!("{}: {}", problem.subject, problem.found), problem.remedy.clone()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Nothing is written if anything would be lost.

@@ -2,17 +2,20 @@
 
 use millstream_core::schema::{Column, IdentityKind, TableSchema};
 
+use crate::config::Kind;
+
 /// A source's name made of a database's.
 pub(super) fn source_name(database: &str) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() || "_-".contains(letter) { letter } else { '_' };
     database.chars().map(plain).collect()
 }
 
-pub(super) fn config(name: &str, uri: &str, password_variable: Option<&str>) -> String {
+pub(super) fn config(name: &str, kind: Kind, uri: &str, password_variable: Option<&str>) -> String {
     let password = match password_variable {
         Some(variable) => format!("    password: ${{{variable}}}    # from the environment, or from millstream.env\n"),
         None => String::new(),
     };
+    let (word, servers, settings) = (kind.word(), kind.servers(), settings(kind));
     format!(
         "\
 # What `millstream run` follows, and where it keeps what it makes of it. Paths are relative to this file.
@@ -20,14 +23,10 @@ pub(super) fn config(name: &str, uri: &str, password_variable: Option<&str>) -> 
 
 sources:
   - name: {name}
-    type: mysql    # MySQL or MariaDB
+    type: {word}    # {servers}
     uri: {uri}
 {password}
-    # Encryption of every connection: preferred (the default), required, verify_ca, verify_identity, disabled.
-    # tls:
-    #   mode: verify_identity
-    #   ca_certificate: ca.pem
-
+{settings}
     # To spare the database while tables are read: fewer connections (2 is the default), or a limit on the rows.
     # readers: 1
     # rows_per_second_max: 20000
@@ -40,6 +39,31 @@ sync_config: sync-config.yaml
 data: ./millstream-data
 "
     )
+}
+
+/// Comments on what one kind of source has of its own.
+fn settings(kind: Kind) -> &'static str {
+    match kind {
+        Kind::MySql => {
+            "    # Encryption of every connection: preferred (the default), required, verify_ca, verify_identity, disabled.
+    # tls:
+    #   mode: verify_identity
+    #   ca_certificate: ca.pem
+"
+        }
+        Kind::SqlServer => {
+            "    # Encryption of every connection: verify_identity (the default), strict, required (which takes any certificate,
+    # also one that the server made for itself), disabled.
+    # tls:
+    #   mode: verify_identity
+    #   ca_certificate: ca.pem
+
+    # Whether Millstream makes the capture instances that a changed table needs (auto; its user must be a member of
+    # db_owner), or says which statements to run (manual, the default).
+    # capture_instances: auto
+"
+        }
+    }
 }
 
 pub(super) fn environment(variable: &str, password: &str) -> String {
@@ -136,7 +160,8 @@ fn text_of(column: &Column) -> String {
 fn is_binary(column: &Column) -> bool {
     let word = column.source_type.to_ascii_lowercase();
     let word = word.split(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or_default();
-    word.ends_with("binary") || word.ends_with("blob") || word == "bit"
+    // A bit of SQL Server's is a number, and no part of a key.
+    word.ends_with("binary") || word.ends_with("blob") || matches!(word, "bit" | "image" | "timestamp" | "hierarchyid")
 }
 
 fn quoted(name: &str) -> String {
