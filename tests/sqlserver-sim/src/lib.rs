@@ -2,6 +2,7 @@
 //!
 //! It speaks TDS 7.4, so any client can talk to it, and runs T-SQL on an engine of its own.
 
+mod catalog;
 mod cdc;
 mod control;
 mod engine;
@@ -13,6 +14,8 @@ mod tds;
 mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
+
+use storage::{Storage, StorageOptions};
 
 pub use script::ScriptError;
 pub use server::{EncryptionPolicy, StartError};
@@ -53,7 +56,12 @@ impl SqlServerSim {
     /// # Errors
     /// Where it can't listen, or has no threads or random numbers.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let server = server::Server::start(options)?;
+        let storage = Storage::new(StorageOptions {
+            server_name: options.server_name.clone(),
+            sa_password: options.password.clone(),
+            ..StorageOptions::default()
+        });
+        let server = server::Server::start(options, storage)?;
         Ok(Self { server })
     }
 

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod connection;
+mod connections;
 mod handshake;
 mod prepared;
 mod response;
@@ -20,14 +21,19 @@ use tokio::runtime::{Builder, Runtime};
 use crate::Options;
 use crate::engine::session::{Login, Session};
 use crate::error::SqlError;
+use crate::storage::Storage;
 use crate::script::{self, ScriptError};
 use crate::tds::prelogin::Encryption as Wish;
 
 use certificate::Encryption;
+pub use connections::Connections;
 use handshake::{HANDSHAKE_TIME_MAX, Transport};
 
 /// The version that the server says it has: 2022.
 const VERSION: (u8, u8, u16) = (16, 0, 1000);
+
+/// The session in which scripts run; those of users come after the server's own.
+const SCRIPT_SESSION: u32 = 50;
 
 /// Whether connections are encrypted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -70,10 +76,13 @@ struct Host {
     encryption: Encryption,
     wish: Wish,
     password: String,
+    storage: Arc<Storage>,
+    connections: Arc<Connections>,
 }
 
 impl Host {
-    fn open(&self, login: Login, cancelled: Arc<AtomicBool>) -> Result<Session, SqlError> {
+    fn open(&self, session_id: u32, login: Login, cancelled: Arc<AtomicBool>) -> Result<Session, SqlError> {
+        let _ = (&self.storage, session_id);
         Session::open(login, cancelled)
     }
 }
@@ -87,7 +96,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(options: &Options) -> Result<Self, StartError> {
+    pub fn start(options: &Options, storage: Arc<Storage>) -> Result<Self, StartError> {
         let listen = options.listen;
         let refused = |error| StartError::Listen { address: listen, error };
         let listener = TcpListener::bind(listen).map_err(refused)?;
@@ -110,6 +119,8 @@ impl Server {
             encryption,
             wish: options.encryption.wish(),
             password: options.password.clone(),
+            storage,
+            connections: Arc::default(),
         });
         runtime.spawn(accept(listener, host.clone()));
         Ok(Self { address, authority_pem, host, runtime: Some(runtime) })
@@ -131,7 +142,7 @@ impl Server {
         };
         thread::scope(|scope| {
             let run = || {
-                let mut session = self.host.open(login, Arc::default())?;
+                let mut session = self.host.open(SCRIPT_SESSION, login, Arc::default())?;
                 script::run(&mut session, script)
             };
             let thread = thread::Builder::new().stack_size(connection::STACK_BYTES).spawn_scoped(scope, run);
@@ -141,6 +152,10 @@ impl Server {
                 Err(error) => Err(SqlError::new(701, 17, format!("No thread for the script: {error}.")).into()),
             }
         })
+    }
+
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.host.connections
     }
 
     pub fn authority_pem(&self) -> &str {

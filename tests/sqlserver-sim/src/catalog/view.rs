@@ -125,7 +125,7 @@ impl<T: 'static> Relation for View<T> {
         &self.columns
     }
 
-    fn rows(&self, context: &mut Context<'_>, wanted: &Wanted, sink: &mut RowSink<'_>) -> SqlResult<()> {
+    fn rows(&self, context: &Context<'_>, wanted: &Wanted, sink: &mut RowSink<'_>) -> SqlResult<()> {
         let scope = Scope::of(context)?;
         let find = |source: &Source<T>, thing: &T| match source {
             Source::Found(find) => find(thing, &scope),

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::tds::login::Login;
 use crate::tds::packet::{self, Kind, Message};
@@ -52,7 +52,9 @@ where
     let (reader, writer) = tokio::io::split(stream);
     let (to_engine, from_client) = mpsc::channel(1);
     let (to_client, from_engine) = mpsc::channel(ANSWERS_MAX);
-    let worker = Worker::new(host, cancelled.clone(), from_client, to_client);
+    let end = Arc::new(Notify::new());
+    let place = host.connections.enter(cancelled.clone(), end.clone());
+    let worker = Worker::new(host, place, cancelled.clone(), from_client, to_client);
     thread::Builder::new()
         .name("sqlserver-sim session".to_owned())
         .stack_size(STACK_BYTES)
@@ -64,6 +66,7 @@ where
     tokio::select! {
         done = read(reader, &cancel, to_engine) => done,
         done = write(writer, from_engine) => done,
+        () = end.notified() => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use tokio::sync::mpsc;
 
@@ -16,6 +17,7 @@ use crate::tds::request::{self, Call, Procedure, Request, Transaction};
 use crate::tds::token::{self, Environment};
 
 use super::connection::Incoming;
+use super::connections::Place;
 use super::prepared::Prepared;
 use super::response::{Response, Style};
 use super::{Host, VERSION};
@@ -23,6 +25,8 @@ use super::{Host, VERSION};
 /// A connection's thread.
 pub struct Worker {
     host: Arc<Host>,
+    /// Held until the session is gone, and its transaction rolled back.
+    place: Place,
     cancelled: Arc<AtomicBool>,
     from_client: mpsc::Receiver<Incoming>,
     packets: PacketWriter,
@@ -38,11 +42,12 @@ enum Next {
 impl Worker {
     pub fn new(
         host: Arc<Host>,
+        place: Place,
         cancelled: Arc<AtomicBool>,
         from_client: mpsc::Receiver<Incoming>,
         to_client: mpsc::Sender<Vec<u8>>,
     ) -> Self {
-        Self { host, cancelled, from_client, packets: PacketWriter::new(to_client, PACKET_BYTES_DEFAULT) }
+        Self { host, place, cancelled, from_client, packets: PacketWriter::new(to_client, PACKET_BYTES_DEFAULT) }
     }
 
     /// Logs in and runs requests until the client has gone.
@@ -59,6 +64,7 @@ impl Worker {
                     self.packets.finish().map(|()| Next::Request)
                 }
                 Incoming::Request(message) => {
+                    thread::sleep(self.host.connections.latency());
                     let mut response = Response::new(&mut self.packets, &style);
                     answer(&message, &mut session, &mut prepared, &mut response);
                     let next = if response.is_fatal() { Next::End } else { Next::Request };
@@ -78,7 +84,7 @@ impl Worker {
             Ok(0) | Err(_) => PACKET_BYTES_DEFAULT,
             Ok(wish) => wish.clamp(PACKET_BYTES_MIN, PACKET_BYTES_MAX),
         };
-        match open(login, &self.host, self.cancelled.clone()) {
+        match open(login, &self.host, self.place.session_id(), self.cancelled.clone()) {
             Ok(session) => {
                 let mut response = Response::new(&mut self.packets, style);
                 greet(session.database(), version, packet_bytes, &mut response);
@@ -97,7 +103,7 @@ impl Worker {
     }
 }
 
-fn open(login: Login, host: &Host, cancelled: Arc<AtomicBool>) -> Result<Session, SqlError> {
+fn open(login: Login, host: &Host, session_id: u32, cancelled: Arc<AtomicBool>) -> Result<Session, SqlError> {
     let Credentials::Password { user, password } = login.credentials else {
         let message = "Login failed. The login is from an untrusted domain and cannot be used with Integrated \
                        authentication.";
@@ -111,7 +117,7 @@ fn open(login: Login, host: &Host, cancelled: Arc<AtomicBool>) -> Result<Session
         application: login.application,
         read_only: login.read_only,
     };
-    host.open(login, cancelled)
+    host.open(session_id, login, cancelled)
 }
 
 fn greet(database: &str, version: Version, packet_bytes: usize, response: &mut Response<'_>) {
