@@ -3,6 +3,7 @@
 //! ```text
 //! PATH/lock      held while a process works on the store; contains that process's id
 //! PATH/format    what this is and in which version; written last, so its presence says that creation was finished
+//! PATH/synced    how far it has been synced
 //! PATH/engine/   the engine's own files
 //! ```
 //!
@@ -27,11 +28,17 @@ const FORMAT: u32 = 1;
 const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
 const FORMAT_FILE_NEW: &str = "format.new";
+const SYNCED_FILE: &str = "synced";
 const ENGINE_DIRECTORY: &str = "engine";
 const PROBE_FILE: &str = "probe";
 
 /// Written by the engine as the last step of its own creation.
 const ENGINE_MARKER: &str = "version";
+
+/// Where the engine keeps its keyspaces, and in each of them its tables and which of them count.
+const ENGINE_KEYSPACES: &str = "keyspaces";
+const ENGINE_TABLES: &str = "tables";
+const ENGINE_CURRENT: &str = "current";
 
 /// A marker is shorter by far; another program's file of that name needn't be.
 const MARKER_BYTES_MAX: u64 = 256;
@@ -69,6 +76,7 @@ impl Directory {
         let directory =
             Directory { path: path.to_path_buf(), engine: path.join(ENGINE_DIRECTORY), is_created, _lock: lock };
         directory.clear_unfinished_engine()?;
+        directory.check_versions()?;
         Ok(directory)
     }
 
@@ -79,6 +87,11 @@ impl Directory {
     /// Where the engine keeps its files.
     pub(super) fn engine_path(&self) -> &Path {
         &self.engine
+    }
+
+    /// Where it is noted how far the store has been synced.
+    pub(super) fn synced_path(&self) -> PathBuf {
+        self.path.join(SYNCED_FILE)
     }
 
     /// Whether a record from inside the engine is this release's.
@@ -121,7 +134,13 @@ impl Directory {
         match (self.is_created, exists, is_finished) {
             (_, _, true) | (false, false, _) => Ok(()),
             (false, true, false) => {
-                fs::remove_dir_all(&self.engine).map_err(|error| io_error(&self.engine, "clearing", error))
+                fs::remove_dir_all(&self.engine).map_err(|error| io_error(&self.engine, "clearing", error))?;
+                match fs::remove_file(self.synced_path()) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        Err(io_error(&self.synced_path(), "clearing", error))
+                    }
+                    _ => Ok(()),
+                }
             }
             (true, _, false) => Err(StoreError::Damaged {
                 path: self.path.clone(),
@@ -129,6 +148,31 @@ impl Directory {
                 reason: format!("{} is missing or empty", marker.display()),
             }),
         }
+    }
+
+    /// The engine takes a keyspace without the file that lists its tables for a new one, and removes the tables.
+    fn check_versions(&self) -> Result<(), StoreError> {
+        let keyspaces = self.engine.join(ENGINE_KEYSPACES);
+        let list = |path: &Path| match fs::read_dir(path) {
+            Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>(),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        for keyspace in list(&keyspaces).map_err(|error| io_error(&keyspaces, "listing", error))? {
+            let tables = keyspace.join(ENGINE_TABLES);
+            let tables = list(&tables).map_err(|error| io_error(&tables, "listing", error))?;
+            let current = keyspace.join(ENGINE_CURRENT);
+            if !tables.is_empty() && !current.exists() {
+                let reason = format!("{} is missing", current.display());
+                return Err(StoreError::Damaged { path: self.path.clone(), doing: "opening", reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its creation had been finished when it was opened.
+    pub(super) fn is_created(&self) -> bool {
+        self.is_created
     }
 
     /// The space that the directory takes on disk, in bytes. Holes in preallocated files don't count.
@@ -164,7 +208,7 @@ pub(super) fn is_disk_full(error: &io::Error) -> bool {
 
 /// Refuses a directory with entries that no store has, before anything is written to it.
 fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
-    let known = [LOCK_FILE, FORMAT_FILE, FORMAT_FILE_NEW, ENGINE_DIRECTORY, PROBE_FILE, "lost+found"];
+    let known = [LOCK_FILE, FORMAT_FILE, FORMAT_FILE_NEW, SYNCED_FILE, ENGINE_DIRECTORY, PROBE_FILE, "lost+found"];
     let entries = fs::read_dir(path).map_err(|error| io_error(path, "listing", error))?;
     let mut names = Vec::new();
     for entry in entries {

@@ -1,8 +1,10 @@
 //! The store on disk, on the engine fjall: a log-structured merge tree for each keyspace behind one journal.
 
 mod journal;
+mod synced;
 mod tuning;
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +13,7 @@ use ::fjall as engine;
 use engine::{AbstractTree as _, PersistMode, Readable as _};
 
 use self::journal::Cut;
+use self::synced::{Commits, Mark};
 use super::batch::Batch;
 use super::directory::{self, Directory, is_disk_full};
 use super::error::{PoisonCause, StoreError};
@@ -24,6 +27,7 @@ pub struct FjallStore {
     // Declared in the order in which they must be dropped: the engine lets go of its files before the directory's
     // lock is given up.
     keyspaces: Arc<Keyspaces>,
+    commits: Commits,
     database: engine::Database,
     failure: Mutex<Option<PoisonCause>>,
     directory: Directory,
@@ -52,9 +56,13 @@ impl FjallStore {
         })?;
         let database = open_engine(&directory)?;
         let keyspaces = Arc::new(Keyspaces::open(&directory, &database)?);
-        let store = FjallStore { keyspaces, database, failure: Mutex::new(None), directory };
+        let (commits, mark) = Commits::keyspace(&database)
+            .and_then(|handle| Commits::open(&directory.synced_path(), handle))
+            .map_err(|error| open_error(path, error))?;
+        let store = FjallStore { keyspaces, commits, database, failure: Mutex::new(None), directory };
         let store = match cut {
-            Some(cut) => store.settle(cut)?,
+            Some(cut) => store.settle(cut, mark)?,
+            None if mark.is_behind() => return Err(cut_short(path, mark)),
             None => store,
         };
         store.check_format()?;
@@ -62,8 +70,9 @@ impl FjallStore {
         Ok(store)
     }
 
-    /// Keeps the cut in the journal if the tables agree with it, else undoes it and gives up.
-    fn settle(self, cut: Cut) -> Result<FjallStore, StoreError> {
+    /// Keeps the cut in the journal if nothing in it had been synced, by what is noted and by what is in the tables; else
+    /// undoes it and gives up.
+    fn settle(self, cut: Cut, mark: Mark) -> Result<FjallStore, StoreError> {
         let path = self.path().to_path_buf();
         let io_error =
             |source| StoreError::Io { path: path.clone(), doing: "mending the journal of", source: Arc::new(source) };
@@ -72,9 +81,13 @@ impl FjallStore {
         let is_loading = self.get(Keyspace::Meta, super::META_LOADING_KEY)?.is_some();
         let is_ingested = |keyspace| is_loading && matches!(keyspace, Keyspace::Rows | Keyspace::Ops);
         let mut handles = self.keyspaces.handles.iter().filter(|(keyspace, _)| !is_ingested(*keyspace));
-        if handles.any(|(_, handle)| cut.contradicts(newest(handle))) {
+        let contradicts = handles.any(|(_, handle)| cut.contradicts(newest(handle)));
+        if contradicts || mark.is_behind() {
             drop(self);
             cut.undo().map_err(io_error)?;
+            if mark.is_behind() {
+                return Err(cut_short(&path, mark));
+            }
             let reason = "commits that had been synced are broken in the journal".to_string();
             return Err(StoreError::Damaged { path, doing: "opening", reason });
         }
@@ -102,6 +115,11 @@ impl FjallStore {
                 batch.put(Keyspace::Meta, super::META_FORMAT_KEY, &directory::format_record());
                 self.commit(&batch, Durability::Synced)
             }
+            None if self.directory.is_created() => Err(StoreError::Damaged {
+                path: self.path().to_path_buf(),
+                doing: "opening",
+                reason: "its record of the format is gone".to_string(),
+            }),
             None => Err(StoreError::Foreign {
                 path: self.path().to_path_buf(),
                 found: "it holds data but no record of Millstream's format".to_string(),
@@ -125,8 +143,9 @@ impl FjallStore {
     /// has died. So its own limits are never reached: the writer hands each full memtable over, waits for its turn here,
     /// and notices a failure while it waits.
     fn make_room(&self) -> Result<(), StoreError> {
-        for (keyspace, handle) in &self.keyspaces.handles {
-            if handle.tree.active_memtable().size() < tuning::memtable_bytes_max(*keyspace) {
+        let handles = self.keyspaces.handles.iter().map(|(keyspace, handle)| (*keyspace, handle));
+        for (keyspace, handle) in handles.chain([(Keyspace::Meta, self.commits.handle())]) {
+            if handle.tree.active_memtable().size() < tuning::memtable_bytes_max(keyspace) {
                 continue;
             }
             while handle.tree.sealed_memtable_count() >= tuning::SEALED_MEMTABLES_MAX {
@@ -154,6 +173,16 @@ impl FjallStore {
         self.database.persist(PersistMode::Buffer).map_err(|error| self.poison("flushing and merging", error))?;
         std::thread::sleep(PAUSE);
         Ok(())
+    }
+
+    fn note_synced(&self, commit: u64, durability: Durability) -> Result<(), StoreError> {
+        match durability {
+            Durability::Buffered => Ok(()),
+            Durability::Synced => {
+                let noted = self.commits.note_synced(commit);
+                noted.map_err(|error| self.poison("noting how far it is synced", engine::Error::Io(error)))
+            }
+        }
     }
 
     fn failure(&self) -> MutexGuard<'_, Option<PoisonCause>> {
@@ -312,8 +341,10 @@ impl Store for FjallStore {
             Durability::Buffered => PersistMode::Buffer,
             Durability::Synced => PersistMode::SyncData,
         };
+        let mut last = self.commits.last();
         if batch.is_empty() {
-            return self.database.persist(mode).map_err(|error| self.poison("syncing", error));
+            self.database.persist(mode).map_err(|error| self.poison("syncing", error))?;
+            return self.note_synced(*last, durability);
         }
         self.make_room()?;
         let entries = batch.entries_in_key_order();
@@ -326,7 +357,10 @@ impl Store for FjallStore {
                 None => write.remove(handle, entry.key),
             }
         }
-        write.commit().map_err(|error| self.poison("committing", error))
+        self.commits.number(&mut write, *last + 1);
+        write.commit().map_err(|error| self.poison("committing", error))?;
+        *last += 1;
+        self.note_synced(*last, durability)
     }
 
     /// Past the journal and the memtables, as a table of its own for each keyspace.
@@ -368,9 +402,27 @@ impl Store for FjallStore {
     }
 }
 
+/// The store lacks commits that it had.
+fn cut_short(path: &Path, Mark { stored, synced }: Mark) -> StoreError {
+    let reason = format!(
+        "it goes up to commit {stored}, while commit {synced} had been synced: its journal is cut short, broken or gone"
+    );
+    StoreError::Damaged { path: path.to_path_buf(), doing: "opening", reason }
+}
+
 fn open_error(path: &Path, error: engine::Error) -> StoreError {
+    let lacks_file = |error: &io::Error| {
+        // Looking for a place before the beginning of a file that is too short is invalid input.
+        let kinds = [ErrorKind::NotFound, ErrorKind::UnexpectedEof, ErrorKind::InvalidData, ErrorKind::InvalidInput];
+        kinds.contains(&error.kind())
+    };
     match error {
         engine::Error::Locked => StoreError::Held { path: path.to_path_buf(), holder: None },
+        // The disk works; what the engine looks for isn't there.
+        engine::Error::Io(error) | engine::Error::Storage(engine::LsmError::Io(error)) if lacks_file(&error) => {
+            let reason = format!("a file of its engine is missing, cut short or overwritten ({error})");
+            StoreError::Damaged { path: path.to_path_buf(), doing: "opening", reason }
+        }
         error => engine_error(path, "opening", error),
     }
 }
@@ -385,13 +437,22 @@ fn engine_error(path: &Path, doing: &'static str, error: engine::Error) -> Store
     }
 }
 
-/// The engine's errors display as debug output; this says the same in words where there are any.
+/// What the engine means, in words: its errors display as debug output.
 fn reason(error: &engine::Error) -> String {
-    match error {
-        engine::Error::Poisoned => "a background thread of the engine has failed".to_string(),
-        engine::Error::Io(error) => error.to_string(),
-        engine::Error::Storage(engine::LsmError::Io(error)) => error.to_string(),
-        engine::Error::JournalRecovery(error) => format!("its journal can't be read: {error:?}"),
-        error => format!("{error:?}"),
-    }
+    use engine::{Error, LsmError};
+    let words = match error {
+        Error::Io(error) | Error::Storage(LsmError::Io(error)) => return error.to_string(),
+        Error::Poisoned => "a background thread of the engine has failed",
+        Error::JournalRecovery(_) => "its journal can't be read",
+        Error::InvalidVersion(_) | Error::Storage(LsmError::InvalidVersion(_)) => {
+            "a file of its engine has a version that this release doesn't know"
+        }
+        Error::Decompress(_) | Error::Storage(LsmError::Decompress(_)) => "a block can't be decompressed",
+        Error::Storage(LsmError::ChecksumMismatch { .. }) => "a block's checksum is wrong",
+        Error::Unrecoverable | Error::Storage(LsmError::Unrecoverable) => {
+            "files of its engine are missing, cut short or overwritten"
+        }
+        _ => "a file of its engine has content that makes no sense",
+    };
+    words.to_string()
 }

@@ -178,7 +178,11 @@ impl Ledger {
         match old.map(|old| old.place) {
             // What is in the log already stays there, whatever happened to the table since.
             Some(Place::Log { op_id }) if kind.is_none() => return Ok(Place::Log { op_id }),
-            None | Some(Place::Staged { .. }) if is_staged => return Ok(Place::Staged { data }),
+            None | Some(Place::Staged { .. }) if is_staged => {
+                // The op that it becomes when the table is shown, after its pass has been reported.
+                placed.ops += u64::from(kind.is_some());
+                return Ok(Place::Staged { data });
+            }
             _ => {}
         }
         let is_new = !matches!(old.map(|old| old.place), Some(Place::Log { .. }));

@@ -4,6 +4,7 @@
 //! its output changed; what a chunk brings yields to what has the chunk's generation already.
 
 use millstream_core::error::SinkError;
+use millstream_core::schema::IdentityKind;
 use millstream_core::sink::PassMode;
 
 use super::Writer;
@@ -61,9 +62,12 @@ impl Writer {
             // It looks into the op log and the parameter index themselves, which lack what is pending.
             self.flush(false)?;
         }
-        let tally = self.tables.entry(key).tally.of(generation);
-        tally.rows_compared += rows.len() as u64;
-        if self.are_new(key, generation, rows)? && mode == PassMode::Repair {
+        // Equal rows of a table without a key are one stored row, which is counted when the first of them comes.
+        let tells_rows_apart = rows.schema.identity.kind != IdentityKind::WholeRow;
+        if tells_rows_apart {
+            self.tables.entry(key).tally.of(generation).rows_compared += rows.len() as u64;
+        }
+        if tells_rows_apart && self.are_new(key, generation, rows)? && mode == PassMode::Repair {
             return self.new_rows(key, generation, is_staged, rows);
         }
         self.ledger.dissolve_load();
@@ -75,6 +79,9 @@ impl Writer {
                 && RowState::decode(stored)?.generation >= generation
             {
                 continue;
+            }
+            if !tells_rows_apart {
+                self.tables.entry(key).tally.of(generation).rows_compared += 1;
             }
             match mode {
                 PassMode::Repair => {

@@ -88,11 +88,11 @@ fn a_creation_killed_at_any_moment_is_completed() {
     }
 }
 
-/// A store with ten commits in its journal, closed, and the place in the journal at which the last of them lies.
+/// A store with ten commits in its journal, closed. The first nine are synced.
 fn store_with_journal(directory: &Path) -> PathBuf {
     let store = FjallStore::open(directory).unwrap();
     for n in 1..=10 {
-        ledger::commit(&store, n, Durability::Synced).unwrap();
+        ledger::commit(&store, n, if n < 10 { Durability::Synced } else { Durability::Buffered }).unwrap();
     }
     drop(store);
     directory.join("engine/0.jnl")
@@ -161,4 +161,114 @@ fn a_journal_broken_before_what_was_flushed_is_damaged_and_stays_as_it_is() {
         }
     }
     assert!(fs::read(&journal).unwrap() == damaged, "the evidence was changed");
+}
+
+fn expect_damaged(directory: &Path, word: &str) -> String {
+    match FjallStore::open(directory) {
+        Err(error @ StoreError::Damaged { .. }) => {
+            let text = error.to_string();
+            assert!(text.contains(word) && text.contains("back-up"), "{text}");
+            assert!(!text.contains("Error") && !text.contains('{'), "{text}");
+            text
+        }
+        Err(error) => panic!("{error}"),
+        Ok(store) => panic!("it was opened with {} commits", ledger::committed(&store)),
+    }
+}
+
+/// No power cut does that to what has been synced: a failing disk does, or somebody's hand.
+#[test]
+fn a_journal_that_lacks_synced_commits_is_damaged_and_stays_as_it_is() {
+    let random_place = |end: u64| StdRng::seed_from_u64(4).random_range(end / 4..end / 2);
+    for round in 0..4 {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = store_with_journal(directory.path());
+        let place = random_place(end_of_content(&journal));
+        match round {
+            0 => overwrite(&journal, place, &[0xa5; 64]),
+            1 => OpenOptions::new().write(true).open(&journal).unwrap().set_len(place).unwrap(),
+            2 => overwrite(&journal, place, &vec![0; 200_000]),
+            _ => fs::remove_file(&journal).unwrap(),
+        }
+        let damaged = fs::read(&journal).ok();
+        for _ in 0..2 {
+            expect_damaged(directory.path(), "had been synced");
+            // A journal that is gone is created anew by the engine, empty.
+            assert!(damaged.is_none() || fs::read(&journal).ok() == damaged, "round {round}: the evidence was changed");
+        }
+    }
+}
+
+/// Without the note, or with one that a power cut has torn, there is nothing to hold the store against.
+#[test]
+fn a_lost_note_of_what_is_synced_is_no_damage() {
+    for content in [None, Some(&b""[..]), Some(&[0; 16]), Some(b"0123456789abcdef0")] {
+        let directory = tempfile::tempdir().unwrap();
+        store_with_journal(directory.path());
+        let note = directory.path().join("synced");
+        match content {
+            Some(content) => fs::write(&note, content).unwrap(),
+            None => fs::remove_file(&note).unwrap(),
+        }
+        let store = FjallStore::open(directory.path()).unwrap();
+        assert_eq!(ledger::check(&store), 10);
+        ledger::commit(&store, 11, Durability::Synced).unwrap();
+        drop(store);
+        assert_eq!(ledger::check(&FjallStore::open(directory.path()).unwrap()), 11);
+    }
+}
+
+/// Every file of the engine, overwritten or gone: the store opens with all that it had, or says that it is damaged.
+#[test]
+fn a_broken_file_of_the_engine_is_told_in_words() {
+    let whole = tempfile::tempdir().unwrap();
+    let store = FjallStore::open(whole.path()).unwrap();
+    for n in 1..=4 {
+        ledger::commit(&store, n, Durability::Synced).unwrap();
+    }
+    Keyspace::ALL.into_iter().for_each(|keyspace| store.reclaim(keyspace).unwrap());
+    drop(store);
+    let (mut files, mut damaged) = (0, 0);
+    for name in files_below(&whole.path().join("engine")) {
+        for is_removed in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            super::fixture::copy(whole.path(), directory.path());
+            let file = directory.path().join("engine").join(&name);
+            if is_removed {
+                fs::remove_file(&file).unwrap()
+            } else {
+                fs::write(&file, b"something else").unwrap()
+            };
+            files += 1;
+            let opened = std::panic::catch_unwind(|| FjallStore::open(directory.path()));
+            match opened.unwrap_or_else(|_| panic!("{name:?} makes the engine panic")) {
+                Ok(store) => {
+                    let count = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ledger::check(&store)));
+                    assert_eq!(count.ok(), Some(4), "{name:?} {is_removed}");
+                }
+                Err(error @ StoreError::Damaged { .. }) => {
+                    let text = error.to_string();
+                    assert!(!text.contains("Error") && !text.contains('{'), "{name:?}: {text}");
+                    damaged += 1;
+                }
+                Err(error) => panic!("{name:?} {is_removed}: {error}"),
+            }
+        }
+    }
+    assert!(damaged > 10, "{damaged} of {files}");
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![directory.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => files.push(path.strip_prefix(directory).unwrap().to_path_buf()),
+            }
+        }
+    }
+    files
 }

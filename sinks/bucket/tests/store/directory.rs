@@ -85,7 +85,7 @@ fn the_record_inside_the_engine_counts_too() {
 }
 
 #[test]
-fn an_engine_with_data_but_without_a_record_is_foreign() {
+fn an_engine_with_data_but_without_a_record_is_not_opened() {
     let directory = tempfile::tempdir().unwrap();
     let store = FjallStore::open(directory.path()).unwrap();
     let mut batch = Batch::new();
@@ -93,6 +93,9 @@ fn an_engine_with_data_but_without_a_record_is_foreign() {
     batch.put(Keyspace::Rows, b"row", b"of somebody else");
     store.commit(&batch, Durability::Synced).unwrap();
     drop(store);
+    // With the marker it was Millstream's, without it is somebody else's.
+    assert!(matches!(refused(directory.path()), StoreError::Damaged { .. }));
+    fs::remove_file(directory.path().join("format")).unwrap();
     assert!(matches!(refused(directory.path()), StoreError::Foreign { .. }));
 }
 

@@ -58,7 +58,7 @@ fn write_the_fixture() {
     drop(FjallStore::open(&path).unwrap());
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
