@@ -179,7 +179,8 @@ fn name_of<'e>(expr: &'e Expr, alias: Option<&'e Name>) -> Option<&'e str> {
 /// What a select item is called in the output.
 pub(crate) fn output_name(expr: &Expr, alias: Option<&Name>, query: &mut QueryReport<'_, '_>) -> Option<String> {
     let name = name_of(expr, alias);
-    if name.is_none() {
+    // What can't be read at all needs no name first.
+    if name.is_none() && !crate::resolve::is_unknown_call(expr) {
         query.error(expr.at, "an expression needs a name", Some("write AS and a name after it".to_owned()));
     }
     name.map(str::to_owned)

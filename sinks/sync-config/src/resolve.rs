@@ -57,6 +57,16 @@ pub(crate) fn resolve_all<N: Names>(
     resolved.into_iter().collect()
 }
 
+/// Whether an expression calls a function that there isn't.
+pub(crate) fn is_unknown_call(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Call { namespace: None, name, arguments } => {
+            matches!(Function::find(&name.text, arguments.len()), Found::Unknown)
+        }
+        _ => false,
+    }
+}
+
 fn call<N: Names>(
     name: &Name,
     arguments: &[Expr],
@@ -76,7 +86,10 @@ fn call<N: Names>(
                 "if" => Some("use iif(condition, then, else)".to_owned()),
                 "concat" => Some("use x || y".to_owned()),
                 "json_each" => Some("json_each stands after FROM".to_owned()),
-                unknown => suggest(unknown, Function::names()),
+                unknown => suggest(unknown, Function::names()).or_else(|| {
+                    let names: Vec<_> = Function::names().collect();
+                    Some(format!("the functions are {}", names.join(", ")))
+                }),
             };
             query.error(name.at, format!("there is no function `{}`", name.text), suggestion);
             return None;

@@ -204,6 +204,12 @@ fn faults_of_data_queries_point_at_the_place() {
             "4:20: error: there is no function `uper` (did you mean `upper`?)",
         ),
         (
+            "SELECT id, foo(name) FROM t WHERE v = bucket.v AND u = bucket.u",
+            "4:20: error: there is no function `foo` (the functions are upper, lower, substring, substr, hex, length, base64, \
+             uuid_blob, typeof, ifnull, iif, instr, json_extract, json_array_length, json_valid, json_keys, unixepoch, \
+             datetime, st_asgeojson, st_astext, st_x, st_y)",
+        ),
+        (
             "SELECT id, coalesce(a, b) AS n FROM t WHERE v = bucket.v AND u = bucket.u",
             "4:20: error: there is no function `coalesce` (use ifnull(x, y))",
         ),
