@@ -34,7 +34,7 @@ async fn print_buckets(json: bool, session: &Session, out: &mut Out) -> Result<(
         match reply {
             Reply::Bucket(bucket) if json => out.json(&bucket)?,
             Reply::Bucket(BucketReport { bucket, ops, rows, bytes: size, checksum }) => {
-                grid.row([bucket, ops.to_string(), rows.to_string(), bytes(size), format!("{checksum:08x}")]);
+                grid.row([bucket, ops.to_string(), rows.to_string(), bytes(size), checksum.to_string()]);
             }
             other => return Err(unexpected(Some(&other))),
         }
@@ -96,6 +96,7 @@ fn op_json(op: &OpReport) -> Result<String, Failure> {
         #[serde(rename = "type")]
         kind: Option<&'a str>,
         id: Option<&'a str>,
+        subkey: Option<&'a str>,
         checksum: u32,
     }
     let head = Head {
@@ -104,6 +105,7 @@ fn op_json(op: &OpReport) -> Result<String, Failure> {
         op: &op.op,
         kind: op.kind.as_deref(),
         id: op.id.as_deref(),
+        subkey: op.subkey.as_deref(),
         checksum: op.checksum,
     };
     with_data(&head, op.data.as_deref())
@@ -156,12 +158,13 @@ mod tests {
             op: "CLEAR".into(),
             kind: None,
             id: None,
+            subkey: None,
             checksum: 9,
             data: None,
         };
         assert_eq!(
             op_json(&op).unwrap(),
-            r#"{"bucket":"b[]","op_id":5,"op":"CLEAR","type":null,"id":null,"checksum":9,"data":null}"#
+            r#"{"bucket":"b[]","op_id":5,"op":"CLEAR","type":null,"id":null,"subkey":null,"checksum":9,"data":null}"#
         );
     }
 }

@@ -181,6 +181,8 @@ pub(crate) struct OpReport {
     #[serde(rename = "type")]
     pub(crate) kind: Option<String>,
     pub(crate) id: Option<String>,
+    /// Tells objects of the same type and id apart.
+    pub(crate) subkey: Option<String>,
     pub(crate) checksum: u32,
     /// The JSON text exactly as it is stored.
     pub(crate) data: Option<String>,

@@ -241,6 +241,10 @@ fn held(config: &Config) -> Failure {
 pub(crate) async fn answer_alone(config: &Config, request: &Request) -> Result<Option<Answers>, Failure> {
     match request {
         Request::Verify { .. } | Request::Reload { .. } => {
+            if !store_folder(&config.data).exists() {
+                let diagnosis = format!("nothing is stored in {} yet", config.data.display());
+                return Err(Failure::new(diagnosis, "fill the buckets first: `millstream run --until-current`"));
+            }
             let deployment = Deployment::load(config)?;
             let Some(store) = try_open_store(&config.data).await? else { return Ok(None) };
             let engine = Engine::start(config, deployment, store).await?;

@@ -285,10 +285,12 @@ fn row_report(bucket: &str, row: &LiveRow<'_>) -> RowReport {
 
 fn op_report(bucket: &str, op: &BucketOp<'_>) -> OpReport {
     let (word, object, data) = match &op.change {
-        BucketChange::Put { object_type, object_id, data, .. } => {
-            ("PUT", Some((*object_type, *object_id)), Some(*data))
+        BucketChange::Put { object_type, object_id, subkey, data } => {
+            ("PUT", Some((*object_type, *object_id, subkey)), Some(*data))
         }
-        BucketChange::Remove { object_type, object_id, .. } => ("REMOVE", Some((*object_type, *object_id)), None),
+        BucketChange::Remove { object_type, object_id, subkey } => {
+            ("REMOVE", Some((*object_type, *object_id, subkey)), None)
+        }
         BucketChange::Move { .. } => ("MOVE", None, None),
         BucketChange::Clear { .. } => ("CLEAR", None, None),
     };
@@ -296,8 +298,9 @@ fn op_report(bucket: &str, op: &BucketOp<'_>) -> OpReport {
         bucket: bucket.to_owned(),
         op_id: op.op_id,
         op: word.to_owned(),
-        kind: object.map(|(kind, _)| kind.to_owned()),
-        id: object.map(|(_, id)| id.to_owned()),
+        kind: object.map(|(kind, ..)| kind.to_owned()),
+        id: object.map(|(_, id, _)| id.to_owned()),
+        subkey: object.map(|(.., subkey)| subkey.clone()),
         checksum: op.checksum,
         data: data.map(str::to_owned),
     }
