@@ -39,8 +39,8 @@ pub(crate) struct Caretaker {
     task: Option<AbortHandle>,
     /// What an administrator has been told.
     told: HashSet<Want>,
-    /// Since which place each table is read through the instance that it is.
-    in_use_since: HashMap<TableName, (i32, Lsn)>,
+    /// Since which place each table is read through the instance that it is, or through none.
+    in_use_since: HashMap<TableName, (Option<i32>, Lsn)>,
 }
 
 /// One statement to run.
@@ -77,8 +77,9 @@ impl Caretaker {
         self.errands.is_some()
     }
 
-    /// Looks after what the catalog shows. `in_use` are the change tables read from, `after` is how far.
-    pub(crate) fn attend(&mut self, catalog: &Catalog, in_use: &BTreeMap<TableName, i32>, after: Lsn) {
+    /// Looks after what the catalog shows. `in_use` are the change tables read from, of held tables none, and `after` is
+    /// how far.
+    pub(crate) fn attend(&mut self, catalog: &Catalog, in_use: &BTreeMap<TableName, Option<i32>>, after: Lsn) {
         if !catalog.is_enabled() {
             return;
         }
@@ -117,7 +118,8 @@ impl Caretaker {
     fn dispensable(&self, name: &TableName, table: &CapturedTable) -> Option<Want> {
         let newest = table.newest()?;
         let (in_use, since) = self.in_use_since.get(name)?;
-        let is_durable = *in_use == newest.change_table && self.progress.acknowledged() >= *since;
+        let is_done = in_use.is_none_or(|in_use| in_use == newest.change_table);
+        let is_durable = is_done && self.progress.acknowledged() >= *since;
         let older = table.instances.iter().find(|instance| instance.change_table != newest.change_table)?;
         is_durable.then(|| Want {
             reason: format!("capture instance {} has taken over from {}", newest.name, older.name),

@@ -85,6 +85,11 @@ impl Instance {
         self.start.is_some_and(|start| start <= lsn)
     }
 
+    /// Whether it captures this column of the table.
+    pub(crate) fn captures(&self, column_id: i32) -> bool {
+        self.columns.iter().any(|captured| captured.column_id == column_id)
+    }
+
     /// Statements at places above `after`, up to and with `upto`.
     pub(crate) fn statements_between(&self, after: Lsn, upto: Lsn) -> impl Iterator<Item = &Statement> {
         self.statements.iter().filter(move |statement| statement.at > after && statement.at <= upto)

@@ -25,7 +25,7 @@ use crate::connect::Connection;
 use crate::error::QueryError;
 use crate::position::Lsn;
 use catalog::Catalog;
-use plan::Plan;
+use plan::{Gaps, Plan};
 
 /// The selected tables that can be followed from `upto` on, with their shapes there. `upto` was scanned before this
 /// was called.
@@ -36,12 +36,10 @@ pub(crate) async fn followed(
 ) -> Result<Vec<Arc<TableSchema>>, QueryError> {
     let mut catalog = Catalog::default();
     catalog.look(connection, selection).await?;
-    let tables = catalog.tables().iter().filter_map(|(name, table)| {
-        let begun = plan::begin(name, table.object, &table.instances, upto.previous(), upto, |schema| {
-            SchemaChangeKind::Created { schema, empty: false }
-        });
-        match begun {
-            Plan::Follow(_, following) => Some(following.schema),
+    let tables = catalog.tables().values().filter_map(|table| {
+        let created = |schema| SchemaChangeKind::Created { schema, empty: false };
+        match plan::begin(table, Gaps::LeaveOut, upto.previous(), upto, created) {
+            Plan::Follow(_, following) => following.map(|following| following.schema),
             Plan::Uncaptured | Plan::Overtaken => None,
         }
     });

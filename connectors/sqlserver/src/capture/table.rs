@@ -72,23 +72,24 @@ impl CapturedTable {
     }
 
     /// Columns that the instance lacks because they came after it; others were left out of it on purpose.
-    fn added_since(&self, instance: &Instance) -> Vec<&LiveColumn> {
+    pub(crate) fn added_since(&self, instance: &Instance) -> Vec<&LiveColumn> {
         let statements: Vec<&str> = instance
             .statements
             .iter()
             .filter(|statement| matches!(statement.action(), Action::AddColumns(_) | Action::Unclear))
             .map(|statement| statement.command.as_str())
             .collect();
-        let is_captured =
-            |column: &LiveColumn| instance.columns.iter().any(|captured| captured.column_id == column.column_id);
         let is_added = |column: &LiveColumn| statements.iter().any(|command| names(command, &column.column.name));
-        self.columns.iter().filter(|column| !column.computed && !is_captured(column) && is_added(column)).collect()
+        self.columns
+            .iter()
+            .filter(|column| !column.computed && !instance.captures(column.column_id) && is_added(column))
+            .collect()
     }
 
     /// `None` if all columns are to be captured.
     fn columns_to_capture(&self, newest: &Instance, added: &[&LiveColumn]) -> Option<Vec<String>> {
         let is_wanted = |column: &LiveColumn| {
-            let captured = newest.columns.iter().any(|captured| captured.column_id == column.column_id);
+            let captured = newest.captures(column.column_id);
             captured || column.computed || added.iter().any(|added| added.column_id == column.column_id)
         };
         if self.columns.iter().all(is_wanted) {

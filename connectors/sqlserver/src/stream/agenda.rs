@@ -13,7 +13,7 @@ use millstream_core::schema_change::SchemaChangeKind;
 use super::idle::Agenda;
 use super::tables::{Standing, Tables};
 use crate::capture::catalog::Catalog;
-use crate::capture::plan::{Change, Plan, Step, begin, plan};
+use crate::capture::plan::{Change, Gaps, Plan, Step, begin, plan};
 use crate::capture::statements::ENABLE_DATABASE;
 use crate::capture::table::CapturedTable;
 use crate::position::Lsn;
@@ -42,6 +42,7 @@ pub(super) fn agenda(
     after: Lsn,
     upto: Lsn,
 ) -> Result<Agenda, Overtaken> {
+    let gaps = if waiting.help_is_coming { Gaps::Hold } else { Gaps::LeaveOut };
     let mut agenda = Agenda::new();
     let told = |kind| Step::Change(Change { at: after.next(), kind, statement: None, at_ms: 0, then: None });
     for (name, _) in tables.iter().filter(|(name, _)| !catalog.tables().contains_key(name)) {
@@ -51,21 +52,18 @@ pub(super) fn agenda(
         let standing = tables.get(name);
         let planned = match standing {
             Some(Standing::Followed(following)) if following.object == table.object => {
-                plan(name, following, &table.instances, after, upto)
+                plan(table, following, gaps, after, upto)
             }
             Some(Standing::Followed(_)) => {
-                begin(name, table.object, &table.instances, after, upto, |schema| SchemaChangeKind::Replaced { schema })
+                begin(table, gaps, after, upto, |schema| SchemaChangeKind::Replaced { schema })
             }
             Some(Standing::Held { not_before, .. }) if not_before.is_some_and(|moment| Instant::now() < moment) => {
                 continue;
             }
             Some(Standing::Held { .. }) => {
-                begin(name, table.object, &table.instances, after, upto, |schema| SchemaChangeKind::Settled { schema })
+                begin(table, gaps, after, upto, |schema| SchemaChangeKind::Settled { schema })
             }
-            None => begin(name, table.object, &table.instances, after, upto, |schema| SchemaChangeKind::Created {
-                schema,
-                empty: false,
-            }),
+            None => begin(table, gaps, after, upto, |schema| SchemaChangeKind::Created { schema, empty: false }),
         };
         match planned {
             Plan::Follow(steps, _) => {
@@ -111,8 +109,8 @@ impl Waiting {
 }
 
 fn why_uncaptured(name: &TableName, table: &CapturedTable, catalog: &Catalog) -> (String, Option<String>) {
-    let enable = table.wanted_first(|instance| catalog.is_taken(instance));
-    match enable {
+    let taken = |instance: &str| catalog.is_taken(instance);
+    match table.wanted_first(taken).or_else(|| table.wanted_next(taken)) {
         Some(want) if !catalog.is_enabled() => (
             format!("change data capture is off for the database of {name}"),
             Some(format!("Run: {ENABLE_DATABASE}; {}", want.statement)),

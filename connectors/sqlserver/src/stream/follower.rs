@@ -180,13 +180,13 @@ impl Follower {
         }
     }
 
-    /// The change tables that are being read.
-    fn tables_in_use(&self) -> BTreeMap<TableName, i32> {
+    /// The change tables that are being read; of held tables none.
+    fn tables_in_use(&self) -> BTreeMap<TableName, Option<i32>> {
         let in_use = |(name, standing): (&TableName, &Standing)| match standing {
-            Standing::Followed(following) => Some((name.clone(), following.change_table)),
-            Standing::Held { .. } => None,
+            Standing::Followed(following) => (name.clone(), Some(following.change_table)),
+            Standing::Held { .. } => (name.clone(), None),
         };
-        self.tables.iter().filter_map(in_use).collect()
+        self.tables.iter().map(in_use).collect()
     }
 
     async fn read(&mut self, upto: Lsn) -> Result<(), Halt> {
