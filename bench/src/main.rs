@@ -70,7 +70,7 @@ fn report(name: &str, ours: f64, raw_name: &str, raw: f64, unit: &str) {
 async fn snapshot(workload: &Workload<'_>, rows: u64) -> Result<(), Failure> {
     println!("loading {rows} rows");
     workload.load(rows).await?;
-    let raw = run(&workload.mysqldump()).await?;
+    let raw = run(&workload.mysqldump()?).await?;
     let ours = run(&workload.millstream_until_current()?).await?;
     report("snapshot", rate(rows, ours.took), "mysqldump", rate(rows, raw.took), "rows");
     println!("{:<10} peak {:.0} MiB of {MEMORY_MIB_MAX:.0} MiB", "", ours.peak_bytes as f64 / MIB);
@@ -80,7 +80,7 @@ async fn snapshot(workload: &Workload<'_>, rows: u64) -> Result<(), Failure> {
 async fn stream(workload: &Workload<'_>, changes: u64) -> Result<(), Failure> {
     println!("changing {changes} rows in transactions of {}", workload::ROWS_PER_TRANSACTION);
     let from = workload.change(changes).await?;
-    let raw = run(&workload.mysqlbinlog(&from)).await?;
+    let raw = run(&workload.mysqlbinlog(&from)?).await?;
     let idle = run(&workload.millstream_status()?).await?;
     let ours = run(&workload.millstream_until_current()?).await?;
     report("stream", rate(changes, ours.took), "mysqlbinlog", rate(changes, raw.took), "changes");

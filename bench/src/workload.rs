@@ -111,8 +111,8 @@ impl<'a> Workload<'a> {
         Line { program, arguments: arguments.iter().map(Into::into).collect(), directory: self.directory().to_owned() }
     }
 
-    pub(crate) fn mysqldump(&self) -> Line {
-        let socket = format!("--socket={}", self.server.socket().display());
+    pub(crate) fn mysqldump(&self) -> Result<Line, Failure> {
+        let socket = format!("--socket={}", self.server.socket()?.display());
         let arguments = [
             "--no-defaults",
             "--user=root",
@@ -123,12 +123,12 @@ impl<'a> Workload<'a> {
             DATABASE,
             "orders",
         ];
-        self.line(self.server.tool("mysqldump"), &arguments)
+        Ok(self.line(self.server.tool("mysqldump")?, &arguments))
     }
 
-    pub(crate) fn mysqlbinlog(&self, from: &LogPlace) -> Line {
+    pub(crate) fn mysqlbinlog(&self, from: &LogPlace) -> Result<Line, Failure> {
         let (socket, start) =
-            (format!("--socket={}", self.server.socket().display()), format!("--start-position={}", from.offset));
+            (format!("--socket={}", self.server.socket()?.display()), format!("--start-position={}", from.offset));
         let arguments = [
             "--no-defaults",
             "--user=root",
@@ -139,7 +139,7 @@ impl<'a> Workload<'a> {
             &start,
             &from.file,
         ];
-        self.line(self.server.tool("mysqlbinlog"), &arguments)
+        Ok(self.line(self.server.tool("mysqlbinlog")?, &arguments))
     }
 
     pub(crate) fn millstream_until_current(&self) -> Result<Line, Failure> {

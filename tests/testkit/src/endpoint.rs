@@ -1,7 +1,7 @@
 //! How to reach a server, and SQL on it.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,19 +9,19 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
 
 use crate::error::Error;
-use crate::prefix::{Flavor, Prefix};
-use crate::tls;
+use crate::prefix::Flavor;
 
 /// How to reach a server. It says nothing about who keeps the server running; see [`Server`](crate::Server) and
 /// [`shared`](crate::shared()).
 ///
 /// The test's own statements go over the server's Unix socket as `root`, so that they work whatever the test does to
-/// the network, to TLS or to its users.
+/// the network, to TLS or to its users; to a server in a container they go over TCP.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    pub(crate) prefix: Prefix,
-    pub(crate) dir: PathBuf,
-    pub(crate) socket: PathBuf,
+    pub(crate) flavor: Flavor,
+    pub(crate) version: String,
+    /// `None` for a server in a container, which is reached by its port alone.
+    pub(crate) socket: Option<PathBuf>,
     pub(crate) port: u16,
 }
 
@@ -31,12 +31,12 @@ const STATEMENT_SHOWN_CHARS: usize = 200;
 impl Endpoint {
     /// The kind of server.
     pub fn flavor(&self) -> Flavor {
-        self.prefix.flavor()
+        self.flavor
     }
 
     /// The server's version, as `9.7.4`.
     pub fn version(&self) -> &str {
-        self.prefix.version()
+        &self.version
     }
 
     /// The port on 127.0.0.1, the same after a restart.
@@ -49,36 +49,19 @@ impl Endpoint {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
-    /// The server's Unix socket.
-    pub fn socket(&self) -> &Path {
-        &self.socket
-    }
-
-    /// The server's data directory, with its binlog files `binlog.NNNNNN`.
-    pub fn data_dir(&self) -> PathBuf {
-        self.dir.join("data")
-    }
-
-    /// The certificate of the authority that signed the server's own, if [`ServerOptions::tls`](crate::ServerOptions::tls)
-    /// was asked for.
-    pub fn ca_certificate(&self) -> PathBuf {
-        tls::authority(&self.dir)
-    }
-
-    /// One of the server's tools by MySQL's name: `mysql`, `mysqldump`, `mysqlbinlog`, `mysqladmin`.
-    pub fn tool(&self, name: &str) -> PathBuf {
-        self.prefix.program(name)
-    }
-
     /// `mysql://user:password@127.0.0.1:port/database`; the parts are put in as they are, so keep to plain letters.
     pub fn uri(&self, user: &str, password: &str, database: &str) -> String {
         let secret = if password.is_empty() { String::new() } else { format!(":{password}") };
         format!("mysql://{user}{secret}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Options for a connection as `root` over the Unix socket.
+    /// Options for a connection as `root`.
     pub fn opts(&self) -> Opts {
-        OptsBuilder::default().socket(Some(self.socket.display().to_string())).user(Some("root")).into()
+        let builder = OptsBuilder::default().user(Some("root"));
+        match &self.socket {
+            Some(socket) => builder.socket(Some(socket.display().to_string())).into(),
+            None => builder.ip_or_hostname("127.0.0.1").tcp_port(self.port).prefer_socket(false).into(),
+        }
     }
 
     /// A connection as `root`, for statements that belong to one session.

@@ -58,6 +58,26 @@ pub enum Error {
     #[error("Can't make a TLS certificate for the test's server")]
     Certificate(#[from] rcgen::Error),
 
+    /// The engine couldn't run a server's container.
+    #[cfg(feature = "containers")]
+    #[error("Can't {what} a container of {image}: is the engine running, and can it pull the image?")]
+    Container {
+        what: &'static str,
+        image: String,
+        #[source]
+        source: testcontainers::TestcontainersError,
+    },
+
+    /// Containers were asked for of a test kit that can't have them.
+    #[cfg(all(feature = "servers", not(feature = "containers")))]
+    #[error("MILLSTREAM_CONTAINERS is set, but the tests were built without the test kit's feature `containers`")]
+    NoContainers,
+
+    /// The test needs something of its server that one in a container hasn't got.
+    #[cfg(feature = "servers")]
+    #[error("Servers in containers have no {what}: run this test without MILLSTREAM_CONTAINERS")]
+    NotInContainers { what: &'static str },
+
     /// A blocking step of the test kit was cancelled or panicked.
     #[error("A background step of the test kit did not finish")]
     Background(#[from] tokio::task::JoinError),

@@ -2,7 +2,8 @@
 //! database servers that a test starts for itself, a TCP proxy that breaks connections on purpose, and the rule that a
 //! test without its server fails or is listed as skipped.
 //!
-//! Features: `conformance` for the suite, `servers` (the default) for MySQL and MariaDB.
+//! Features: `conformance` for the suite, `servers` (the default) for MySQL and MariaDB, `containers` for having these
+//! in containers where `MILLSTREAM_CONTAINERS` is set.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), millstream_testkit::Error> {
@@ -27,6 +28,8 @@
     reason = "what a case doesn't expect ends it"
 )]
 pub mod conformance;
+#[cfg(feature = "servers")]
+mod container;
 #[cfg(feature = "servers")]
 mod endpoint;
 mod error;

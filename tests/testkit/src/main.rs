@@ -43,8 +43,8 @@ async fn serve(flavor: Flavor, options: ServerOptions) -> Result<(), Error> {
     let server = Server::start(flavor, options).await?;
     println!("{flavor} {} is ready", server.version());
     println!("uri     {}", server.uri("root", "", ""));
-    println!("client  {} --no-defaults -uroot -S {}", server.tool("mysql").display(), server.socket().display());
-    println!("data    {}", server.data_dir().display());
+    println!("client  {} --no-defaults -uroot -S {}", server.tool("mysql")?.display(), server.socket()?.display());
+    println!("data    {}", server.data_dir()?.display());
     println!("process {}", server.process_id().unwrap_or_default());
     println!("Ctrl-C ends it and removes the data");
     if tokio::signal::ctrl_c().await.is_err() {

@@ -63,6 +63,30 @@ impl ServerOptions {
         self.set("innodb_flush_log_at_trx_commit", "1").set("sync_binlog", "1")
     }
 
+    /// The command line for a server in a container, behind what the image's own entry point gives.
+    #[cfg(feature = "containers")]
+    pub(crate) fn container_arguments(&self, server_id: u32) -> Vec<String> {
+        let mut arguments = vec![
+            format!("--server-id={server_id}"),
+            "--log-bin=binlog".to_owned(),
+            "--binlog-format=ROW".to_owned(),
+            "--sync-binlog=0".to_owned(),
+            "--innodb-flush-log-at-trx-commit=2".to_owned(),
+            format!("--max-connections={MAX_CONNECTIONS}"),
+            "--performance-schema=OFF".to_owned(),
+        ];
+        arguments.extend(self.own());
+        arguments
+    }
+
+    /// The test's own settings as arguments.
+    fn own(&self) -> impl Iterator<Item = String> {
+        self.settings.iter().map(|(name, value)| match value {
+            Some(value) => format!("--{name}={value}"),
+            None => format!("--{name}"),
+        })
+    }
+
     /// The command line for a server in `dir`. The folder holds `data`, `tmp` and the socket.
     pub(crate) fn arguments(
         &self,
@@ -101,10 +125,7 @@ impl ServerOptions {
             arguments.extend(tls::arguments(dir));
         }
         // Servers read their options in order, so the test's own come last and win.
-        arguments.extend(self.settings.iter().map(|(name, value)| match value {
-            Some(value) => format!("--{name}={value}"),
-            None => format!("--{name}"),
-        }));
+        arguments.extend(self.own());
         arguments
     }
 }

@@ -5,13 +5,14 @@ use std::fs;
 use std::hash::{BuildHasher, Hasher};
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::{Deref, RangeInclusive};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::container::{self, Container};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, io};
 use crate::options::ServerOptions;
@@ -19,10 +20,10 @@ use crate::prefix::{Flavor, Prefix, copy_folder, remove_folder, tail};
 use crate::process::{Owner, Process};
 use crate::tls;
 
-const START_TIMEOUT: Duration = Duration::from_secs(90);
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(90);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 const KILL_TIMEOUT: Duration = Duration::from_secs(15);
-const READY_POLL: Duration = Duration::from_millis(20);
+pub(crate) const READY_POLL: Duration = Duration::from_millis(20);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Another process may take a port between our look at it and the server's start.
 const START_ATTEMPTS: u32 = 5;
@@ -41,9 +42,18 @@ pub struct Server {
     endpoint: Endpoint,
     options: ServerOptions,
     server_id: u32,
+    /// Its programs and its folder; `None` for a server in a container.
+    home: Option<Home>,
+    container: Option<Container>,
     process: Option<Process>,
     /// Given away: another process's life decides over this server now.
     released: bool,
+}
+
+#[derive(Debug)]
+struct Home {
+    prefix: Prefix,
+    dir: PathBuf,
 }
 
 impl Deref for Server {
@@ -57,12 +67,27 @@ impl Deref for Server {
 impl Server {
     /// Starts a server with an empty database and waits until it answers. The first call on a machine fetches the
     /// server's programs and makes a template of a data directory; later ones take about a second.
+    ///
+    /// Where `MILLSTREAM_CONTAINERS` is set the server is one in a container, which can be stopped, killed and
+    /// restarted, but has neither TLS of the test kit's making nor its files here.
     pub async fn start(flavor: Flavor, options: ServerOptions) -> Result<Self, Error> {
+        if container::are_wanted() {
+            return Self::start_in_container(flavor, options).await;
+        }
         let dir = spawn_blocking(move || {
             let builder = tempfile::Builder::new().prefix(&format!("millstream-{flavor}-")).tempdir();
             builder.map(tempfile::TempDir::keep).map_err(io("create a folder in", std::env::temp_dir()))
         });
         Self::start_in(flavor, options, dir.await??, Owner::Value).await
+    }
+
+    async fn start_in_container(flavor: Flavor, options: ServerOptions) -> Result<Self, Error> {
+        if options.tls {
+            return Err(Error::NotInContainers { what: "certificates" });
+        }
+        let (container, endpoint) = Container::start(flavor, &options).await?;
+        let container = Some(container);
+        Ok(Self { endpoint, options, server_id: 0, home: None, container, process: None, released: false })
     }
 
     /// Starts a server in this folder, which must exist and be empty.
@@ -90,10 +115,12 @@ impl Server {
         if length > SOCKET_PATH_BYTES_MAX {
             return Err(Error::LongSocketPath { path: socket, length, limit: SOCKET_PATH_BYTES_MAX });
         }
-        let endpoint = Endpoint { prefix: prefix.await??, dir, socket, port: free_port()? };
-        // Not zero, which means none, nor a small number, which another replica of a test is likely to have.
-        let server_id = SERVER_ID_MIN + (random() % u64::from(u32::MAX - SERVER_ID_MIN)) as u32;
-        let mut server = Self { endpoint, options, server_id, process: None, released: false };
+        let prefix = prefix.await??;
+        let version = prefix.version().to_owned();
+        let endpoint = Endpoint { flavor, version, socket: Some(socket), port: free_port()? };
+        let home = Some(Home { prefix, dir });
+        let server_id = random_server_id();
+        let mut server = Self { endpoint, options, server_id, home, container: None, process: None, released: false };
         for attempt in 1.. {
             match server.run(owner).await {
                 Err(Error::Ended { log, .. }) if attempt < START_ATTEMPTS && port_was_taken(&log) => {
@@ -114,22 +141,34 @@ impl Server {
 
     /// Stops the server cleanly, as an operator would; kills it if that takes too long.
     pub async fn stop(&mut self) -> Result<(), Error> {
+        if let Some(container) = &self.container {
+            return container.stop(STOP_TIMEOUT).await;
+        }
         self.end("TERM", STOP_TIMEOUT).await
     }
 
     /// Kills the server with SIGKILL: it recovers from its logs at the next start.
     pub async fn kill(&mut self) -> Result<(), Error> {
+        if let Some(container) = &self.container {
+            return container.stop(Duration::ZERO).await;
+        }
         self.end("KILL", KILL_TIMEOUT).await
     }
 
     /// Starts the server again on the same data and port; stops it first if it runs.
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.stop().await?;
+        if let Some(container) = &self.container {
+            return container.start_again(&self.endpoint).await;
+        }
         self.run(Owner::Value).await
     }
 
     /// As [`restart`](Self::restart), with other settings.
     pub async fn restart_with(&mut self, options: ServerOptions) -> Result<(), Error> {
+        if self.container.is_some() {
+            return Err(Error::NotInContainers { what: "settings to change" });
+        }
         self.options = options;
         self.restart().await
     }
@@ -161,26 +200,50 @@ impl Server {
 
     /// The end of the server's error log.
     pub fn log_tail(&self) -> String {
-        tail(&self.log())
+        self.home.as_ref().map_or_else(String::new, |home| tail(&home.dir.join("server.log")))
     }
 
-    fn log(&self) -> PathBuf {
-        self.endpoint.dir.join("server.log")
+    /// The server's Unix socket.
+    pub fn socket(&self) -> Result<&Path, Error> {
+        self.endpoint.socket.as_deref().ok_or(Error::NotInContainers { what: "socket here" })
+    }
+
+    /// The server's data directory, with its binlog files `binlog.NNNNNN`.
+    pub fn data_dir(&self) -> Result<PathBuf, Error> {
+        Ok(self.home()?.dir.join("data"))
+    }
+
+    /// The certificate of the authority that signed the server's own, if [`ServerOptions::tls`] was asked for.
+    pub fn ca_certificate(&self) -> Result<PathBuf, Error> {
+        Ok(tls::authority(&self.home()?.dir))
+    }
+
+    /// One of the server's tools by MySQL's name: `mysql`, `mysqldump`, `mysqlbinlog`, `mysqladmin`.
+    pub fn tool(&self, name: &str) -> Result<PathBuf, Error> {
+        Ok(self.home()?.prefix.program(name))
+    }
+
+    fn home(&self) -> Result<&Home, Error> {
+        self.home.as_ref().ok_or(Error::NotInContainers { what: "files here" })
     }
 
     fn running(&mut self) -> Result<&mut Process, Error> {
+        if self.container.is_some() {
+            return Err(Error::NotInContainers { what: "process here" });
+        }
         let flavor = self.endpoint.flavor().name();
         self.process.as_mut().ok_or(Error::NotRunning { flavor })
     }
 
     async fn run(&mut self, owner: Owner) -> Result<(), Error> {
-        let Endpoint { prefix, dir, socket, port } = &self.endpoint;
+        let Home { prefix, dir } = self.home()?;
+        let (socket, port) = (self.socket()?, self.endpoint.port);
         // A killed server leaves its socket behind; without it nothing can mistake the old one for the new.
         match fs::remove_file(socket) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", socket)(error)),
             _ => {}
         }
-        let arguments = self.options.arguments(prefix.flavor(), dir, socket, *port, self.server_id);
+        let arguments = self.options.arguments(prefix.flavor(), dir, socket, port, self.server_id);
         self.process = Some(Process::spawn(dir, owner, &prefix.program("server"), &arguments)?);
         self.ready().await
     }
@@ -193,7 +256,7 @@ impl Server {
                 self.process = None;
                 return Err(Error::Ended { flavor, code, log: self.log_tail() });
             }
-            if self.endpoint.socket.exists() && answers(&self.endpoint).await {
+            if self.socket()?.exists() && answers(&self.endpoint).await {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -226,12 +289,14 @@ impl Drop for Server {
         if let Some(mut process) = self.process.take() {
             process.abandon(KILL_TIMEOUT);
         }
-        // Nobody is left to hear of a folder that can't be removed; it is in the system's temporary folder.
-        let _removed = remove_folder(&self.endpoint.dir);
+        if let Some(home) = &self.home {
+            // Nobody is left to hear of a folder that can't be removed; it is in the system's temporary folder.
+            let _removed = remove_folder(&home.dir);
+        }
     }
 }
 
-async fn answers(endpoint: &Endpoint) -> bool {
+pub(crate) async fn answers(endpoint: &Endpoint) -> bool {
     let probe = async {
         let mut connection = endpoint.connect().await.ok()?;
         connection.ping().await.ok()?;
@@ -245,12 +310,17 @@ fn port_was_taken(log: &str) -> bool {
     log.contains("Address already in use") || log.contains("Bind on TCP/IP port")
 }
 
-fn free_port() -> Result<u16, Error> {
+pub(crate) fn free_port() -> Result<u16, Error> {
     let width = u64::from(PORTS.end() - PORTS.start());
     (0..PORT_ATTEMPTS)
         .map(|_| PORTS.start() + (random() % width) as u16)
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
         .ok_or(Error::NoPort { attempts: PORT_ATTEMPTS })
+}
+
+/// Not zero, which means none, nor a small number, which another replica of a test is likely to have.
+pub(crate) fn random_server_id() -> u32 {
+    SERVER_ID_MIN + (random() % u64::from(u32::MAX - SERVER_ID_MIN)) as u32
 }
 
 /// A number that differs between calls and processes; the standard library seeds its hash maps with such.

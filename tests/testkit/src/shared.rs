@@ -12,6 +12,7 @@ use std::process;
 
 use tokio::task::spawn_blocking;
 
+use crate::container::{self, Container};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, io};
 use crate::options::ServerOptions;
@@ -49,6 +50,9 @@ pub async fn shared_with(flavor: Flavor, name: &str, options: ServerOptions) -> 
     });
     // Held until the server is there; the other tests then find it.
     let _lock = lock.await??;
+    if container::are_wanted() {
+        return shared_container(flavor, &options, &dir).await;
+    }
     let found = dir.clone();
     if let Some(endpoint) = spawn_blocking(move || find(flavor, &found)).await?? {
         return Ok(endpoint);
@@ -66,6 +70,20 @@ pub async fn shared_with(flavor: Flavor, name: &str, options: ServerOptions) -> 
     Ok(server.release())
 }
 
+/// As above, with a container. It isn't removed with the process that starts it: whoever started the run removes the
+/// containers that bear its label.
+async fn shared_container(flavor: Flavor, options: &ServerOptions, dir: &Path) -> Result<Endpoint, Error> {
+    let ready = port_file(dir);
+    if let Some(port) = fs::read_to_string(&ready).ok().and_then(|port| port.trim().parse().ok()) {
+        return container::endpoint(flavor, port).await;
+    }
+    let (container, endpoint) = Container::start(flavor, options).await?;
+    container.keep();
+    fs::create_dir_all(dir).map_err(io("create", dir))?;
+    fs::write(&ready, endpoint.port().to_string()).map_err(io("write", ready))?;
+    Ok(endpoint)
+}
+
 fn port_file(dir: &Path) -> PathBuf {
     dir.join("port")
 }
@@ -74,5 +92,6 @@ fn find(flavor: Flavor, dir: &Path) -> Result<Option<Endpoint>, Error> {
     let Ok(port) = fs::read_to_string(port_file(dir)) else { return Ok(None) };
     let Ok(port) = port.trim().parse() else { return Ok(None) };
     let prefix = Prefix::get(flavor)?;
-    Ok(Some(Endpoint { prefix, dir: dir.to_owned(), socket: dir.join("s"), port }))
+    let (flavor, version) = (prefix.flavor(), prefix.version().to_owned());
+    Ok(Some(Endpoint { flavor, version, socket: Some(dir.join("s")), port }))
 }

@@ -44,7 +44,7 @@ async fn a_dropped_server_leaves_nothing() {
             continue;
         }
         let server = Server::start(flavor, ServerOptions::new()).await.unwrap();
-        let (data, id) = (server.data_dir(), server.process_id().unwrap());
+        let (data, id) = (server.data_dir().unwrap(), server.process_id().unwrap());
         assert!(process_runs(id) && data.is_dir());
         drop(server);
         assert!(!process_runs(id), "the server lives on");
@@ -147,7 +147,7 @@ async fn tls_can_be_required() {
         };
         assert!(Conn::new(plain()).await.is_err(), "{flavor} let in a connection without TLS");
 
-        let tls = SslOpts::default().with_root_certs(vec![server.ca_certificate().into()]);
+        let tls = SslOpts::default().with_root_certs(vec![server.ca_certificate().unwrap().into()]);
         let mut connection = Conn::new(plain().ssl_opts(tls)).await.unwrap();
         let cipher: Option<(String, String)> = connection.query_first("SHOW STATUS LIKE 'Ssl_cipher'").await.unwrap();
         assert!(!cipher.unwrap().1.is_empty());

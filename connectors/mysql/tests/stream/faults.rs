@@ -269,7 +269,7 @@ async fn every_connection_is_encrypted_to(flavor: Flavor) {
     for mode in [TlsMode::Preferred, TlsMode::Required, TlsMode::VerifyCa] {
         let fixture = Fixture::with(server.endpoint(), |config| {
             config.tls.mode = mode;
-            config.tls.ca_certificate = (mode == TlsMode::VerifyCa).then(|| server.ca_certificate());
+            config.tls.ca_certificate = (mode == TlsMode::VerifyCa).then(|| server.ca_certificate().unwrap());
         })
         .await;
         fixture.sql("CREATE TABLE t (id INT PRIMARY KEY)").await;

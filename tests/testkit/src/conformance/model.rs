@@ -31,19 +31,9 @@ impl ModelTable {
     }
 
     fn find(&self, name: &[(String, Input)]) -> usize {
-        let is_it = |row: &Vec<Input>| name.iter().all(|(column, value)| same(&row[self.column(column)], value));
+        let is_it = |row: &Vec<Input>| name.iter().all(|(column, value)| row[self.column(column)] == *value);
         let found = self.rows.iter().position(is_it);
         found.unwrap_or_else(|| panic!("the suite names a row {name:?}, which isn't there"))
-    }
-}
-
-/// Whether two inputs are one value: an integer keeps its name when its column becomes text.
-fn same(left: &Input, right: &Input) -> bool {
-    match (left, right) {
-        (Input::Integer(number), Input::Text(text)) | (Input::Text(text), Input::Integer(number)) => {
-            *text == number.to_string()
-        }
-        _ => left == right,
     }
 }
 
@@ -128,6 +118,9 @@ impl Model {
                 let table = self.table_mut(table);
                 let index = table.column(&column.name);
                 table.columns[index] = column.clone();
+                if matches!(column.kind, ColumnType::Text(_)) {
+                    table.rows.iter_mut().for_each(|row| row[index] = row[index].as_text());
+                }
             }
             Operation::ChangeKey { table, key } => self.table_mut(table).key.clone_from(key),
             other => panic!("no alteration: {other:?}"),

@@ -40,6 +40,14 @@ impl Input {
     pub fn text(text: impl Into<String>) -> Self {
         Input::Text(text.into())
     }
+
+    /// What it is once its column has become text.
+    pub(super) fn as_text(&self) -> Self {
+        match self {
+            Input::Integer(value) => Input::Text(value.to_string()),
+            other => other.clone(),
+        }
+    }
 }
 
 /// A column to be made.
