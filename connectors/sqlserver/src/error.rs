@@ -124,6 +124,8 @@ pub(crate) fn connection_problem(address: &str, error: &SourceError) -> Problem 
 fn text(error: &Error) -> String {
     match error {
         Error::Server(server) => format!("{} (error {})", server.message().trim_end(), server.code()),
+        // Behind the reason the driver gives advice to programmers.
+        Error::Tls(reason) => reason.split(" To connect anyway").next().unwrap_or_default().to_owned(),
         other => chain(other),
     }
 }

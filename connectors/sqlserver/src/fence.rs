@@ -19,6 +19,8 @@
 //! counts them up in the row of the last scan that wasn't empty. But scans follow one another: of two that ended
 //! after the end of the log was taken, the second began after the first ended, hence after it was taken.
 
+use tiberius::Row;
+
 use crate::connect::Connection;
 use crate::error::{QueryError, number};
 use crate::position::Lsn;
@@ -64,7 +66,7 @@ impl Fence {
     /// How far the log has been scanned now; `None` before the first scan. Called before each reading of change
     /// tables, again and again: what idle databases have covered is found out over several calls.
     pub(crate) async fn scanned(&mut self, connection: &mut Connection) -> Result<Option<Scanned>, QueryError> {
-        let (end, scans) = (log_end(connection).await?, scans(connection).await?);
+        let (end, scans) = log_and_scans(connection).await?;
         self.look(end, scans);
         // Last: what the scans just seen have written must be in it.
         let mapped = mapped(connection).await?;
@@ -91,30 +93,34 @@ impl Fence {
     }
 }
 
+const LOG_END: &str = "SELECT log_end_lsn FROM sys.dm_db_log_stats(DB_ID())";
+
 /// The end of the log: everything committed before the call has an LSN at or below it.
 pub(crate) async fn log_end(connection: &mut Connection) -> Result<Lsn, QueryError> {
-    let row = connection
-        .row("ask for the end of the log", "SELECT log_end_lsn FROM sys.dm_db_log_stats(DB_ID())", &[])
-        .await?;
-    let text = row.as_ref().and_then(|row| row.try_get::<&str, _>(0).ok().flatten()).unwrap_or_default();
+    const WHAT: &str = "ask for the end of the log";
+    end_in(WHAT, connection.row(WHAT, LOG_END, &[]).await?.as_ref())
+}
+
+fn end_in(what: &str, row: Option<&Row>) -> Result<Lsn, QueryError> {
+    let text = row.and_then(|row| row.try_get::<&str, _>(0).ok().flatten()).unwrap_or_default();
     text.trim().parse().map_err(|error| {
         let error = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-        QueryError::new("read the end of the log", error.into())
+        QueryError::new(what, error.into())
     })
 }
 
-/// The scans that have ended; `None` before the first.
-async fn scans(connection: &mut Connection) -> Result<Option<Scans>, QueryError> {
-    let row = connection
-        .row(
-            "look at the scans of the log",
-            "SELECT TOP (1) session_id, empty_scan_count FROM sys.dm_cdc_log_scan_sessions \
-             WHERE session_id > 0 AND scan_phase = N'Done' ORDER BY session_id DESC",
-            &[],
-        )
-        .await?;
-    let int = |row: &tiberius::Row, place: usize| row.try_get::<i32, _>(place).ok().flatten().unwrap_or_default();
-    Ok(row.map(|row| Scans { session: int(&row, 0), empty: int(&row, 1) }))
+/// The end of the log, and then the scans that have ended, of which there may be none.
+async fn log_and_scans(connection: &mut Connection) -> Result<(Lsn, Option<Scans>), QueryError> {
+    const WHAT: &str = "look at the log and the scans of it";
+    let query = format!(
+        "{LOG_END}; SELECT TOP (1) session_id, empty_scan_count FROM sys.dm_cdc_log_scan_sessions \
+         WHERE session_id > 0 AND scan_phase = N'Done' ORDER BY session_id DESC"
+    );
+    let rows = connection.rows(WHAT, &query, &[]).await?;
+    let (of_log, of_scans): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.result_index() == 0);
+    let int = |row: &Row, place: usize| row.try_get::<i32, _>(place).ok().flatten().unwrap_or_default();
+    let scans = of_scans.first().map(|row| Scans { session: int(row, 0), empty: int(row, 1) });
+    Ok((end_in(WHAT, of_log.first().copied())?, scans))
 }
 
 /// The largest LSN in the mapping; `None` if that is empty, or if the database isn't captured.

@@ -96,10 +96,8 @@ fn capture_problems(table: &CapturedTable, settings: &Settings, catalog: &Catalo
             problems.push(problem(
                 Severity::Warning,
                 subject(&table.name),
-                format!(
-                    "it has two capture instances: each change of it is written twice, and the next change of its \
-                         columns will find no room for a third"
-                ),
+                "it has two capture instances: each change of it is written twice, and the next change of its columns \
+                 will find no room for a third",
                 format!(
                     "Once Millstream has gone over to the newer one and nobody else reads {}: {};",
                     older.name,
