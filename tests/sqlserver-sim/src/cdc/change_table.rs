@@ -105,30 +105,36 @@ pub struct Place {
     pub command_id: i32,
 }
 
-/// One row of a change table. `source` is the source table as it was when the row was written: what it hadn't then is NULL.
+/// What a record says of a row. `source` is the source table as it was when the row was written: what it hadn't then is
+/// NULL.
+pub struct Image<'a> {
+    pub source: &'a Table,
+    pub operation: Operation,
+    pub mask: &'a Value,
+    pub values: &'a Row,
+}
+
+/// One row of a change table.
 ///
 /// # Errors
 /// 2628, 8115 and others where a value doesn't fit the change table's column.
 pub fn row(
     instance: &CaptureInstance,
     change_table: &Table,
-    source: &Table,
     place: &Place,
-    operation: Operation,
-    mask: &Value,
-    values: &Row,
+    image: &Image<'_>,
     unchanged: impl Fn(&Column) -> bool,
 ) -> SqlResult<Row> {
     let mut row = Vec::with_capacity(FIRST_CAPTURED + instance.columns.len() + 1);
     row.push(place.start_lsn.to_value());
     row.push(Value::Null);
     row.push(place.seqval.to_value());
-    row.push(Value::Int(operation as i32));
-    row.push(mask.clone());
+    row.push(Value::Int(image.operation as i32));
+    row.push(image.mask.clone());
     for (captured, target) in instance.columns.iter().zip(change_table.columns.iter().skip(FIRST_CAPTURED)) {
-        row.push(match source.column(captured.source) {
-            Some(column) if !captured.computed && !is_absent(column, operation, &unchanged) => {
-                captured_value(source, column, values, change_table, target)?
+        row.push(match image.source.column(captured.source) {
+            Some(column) if !captured.computed && !is_absent(column, image.operation, &unchanged) => {
+                captured_value(image.source, column, image.values, change_table, target)?
             }
             _ => Value::Null,
         });

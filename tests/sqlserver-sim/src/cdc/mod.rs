@@ -1,8 +1,24 @@
-//! Change data capture.
+//! Change data capture: its procedures, functions, jobs and catalog, and the process that reads the log.
+
+pub mod agent;
 mod change_table;
+mod changes;
+pub mod cleanup;
+mod disable;
+mod enable;
 mod errors;
+mod functions;
 pub mod guard;
+mod help;
+pub mod jobs;
+mod net_changes;
+pub mod registry;
+mod relations;
+pub mod scan;
+pub mod state;
 mod system_table;
-mod disable {
-    pub fn instances(_: &mut crate::storage::Transaction, _: crate::storage::DatabaseId, _: crate::storage::ObjectId, _: Option<&str>) -> crate::error::SqlResult<()> { Ok(()) }
-}
+#[cfg(test)]
+mod tests;
+mod wrapper;
+
+pub use relations::relations;

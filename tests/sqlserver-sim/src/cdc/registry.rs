@@ -101,7 +101,6 @@ pub struct TableFunction {
 enum TableFunctionKind {
     AllChanges(changes::AllChanges),
     NetChanges(net_changes::NetChanges),
-    Wrapper(wrapper::Wrapper),
 }
 
 impl TableFunction {
@@ -113,7 +112,6 @@ impl TableFunction {
         match &self.kind {
             TableFunctionKind::AllChanges(function) => function.rows(context, arguments, sink),
             TableFunctionKind::NetChanges(function) => function.rows(context, arguments, sink),
-            TableFunctionKind::Wrapper(function) => function.rows(context, arguments, sink),
         }
     }
 }
@@ -137,7 +135,7 @@ pub fn function(name: &str) -> Option<Function> {
     functions::FUNCTIONS.iter().find(|function| function.name == name).copied()
 }
 
-/// The function of this name in a schema of the database, where the schema has one.
+/// The changes' function of this name in a schema of the database, where it has one.
 pub fn table_function(catalog: &Catalog, schema: SchemaId, name: &str) -> Option<TableFunction> {
     let module = catalog.module_named(schema, name)?;
     let schema = catalog.schema(schema)?;
@@ -167,13 +165,7 @@ pub fn table_function(catalog: &Catalog, schema: SchemaId, name: &str) -> Option
             kind: TableFunctionKind::NetChanges(function),
         });
     }
-    let function = wrapper::Wrapper::of(catalog, module)?;
-    Some(TableFunction {
-        columns: function.columns(),
-        name: qualified,
-        parameters: vec![SqlType::DateTime, SqlType::DateTime, filter],
-        kind: TableFunctionKind::Wrapper(function),
-    })
+    None
 }
 
 /// A relation of the server's dynamic views, with the name by which it is reached.

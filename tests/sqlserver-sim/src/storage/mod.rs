@@ -41,4 +41,4 @@ pub use table::{
     ReferentialAction, Row, Table,
 };
 pub use transaction::{Begin, LogPositions, Savepoint, Transaction};
-pub use write::UpdateManner;
+pub use write::{UpdateManner, identical};

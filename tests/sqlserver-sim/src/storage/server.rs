@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::cdc::state::CaptureState;
 use crate::error::{SqlError, SqlResult};
 use crate::value::collation::folded;
 use crate::value::Moment;
@@ -77,6 +78,7 @@ pub struct Storage {
     edition: Edition,
     server_name: String,
     pub(super) locks: Locks,
+    capture: CaptureState,
     state: RwLock<State>,
 }
 
@@ -139,6 +141,7 @@ impl Storage {
             edition: options.edition,
             server_name: options.server_name,
             locks: Locks::default(),
+            capture: CaptureState::default(),
             state: RwLock::new(State {
                 databases: BTreeMap::from(databases),
                 logins: BTreeMap::from([("sa".to_owned(), Arc::new(sa))]),
@@ -161,6 +164,11 @@ impl Storage {
 
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// What the capture process knows of its databases.
+    pub fn capture(&self) -> &CaptureState {
+        &self.capture
     }
 
     pub fn edition(&self) -> Edition {

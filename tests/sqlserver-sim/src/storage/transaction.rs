@@ -256,6 +256,18 @@ impl Transaction {
         self.log(&mut state, database, LogChange::Enabled { change_table })
     }
 
+    /// A place of its own in the log, for the row that says that nothing happened.
+    ///
+    /// # Errors
+    /// 911 where the database is gone.
+    pub fn log_idle(&mut self, database: DatabaseId) -> SqlResult<Lsn> {
+        let storage = Arc::clone(&self.storage);
+        let mut state = storage.write_state();
+        let part = Self::part(&mut self.parts, &mut state, database)?;
+        part.last = state.database_mut(database)?.log.append(64);
+        Ok(part.last)
+    }
+
     // Ends
 
     /// A place to go back to. In the log it is a record of its own.

@@ -78,7 +78,8 @@ impl Transaction {
             }
             Ok(changes)
         })?;
-        self.log_rows(database, table, update_changes(table, changes, manner))
+        let singletons_in_place = self.storage.capture().in_place_singletons();
+        self.log_rows(database, table, update_changes(table, changes, manner, singletons_in_place))
     }
 
     /// Removes rows. Those that are gone already are passed over.
@@ -257,13 +258,18 @@ fn append(
 
 /// Rows whose unique keys change, and all rows of a deferred update, are deleted and inserted again. Of one row both
 /// records are at one place in the log; of several, all are deleted before the first is inserted, as keys may go from one
-/// row to another. Rows that don't change leave nothing in the log.
-fn update_changes(table: &Table, changes: Vec<(Row, Row)>, manner: UpdateManner) -> Vec<RowChange> {
+/// row to another. Trace flag 8207 keeps updates of one row what they are. Rows that don't change leave nothing in the log.
+fn update_changes(
+    table: &Table,
+    changes: Vec<(Row, Row)>,
+    manner: UpdateManner,
+    singletons_in_place: bool,
+) -> Vec<RowChange> {
     let changes: Vec<(Row, Row)> = changes.into_iter().filter(|(before, after)| !same_row(table, before, after)).collect();
     let moves = |before: &Row, after: &Row| manner == UpdateManner::Deferred || key_changed(table, before, after);
     if changes.len() == 1 {
         let single = |(before, after): (Row, Row)| {
-            if moves(&before, &after) { RowChange::Moved(before, after) } else { RowChange::Update(before, after) }
+            if !singletons_in_place && moves(&before, &after) { RowChange::Moved(before, after) } else { RowChange::Update(before, after) }
         };
         return changes.into_iter().map(single).collect();
     }

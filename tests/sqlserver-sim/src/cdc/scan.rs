@@ -1,0 +1,481 @@
+//! The capture process: it reads the log in the order of commits and writes change tables.
+//!
+//! One cycle is one transaction over all change tables and `cdc.lsn_time_mapping`, so that readers see all that a
+//! transaction of a source did, or nothing. A cycle that fails leaves nothing behind; the next one begins at the same
+//! place.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::engine::session::Isolation;
+use crate::error::{SqlError, SqlResult};
+use crate::storage::{
+    Alteration, Begin, CaptureInstance, Catalog, Column, ColumnId, DatabaseId, Ddl, LogChange, LogRecord,
+    LoggedTransaction, Lsn, ObjectId, Retyped, Row, RowId, Storage, Table, Transaction, identical, never_cancelled,
+};
+use crate::value::{Moment, SqlType, Value};
+
+use super::change_table::{self, Operation, Place};
+use super::registry::{CdcContext, Procedure, ProcedureParameter, ProcedureResult};
+use super::state::{CaptureParameters, ScanError, ScanSession};
+use super::system_table::{SystemTable, broken, change_tables, lsn_time_mapping, value};
+use super::{errors, jobs};
+
+/// Rows that are held before they go to a change table.
+const BUFFERED_ROWS_MAX: usize = 50_000;
+
+pub static PROCEDURES: &[Procedure] = &[
+    Procedure { name: "sp_cdc_scan", parameters: SCAN, run: scan_procedure },
+    Procedure { name: "sp_mscdc_capture_job", parameters: &[], run: capture_job },
+];
+
+const fn parameter(name: &'static str, sql_type: SqlType, default: Value) -> ProcedureParameter {
+    ProcedureParameter { name, sql_type, default: Some(default), output: false }
+}
+
+static SCAN: &[ProcedureParameter] = &[
+    parameter("@maxtrans", SqlType::Int, Value::Int(500)),
+    parameter("@maxscans", SqlType::Int, Value::Int(10)),
+    parameter("@continuous", SqlType::TinyInt, Value::TinyInt(0)),
+    parameter("@pollinginterval", SqlType::BigInt, Value::BigInt(0)),
+    parameter("@is_from_job", SqlType::Int, Value::Int(0)),
+];
+
+fn scan_procedure(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
+    let number = |at: usize| arguments.get(at).and_then(Value::as_integer).unwrap_or(0);
+    if !context.catalog()?.options.cdc_enabled {
+        return Err(errors::not_enabled(context.transaction, context.database));
+    }
+    if !context.is_owner()? {
+        return Err(errors::not_owner());
+    }
+    let parameters = jobs::capture_parameters(number(0), number(1), number(2) != 0, number(3))?;
+    run(&context.storage(), context.database, parameters)?;
+    Ok(ProcedureResult::default())
+}
+
+/// What the job's step calls: a scan with the job's own parameters. It comes back after one round here, where a real one
+/// goes on until it is stopped.
+fn capture_job(context: &mut CdcContext<'_>, _arguments: &[Value]) -> SqlResult<ProcedureResult> {
+    if !context.is_owner()? {
+        return Err(errors::not_owner());
+    }
+    let parameters = jobs::stored_capture_parameters(context.transaction, context.database)?;
+    run(&context.storage(), context.database, parameters)?;
+    Ok(ProcedureResult::default())
+}
+
+/// What a cycle came upon.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// Transactions read.
+    pub transactions: usize,
+    /// Rows written to change tables.
+    pub rows: usize,
+}
+
+/// Scans until the log's end, or as many cycles as the parameters allow.
+///
+/// # Errors
+/// 22903 where another scan is going on; those of a cycle, which `sys.dm_cdc_errors` keeps too.
+pub fn run(storage: &Arc<Storage>, database: DatabaseId, parameters: CaptureParameters) -> SqlResult<Progress> {
+    let busy = storage.capture().with(database, |capture| std::mem::replace(&mut capture.scanning, true));
+    if busy {
+        return Err(errors::log_reader_busy());
+    }
+    let outcome = run_cycles(storage, database, parameters);
+    storage.capture().with(database, |capture| capture.scanning = false);
+    outcome
+}
+
+fn run_cycles(storage: &Arc<Storage>, database: DatabaseId, parameters: CaptureParameters) -> SqlResult<Progress> {
+    let mut total = Progress::default();
+    for _ in 0..parameters.scans_max {
+        let progress = session(storage, database, parameters.transactions_max)?;
+        total.transactions += progress.transactions;
+        total.rows += progress.rows;
+        if progress.transactions < parameters.transactions_max {
+            break;
+        }
+    }
+    Ok(total)
+}
+
+/// A cycle, with its row in the view of sessions.
+fn session(storage: &Arc<Storage>, database: DatabaseId, transactions_max: usize) -> SqlResult<Progress> {
+    let start_time = storage.clock().now();
+    let session_id = storage.capture().with(database, super::state::DatabaseCapture::next_session_id);
+    let mut cycle = Cycle::new(storage, database, transactions_max)?;
+    let outcome = cycle.run();
+    let last = cycle.pending.last();
+    let row = ScanSession {
+        session_id,
+        start_time,
+        end_time: storage.clock().now(),
+        phase: if outcome.is_ok() { "Done" } else { "Aborted" },
+        error_count: i32::from(outcome.is_err()),
+        start_lsn: cycle.pending.first().map_or(Lsn::ZERO, |first| first.begin_lsn),
+        end_lsn: last.map_or(Lsn::ZERO, |last| last.commit_lsn),
+        transactions: i64::try_from(cycle.pending.len()).unwrap_or(i64::MAX),
+        last_commit_lsn: last.map_or(Lsn::ZERO, |last| last.commit_lsn),
+        last_commit_time: last.map(|last| last.committed),
+        records: cycle.pending.iter().map(|logged| i64::try_from(logged.records.len()).unwrap_or(0)).sum(),
+        schema_changes: cycle.schema_changes,
+        commands: i64::try_from(cycle.rows).unwrap_or(i64::MAX),
+        empty_scans: i32::from(outcome.is_ok() && cycle.pending.is_empty()),
+        failed_sessions: i32::from(outcome.is_err()),
+    };
+    let failure = outcome.as_ref().err().map(|error| ScanError {
+        session_id,
+        time: row.end_time,
+        error: error.clone(),
+        start_lsn: cycle.at.0,
+        begin_lsn: cycle.at.1,
+    });
+    storage.capture().with(database, |capture| {
+        capture.push_session(row);
+        if let Some(failure) = failure {
+            capture.push_error(failure);
+        }
+    });
+    let progress = Progress { transactions: cycle.pending.len(), rows: cycle.rows };
+    outcome.map(|()| progress)
+}
+
+/// One cycle.
+struct Cycle {
+    storage: Arc<Storage>,
+    database: DatabaseId,
+    pending: Vec<Arc<LoggedTransaction>>,
+    /// The last commit of others as it was when the log held nothing else for capture.
+    idle_at: Option<Lsn>,
+    instances: Vec<Target>,
+    buffered: usize,
+    rows: usize,
+    schema_changes: i32,
+    /// Commit and beginning of the transaction at hand, for errors.
+    at: (Lsn, Lsn),
+}
+
+/// An instance as the cycle goes along.
+struct Target {
+    instance: Arc<CaptureInstance>,
+    change_table: Arc<Table>,
+    full_mask: Value,
+    /// Whether the log has been read past its creation.
+    recognised: bool,
+    row: (RowId, Row),
+    rows: Vec<Row>,
+}
+
+impl Cycle {
+    fn new(storage: &Arc<Storage>, database: DatabaseId, transactions_max: usize) -> SqlResult<Self> {
+        let (pending, idle_at) = storage.with_log(database, |log| {
+            let pending = log.pending(transactions_max);
+            let idle_at = pending.is_empty().then(|| log.last_commit());
+            (pending, idle_at)
+        })?;
+        Ok(Self {
+            storage: Arc::clone(storage),
+            database,
+            pending,
+            idle_at,
+            instances: Vec::new(),
+            buffered: 0,
+            rows: 0,
+            schema_changes: 0,
+            at: (Lsn::ZERO, Lsn::ZERO),
+        })
+    }
+
+    fn run(&mut self) -> SqlResult<()> {
+        let mut transaction = self.storage.begin(Begin {
+            isolation: Isolation::ReadCommitted,
+            session_id: 0,
+            cancelled: never_cancelled(),
+            lock_timeout: None,
+            of_capture: true,
+        });
+        let catalog = transaction.catalog(self.database)?;
+        if !catalog.options.cdc_enabled {
+            return Err(errors::not_enabled(&transaction, self.database));
+        }
+        self.find_instances(&mut transaction, &catalog)?;
+        for logged in self.pending.clone() {
+            self.at = (logged.commit_lsn, logged.begin_lsn);
+            self.transaction(&mut transaction, &logged)?;
+        }
+        self.flush(&mut transaction)?;
+        if let Some(last_commit) = self.idle_at {
+            self.mark_idle(&mut transaction, last_commit)?;
+        }
+        transaction.commit()?;
+        self.storage.with_log(self.database, |log| log.discard(self.pending.len()))
+    }
+
+    fn find_instances(&mut self, transaction: &mut Transaction, catalog: &Catalog) -> SqlResult<()> {
+        let mut rows: BTreeMap<i64, (RowId, Row)> = BTreeMap::new();
+        for row in SystemTable::ChangeTables.current_rows(transaction, self.database, None)? {
+            rows.insert(value(&row.1, 0).as_integer().unwrap_or(0), row);
+        }
+        for instance in catalog.instances() {
+            let Some(row) = rows.remove(&i64::from(instance.change_table.0)) else { continue };
+            let change_table = catalog.table(instance.change_table).ok_or_else(|| broken("a change table"))?;
+            self.instances.push(Target {
+                recognised: !value(&row.1, change_tables::START_LSN).is_null(),
+                instance: Arc::clone(instance),
+                change_table: Arc::clone(change_table),
+                full_mask: change_table::full_mask(instance),
+                row,
+                rows: Vec::new(),
+            });
+        }
+        Ok(())
+    }
+
+    fn transaction(&mut self, transaction: &mut Transaction, logged: &LoggedTransaction) -> SqlResult<()> {
+        let rows_before = self.rows;
+        for record in &logged.records {
+            match &record.change {
+                LogChange::Enabled { change_table } => self.recognise(transaction, *change_table, logged.commit_lsn)?,
+                LogChange::Ddl { table, command, retyped } => {
+                    self.schema_change(transaction, logged, *table, command, retyped)?;
+                }
+                LogChange::Insert { table, .. } | LogChange::Delete { table, .. } | LogChange::Update { table, .. } => {
+                    self.record(logged.commit_lsn, table, record)?;
+                }
+            }
+            if self.buffered >= BUFFERED_ROWS_MAX {
+                self.flush(transaction)?;
+            }
+        }
+        let id = if self.rows > rows_before { transaction_id(logged.transaction_id) } else { Value::binary(&[0]) };
+        map_time(transaction, self.database, logged.commit_lsn, logged.began, logged.committed, id, logged.begin_lsn)
+    }
+
+    /// The instance begins: what commits after this goes to its change table.
+    fn recognise(&mut self, transaction: &mut Transaction, change_table: ObjectId, lsn: Lsn) -> SqlResult<()> {
+        let Some(target) = self.instances.iter_mut().find(|target| target.instance.change_table == change_table) else {
+            return Ok(());
+        };
+        let column = change_tables::START_LSN;
+        SystemTable::ChangeTables.set(transaction, self.database, &target.row, column, lsn.to_value())?;
+        target.recognised = true;
+        Ok(())
+    }
+
+    fn record(&mut self, commit_lsn: Lsn, source: &Arc<Table>, record: &LogRecord) -> SqlResult<()> {
+        let place = Place { start_lsn: commit_lsn, seqval: record.lsn, command_id: record.command_id };
+        for target in &mut self.instances {
+            if target.recognised && target.instance.source == source.object_id {
+                let added = target.add(&place, source, &record.change)?;
+                self.buffered += added;
+                self.rows += added;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is buffered.
+    fn flush(&mut self, transaction: &mut Transaction) -> SqlResult<()> {
+        for target in &mut self.instances {
+            if !target.rows.is_empty() {
+                transaction.insert(self.database, &target.change_table, &std::mem::take(&mut target.rows))?;
+            }
+        }
+        self.buffered = 0;
+        Ok(())
+    }
+
+    /// The phase "schema versioning": a row of history for each instance, and change tables follow columns' types.
+    fn schema_change(
+        &mut self,
+        transaction: &mut Transaction,
+        logged: &LoggedTransaction,
+        table: ObjectId,
+        command: &Arc<str>,
+        retyped: &[Retyped],
+    ) -> SqlResult<()> {
+        self.schema_changes += 1;
+        self.flush(transaction)?;
+        let database = self.database;
+        for target in self.instances.iter_mut().filter(|target| target.recognised && target.instance.source == table) {
+            let followed = target.follow(transaction, database, retyped)?;
+            let row = vec![
+                Value::Int(table.0),
+                Value::Int(target.instance.change_table.0),
+                Value::Bit(followed),
+                Value::Text(Arc::clone(command)),
+                logged.commit_lsn.to_value(),
+                change_table::datetime(logged.committed),
+            ];
+            SystemTable::DdlHistory.insert(transaction, database, vec![row])?;
+        }
+        Ok(())
+    }
+
+    /// A row without transaction tells readers that they are at the end of the log: when others have committed something
+    /// that isn't captured, and from time to time.
+    fn mark_idle(&mut self, transaction: &mut Transaction, last_commit: Lsn) -> SqlResult<()> {
+        let now = self.storage.clock().now();
+        let newest = newest_mapping(transaction, self.database)?;
+        let lsn = match newest {
+            Some((lsn, _)) if last_commit > lsn => last_commit,
+            Some((_, time)) if elapsed(time, now) < self.storage.capture().idle_after() => return Ok(()),
+            None if self.instances.iter().all(|target| !target.recognised) => return Ok(()),
+            _ => transaction.log_idle(self.database)?,
+        };
+        map_time(transaction, self.database, lsn, now, now, Value::binary(&[0]), Lsn::ZERO)
+    }
+}
+
+fn elapsed(from: Option<Moment>, to: Moment) -> std::time::Duration {
+    let ticks = from.map_or(i128::MAX, |from| to.total_ticks() - from.total_ticks());
+    std::time::Duration::from_micros(u64::try_from((ticks / 10).max(0)).unwrap_or(u64::MAX))
+}
+
+/// The last row of the mapping: its LSN and the time of its end.
+fn newest_mapping(transaction: &mut Transaction, database: DatabaseId) -> SqlResult<Option<(Lsn, Option<Moment>)>> {
+    let table = SystemTable::LsnTimeMapping.find(transaction, database)?;
+    let mut request = crate::storage::ReadRequest::all(database, table).visible(crate::storage::Visibility::Current);
+    request.descending = true;
+    let newest = transaction.read_first(&request)?;
+    Ok(newest.and_then(|(_, row)| {
+        let lsn = Lsn::from_value(value(&row, lsn_time_mapping::START_LSN))?;
+        let time = match value(&row, lsn_time_mapping::TRAN_END_TIME) {
+            Value::DateTime { days, ticks } => Some(Moment::from_datetime(*days, *ticks)),
+            _ => None,
+        };
+        Some((lsn, time))
+    }))
+}
+
+fn map_time(
+    transaction: &mut Transaction,
+    database: DatabaseId,
+    lsn: Lsn,
+    began: Moment,
+    ended: Moment,
+    id: Value,
+    begin_lsn: Lsn,
+) -> SqlResult<()> {
+    let row = vec![
+        lsn.to_value(),
+        change_table::datetime(began),
+        change_table::datetime(ended),
+        id,
+        begin_lsn.to_value(),
+    ];
+    SystemTable::LsnTimeMapping.insert(transaction, database, vec![row])
+}
+
+/// Six bytes, as the server has them.
+fn transaction_id(id: u64) -> Value {
+    let [_, _, bytes @ ..] = id.to_be_bytes();
+    Value::binary(&bytes)
+}
+
+impl Target {
+    /// Adds a record's rows; gives how many.
+    fn add(&mut self, place: &Place, source: &Table, change: &LogChange) -> SqlResult<usize> {
+        let before = self.rows.len();
+        match change {
+            LogChange::Insert { row, .. } => {
+                let mask = self.full_mask.clone();
+                self.push(place, source, Operation::Insert, &mask, row, |_| false)?;
+            }
+            LogChange::Delete { row, .. } => {
+                let mask = self.full_mask.clone();
+                self.push(place, source, Operation::Delete, &mask, row, |_| false)?;
+            }
+            LogChange::Update { before, after, .. } => {
+                let same = |column: &Column| identical(source.value(column, before), source.value(column, after));
+                let changed = |id: ColumnId| source.column(id).is_some_and(|column| !same(column));
+                let captures = |id: ColumnId| {
+                    self.instance.columns.iter().any(|captured| captured.source == id && !captured.computed)
+                };
+                // An update of other columns leaves no rows.
+                if source.columns.iter().any(|column| captures(column.column_id) && changed(column.column_id)) {
+                    let mask = change_table::mask(&self.instance, |captured| changed(captured.source));
+                    self.push(place, source, Operation::UpdateBefore, &mask, before, same)?;
+                    self.push(place, source, Operation::UpdateAfter, &mask, after, same)?;
+                }
+            }
+            LogChange::Ddl { .. } | LogChange::Enabled { .. } => {}
+        }
+        Ok(self.rows.len() - before)
+    }
+
+    fn push(
+        &mut self,
+        place: &Place,
+        source: &Table,
+        operation: Operation,
+        mask: &Value,
+        values: &Row,
+        unchanged: impl Fn(&Column) -> bool,
+    ) -> SqlResult<()> {
+        let image = change_table::Image { source, operation, mask, values };
+        self.rows.push(change_table::row(&self.instance, &self.change_table, place, &image, unchanged)?);
+        Ok(())
+    }
+
+    /// Brings the change table's columns to the types that the source's have now. True where one had to change.
+    fn follow(&mut self, transaction: &mut Transaction, database: DatabaseId, retyped: &[Retyped]) -> SqlResult<bool> {
+        let mut instance = CaptureInstance::clone(&self.instance);
+        let mut alterations = Vec::new();
+        for (captured, target) in
+            instance.columns.iter_mut().zip(self.change_table.columns.iter().skip(change_table::FIRST_CAPTURED))
+        {
+            let Some(change) = retyped.iter().rev().find(|change| change.column == captured.source) else { continue };
+            captured.sql_type = change.sql_type;
+            let sql_type = change_table::captured_type(change.sql_type);
+            if sql_type != target.sql_type {
+                alterations.push(Alteration::AlterColumn { column: target.column_id, sql_type, nullable: true });
+            }
+        }
+        if alterations.is_empty() {
+            return Ok(false);
+        }
+        let ddl = Ddl { command: "", by_owner: true };
+        self.change_table = transaction.alter_table(database, self.change_table.object_id, alterations, &ddl)?;
+        let object = Value::Int(instance.change_table.0);
+        for row in SystemTable::CapturedColumns.current_rows(transaction, database, Some(object))? {
+            let id = value(&row.1, 2).as_integer();
+            let Some(captured) = instance.columns.iter().find(|captured| Some(i64::from(captured.source.0)) == id) else {
+                continue;
+            };
+            let name = Value::text(change_table::type_name(captured.sql_type));
+            SystemTable::CapturedColumns.set(transaction, database, &row, 3, name)?;
+        }
+        self.instance = Arc::new(instance.clone());
+        transaction.edit_catalog(database, |catalog| {
+            catalog.put_instance(instance);
+            Ok(())
+        })?;
+        Ok(true)
+    }
+}
+
+/// Reads the log to its end, whatever the job's parameters are.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_to_end(storage: &Arc<Storage>, database: DatabaseId) -> SqlResult<Progress> {
+    let everything = CaptureParameters {
+        transactions_max: 500,
+        scans_max: usize::MAX,
+        continuous: false,
+        polling_interval: std::time::Duration::ZERO,
+    };
+    run(storage, database, everything)
+}
+
+/// The error that a scan's failure is shown as to who asked for it.
+pub fn failed(error: &SqlError) -> SqlError {
+    SqlError::new(
+        22859,
+        16,
+        format!("Log scan process failed in processing log records. Error {}: {}", error.number, error.message),
+    )
+}

@@ -1,0 +1,176 @@
+//! What the capture process and the agent know beside what is in tables: it goes when the server restarts.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::error::SqlError;
+use crate::storage::{DatabaseId, Lsn};
+use crate::value::Moment;
+
+/// Rows that the views of sessions and errors keep.
+const SESSIONS_MAX: usize = 1000;
+const ERRORS_MAX: usize = 32;
+
+/// Of all databases.
+#[derive(Debug)]
+pub struct CaptureState {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    agent_running: bool,
+    databases: HashMap<DatabaseId, DatabaseCapture>,
+    /// How long the log must be idle before a row without transaction is written.
+    idle_after: Duration,
+    in_place_singletons: bool,
+}
+
+/// Of one database.
+#[derive(Debug, Default)]
+pub struct DatabaseCapture {
+    /// With what the capture job runs; None while it is stopped.
+    pub capture: Option<CaptureParameters>,
+    /// Whether a scan is going on.
+    pub scanning: bool,
+    pub sessions: VecDeque<ScanSession>,
+    pub errors: VecDeque<ScanError>,
+    session_last: i32,
+}
+
+/// As read from `msdb.dbo.cdc_jobs` when the job starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CaptureParameters {
+    /// Transactions of one cycle.
+    pub transactions_max: usize,
+    /// Cycles before a pause.
+    pub scans_max: usize,
+    pub continuous: bool,
+    pub polling_interval: Duration,
+}
+
+/// One log scan session as `sys.dm_cdc_log_scan_sessions` shows it.
+#[derive(Clone, Debug)]
+pub struct ScanSession {
+    pub session_id: i32,
+    pub start_time: Moment,
+    pub end_time: Moment,
+    pub phase: &'static str,
+    pub error_count: i32,
+    pub start_lsn: Lsn,
+    pub end_lsn: Lsn,
+    pub transactions: i64,
+    pub last_commit_lsn: Lsn,
+    pub last_commit_time: Option<Moment>,
+    pub records: i64,
+    pub schema_changes: i32,
+    pub commands: i64,
+    pub empty_scans: i32,
+    pub failed_sessions: i32,
+}
+
+/// As `sys.dm_cdc_errors` shows it.
+#[derive(Clone, Debug)]
+pub struct ScanError {
+    pub session_id: i32,
+    pub time: Moment,
+    pub error: SqlError,
+    pub start_lsn: Lsn,
+    pub begin_lsn: Lsn,
+}
+
+impl Default for CaptureState {
+    fn default() -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                agent_running: true,
+                databases: HashMap::new(),
+                idle_after: Duration::from_secs(300),
+                in_place_singletons: false,
+            }),
+        }
+    }
+}
+
+impl CaptureState {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn agent_running(&self) -> bool {
+        self.inner().agent_running
+    }
+
+    /// Starts or stops the agent. Jobs that ran stop with it.
+    pub fn set_agent_running(&self, running: bool) {
+        let mut inner = self.inner();
+        inner.agent_running = running;
+        if !running {
+            for database in inner.databases.values_mut() {
+                database.capture = None;
+            }
+        }
+    }
+
+    pub fn idle_after(&self) -> Duration {
+        self.inner().idle_after
+    }
+
+    pub fn set_idle_after(&self, idle: Duration) {
+        self.inner().idle_after = idle;
+    }
+
+    /// Trace flag 8207: an update of one row stays an update though a unique key changes.
+    pub fn in_place_singletons(&self) -> bool {
+        self.inner().in_place_singletons
+    }
+
+    pub fn set_in_place_singletons(&self, on: bool) {
+        self.inner().in_place_singletons = on;
+    }
+
+    pub fn with<T>(&self, database: DatabaseId, step: impl FnOnce(&mut DatabaseCapture) -> T) -> T {
+        step(self.inner().databases.entry(database).or_default())
+    }
+
+    /// Forgets a database, as a restart or a restore does.
+    pub fn forget(&self, database: DatabaseId) {
+        self.inner().databases.remove(&database);
+    }
+
+    pub fn forget_all(&self) {
+        self.inner().databases.clear();
+    }
+}
+
+impl DatabaseCapture {
+    /// Begins a session's row.
+    pub fn next_session_id(&mut self) -> i32 {
+        self.session_last += 1;
+        self.session_last
+    }
+
+    /// Adds a session's row. Sessions that found nothing, one after another, share a row that counts them.
+    pub fn push_session(&mut self, session: ScanSession) {
+        if session.empty_scans > 0
+            && let Some(last) = self.sessions.back_mut().filter(|last| last.empty_scans > 0)
+        {
+            last.empty_scans += session.empty_scans;
+            last.end_time = session.end_time;
+            last.end_lsn = session.end_lsn;
+            return;
+        }
+        self.sessions.push_back(session);
+        if self.sessions.len() > SESSIONS_MAX {
+            self.sessions.pop_front();
+        }
+    }
+
+    pub fn push_error(&mut self, error: ScanError) {
+        self.errors.push_back(error);
+        if self.errors.len() > ERRORS_MAX {
+            self.errors.pop_front();
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Each fact of change data capture, by name.
