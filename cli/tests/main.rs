@@ -12,6 +12,7 @@ mod first_steps;
 mod help;
 mod interruptions;
 mod kills;
+mod odd_statements;
 mod oracle;
 mod resets;
 mod running;
