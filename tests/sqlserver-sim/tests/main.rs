@@ -2,3 +2,6 @@
 
 mod client;
 mod login;
+mod other_clients;
+mod programs;
+mod requests;

@@ -39,3 +39,6 @@ static VIEWS: LazyLock<HashMap<(String, String), Arc<dyn Relation>>> = LazyLock:
 pub fn relation(schema: &str, name: &str) -> Option<Arc<dyn Relation>> {
     VIEWS.get(&(folded(schema), folded(name))).cloned()
 }
+
+#[cfg(test)]
+mod tests;
