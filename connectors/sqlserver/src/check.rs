@@ -7,6 +7,7 @@ mod job;
 mod patterns;
 mod permissions;
 mod table;
+mod views;
 
 use millstream_core::error::SourceError;
 use millstream_core::selection::Selection;
@@ -39,6 +40,7 @@ pub(crate) async fn check(connector: &Connector, selection: &Selection) -> Resul
         Ok(()) => {
             problems.extend(patterns::problems(connection, selection, catalog.tables(), &permissions).await?);
             problems.extend(table::problems(connection, connector.settings(), &catalog, &permissions).await?);
+            problems.extend(views::problems(connection, catalog.tables(), &permissions).await?);
         }
         // What is lacking has been told above.
         Err(error) if is_refusal(&error) => {}

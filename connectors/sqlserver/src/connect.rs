@@ -20,8 +20,9 @@ use crate::server::Server;
 const ROWS_WAIT_MAX: Duration = Duration::from_secs(600);
 /// How often a server may send us on to another address. Azure SQL does once.
 const REDIRECTS_MAX: usize = 3;
-/// How large the packets that we ask for are, in bytes: the largest, as rows come by the megabyte.
-const PACKET_BYTES: u32 = 32_767;
+/// How large the packets that we ask for are, in bytes, as rows come by the megabyte: the largest that fit into a record
+/// of TLS, which servers insist on.
+const PACKET_BYTES: u32 = 16_383;
 
 /// Settings of the session that queries of ours rely on, whatever the server's own are: whole values of any length,
 /// comparisons as the standard has them, no wait without end for a lock, and the application wins every deadlock.

@@ -99,6 +99,11 @@ impl Permissions {
         format!("GRANT SELECT ON SCHEMA::{} TO {};", quoted(schema), quoted(&self.user))
     }
 
+    /// Lets the user see values that are masked.
+    pub(super) fn grant_unmask(&self) -> String {
+        format!("GRANT UNMASK TO {};", quoted(&self.user))
+    }
+
     /// Who runs statements of ours that only owners may run.
     pub(super) fn is_owner(&self) -> bool {
         self.is_owner
