@@ -24,6 +24,9 @@ impl Writer {
         rows: &EvaluatedRows,
     ) -> Result<(), SinkError> {
         self.ledger.dissolve_load();
+        if pass_active {
+            self.look(key, generation)?;
+        }
         let is_staged = self.is_staged(key);
         let read_generation = self.tables.entry(key).read_generation;
         let mut address = key.bytes().to_vec();
@@ -109,11 +112,7 @@ impl Writer {
     /// That is so if the table was empty when the pass began and nothing has been written since where they belong, and
     /// if their keys grow. Only this and the rows of the stream bring rows into a table, and both are noted.
     fn are_new(&mut self, key: TableKey, generation: u64, rows: &EvaluatedRows) -> Result<bool, SinkError> {
-        if self.tables.entry(key).looked_generation != generation {
-            self.flush(false)?;
-            let is_empty = self.ledger.slice(Keyspace::Rows, &key.rows(), 1)?.is_empty();
-            self.tables.entry(key).note_look(generation, is_empty);
-        }
+        self.look(key, generation)?;
         let Some(coverage) = &mut self.tables.entry(key).coverage else { return Ok(false) };
         let mut keys = rows.rows().map(|row| row.key);
         let Some(first) = keys.next() else { return Ok(true) };
@@ -123,6 +122,17 @@ impl Writer {
             (lowest, last, highest) = (lowest.min(key), key, highest.max(key));
         }
         Ok(coverage.add(lowest, highest) && are_growing)
+    }
+
+    /// Looks, when the first row of a pass's generation comes, whether the table is empty.
+    fn look(&mut self, key: TableKey, generation: u64) -> Result<(), SinkError> {
+        if self.tables.entry(key).looked_generation == generation {
+            return Ok(());
+        }
+        self.flush(false)?;
+        let is_empty = self.ledger.slice(Keyspace::Rows, &key.rows(), 1)?.is_empty();
+        self.tables.entry(key).note_look(generation, is_empty);
+        Ok(())
     }
 
     /// Rows of a pass of which nothing is known. While readers see nothing at all, they go by the load.
