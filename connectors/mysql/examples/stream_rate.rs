@@ -88,7 +88,7 @@ async fn fill(server: &Server, rows: usize) -> Result<(), Failure> {
 
 /// Reads the whole log as the tool does, to nowhere.
 fn mysqlbinlog(server: &Server) -> Result<(usize, Duration), Failure> {
-    let bytes: usize = std::fs::read_dir(server.data_dir())?
+    let bytes: usize = std::fs::read_dir(server.data_dir()?)?
         .filter_map(Result::ok)
         .filter(|entry| entry.file_name().to_string_lossy().starts_with("binlog.0"))
         .filter_map(|entry| entry.metadata().ok())
@@ -96,9 +96,9 @@ fn mysqlbinlog(server: &Server) -> Result<(usize, Duration), Failure> {
         .sum();
     let folder = tempfile::tempdir()?;
     let begun = Instant::now();
-    let status = Command::new(server.tool("mysqlbinlog"))
+    let status = Command::new(server.tool("mysqlbinlog")?)
         .args(["--no-defaults", "--read-from-remote-server", "--raw", "--to-last-log", "--user=root"])
-        .arg(format!("--socket={}", server.socket().display()))
+        .arg(format!("--socket={}", server.socket()?.display()))
         .arg(format!("--result-file={}/", folder.path().display()))
         .arg("binlog.000001")
         .stdout(Stdio::null())

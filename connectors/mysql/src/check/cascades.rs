@@ -9,7 +9,9 @@ use std::time::Duration;
 use millstream_core::error::SourceError;
 use millstream_core::schema::TableName;
 
+use super::attempt;
 use crate::connect::Connection;
+use crate::discover::quoted;
 use crate::version::Flavor;
 
 /// One foreign key that changes rows of its child.
@@ -139,6 +141,9 @@ impl Cascade {
 
 /// The foreign keys whose cascades aren't logged, as they are now; none where the server logs all. The user sees those
 /// of tables that it may read.
+///
+/// The catalog's list of rules is for users with more than SELECT; to others it shows the keys' columns alone. For them
+/// the rules are read from the tables' definitions.
 pub(crate) async fn unlogged_cascades(connection: &mut Connection, limit: Duration) -> Result<Cascades, SourceError> {
     let version = connection.server.version;
     if version.flavor == Flavor::MySql && version.at_least(9, 6, 0) {
@@ -149,47 +154,92 @@ pub(crate) async fn unlogged_cascades(connection: &mut Connection, limit: Durati
             return Ok(Cascades::default());
         }
     }
-    let query = "SELECT constraint_schema, constraint_name, unique_constraint_schema, referenced_table_name, \
-                 table_name, delete_rule, update_rule FROM information_schema.referential_constraints \
-                 WHERE delete_rule NOT IN ('RESTRICT', 'NO ACTION') OR update_rule NOT IN ('RESTRICT', 'NO ACTION')";
-    let constraints: Vec<(String, String, String, String, String, String, String)> =
-        connection.rows(limit, "read the foreign keys", query).await?;
-    if constraints.is_empty() {
-        return Ok(Cascades::default());
-    }
-    let mut columns = key_columns(connection, limit).await?;
-    Ok(Cascades::new(constraints.into_iter().map(|constraint| {
-        let (schema, name, parent_schema, parent, child, on_delete, on_update) = constraint;
-        let child = TableName::new(&schema, child);
-        let (child_columns, parent_columns) = columns.remove(&(child.clone(), name.clone())).unwrap_or_default();
-        Cascade {
-            constraint: name,
-            parent: TableName::new(parent_schema, parent),
-            parent_columns,
-            child,
-            child_columns,
-            on_delete: Rule::parse(&on_delete),
-            on_update: Rule::parse(&on_update),
+    let keys = keys(connection, limit).await?;
+    let rules = listed_rules(connection, limit).await?;
+    let mut definitions: BTreeMap<TableName, String> = BTreeMap::new();
+    let mut cascades = Vec::new();
+    for ((child, constraint), Key { parent, parent_columns, child_columns }) in keys {
+        let (on_delete, on_update) = match rules.get(&(child.schema.clone(), constraint.clone())) {
+            Some(rules) => *rules,
+            None => {
+                if !definitions.contains_key(&child) {
+                    definitions.insert(child.clone(), definition(connection, limit, &child).await?);
+                }
+                defined_rules(definitions.get(&child).map_or("", String::as_str), &constraint)
+            }
+        };
+        if (on_delete, on_update) != (Rule::Nothing, Rule::Nothing) {
+            cascades.push(Cascade { constraint, parent, parent_columns, child, child_columns, on_delete, on_update });
         }
-    })))
+    }
+    Ok(Cascades::new(cascades))
 }
 
-/// The referring and the referred columns of each foreign key, by its child and its name.
-type KeyColumns = BTreeMap<(TableName, String), (Vec<String>, Vec<String>)>;
+/// What a foreign key refers to.
+struct Key {
+    parent: TableName,
+    parent_columns: Vec<String>,
+    child_columns: Vec<String>,
+}
 
-async fn key_columns(connection: &mut Connection, limit: Duration) -> Result<KeyColumns, SourceError> {
-    let query = "SELECT table_schema, table_name, constraint_name, column_name, referenced_column_name \
-                 FROM information_schema.key_column_usage WHERE referenced_table_name IS NOT NULL \
+/// All foreign keys by child and name.
+async fn keys(connection: &mut Connection, limit: Duration) -> Result<BTreeMap<(TableName, String), Key>, SourceError> {
+    let query = "SELECT table_schema, table_name, constraint_name, referenced_table_schema, referenced_table_name, \
+                 column_name, referenced_column_name FROM information_schema.key_column_usage \
+                 WHERE referenced_table_name IS NOT NULL \
                  ORDER BY table_schema, table_name, constraint_name, ordinal_position";
-    let rows: Vec<(String, String, String, String, String)> =
-        connection.rows(limit, "read the foreign keys' columns", query).await?;
-    let mut columns = KeyColumns::new();
-    for (schema, table, constraint, child_column, parent_column) in rows {
-        let entry = columns.entry((TableName::new(schema, table), constraint)).or_default();
-        entry.0.push(child_column);
-        entry.1.push(parent_column);
+    let rows: Vec<(String, String, String, String, String, String, String)> =
+        connection.rows(limit, "read the foreign keys", query).await?;
+    let mut keys = BTreeMap::new();
+    for (schema, table, constraint, parent_schema, parent, child_column, parent_column) in rows {
+        let key = keys.entry((TableName::new(schema, table), constraint)).or_insert_with(|| Key {
+            parent: TableName::new(parent_schema, parent),
+            parent_columns: Vec::new(),
+            child_columns: Vec::new(),
+        });
+        key.child_columns.push(child_column);
+        key.parent_columns.push(parent_column);
     }
-    Ok(columns)
+    Ok(keys)
+}
+
+/// The rules for deletes and updates by database and constraint, as far as the catalog lists them for this user.
+async fn listed_rules(
+    connection: &mut Connection,
+    limit: Duration,
+) -> Result<BTreeMap<(String, String), (Rule, Rule)>, SourceError> {
+    let query = "SELECT constraint_schema, constraint_name, delete_rule, update_rule \
+                 FROM information_schema.referential_constraints";
+    let rows: Vec<(String, String, String, String)> =
+        connection.rows(limit, "read the foreign keys' rules", query).await?;
+    let rules = |(schema, name, on_delete, on_update): (String, String, String, String)| {
+        ((schema, name), (Rule::parse(&on_delete), Rule::parse(&on_update)))
+    };
+    Ok(rows.into_iter().map(rules).collect())
+}
+
+/// The statement that would make a table; empty if the user may not see it or the table is gone.
+async fn definition(connection: &mut Connection, limit: Duration, table: &TableName) -> Result<String, SourceError> {
+    connection.execute(limit, "read a table's definition", "SET SESSION sql_quote_show_create = 1").await?;
+    let statement = format!("SHOW CREATE TABLE {}.{}", quoted(&table.schema), quoted(&table.name));
+    let rows: Option<Vec<(String, String)>> = attempt(connection, limit, &statement).await?;
+    Ok(rows.into_iter().flatten().map(|(_, definition)| definition).collect())
+}
+
+/// The rules of a constraint by its line in a table's definition, which ends in them. Where the line is missing the
+/// worst is assumed.
+fn defined_rules(definition: &str, constraint: &str) -> (Rule, Rule) {
+    let beginning = format!("CONSTRAINT {} FOREIGN KEY", quoted(constraint));
+    let Some(line) = definition.lines().find(|line| line.trim_start().starts_with(&beginning)) else {
+        return (Rule::Follow, Rule::Follow);
+    };
+    let rules = line.rsplit_once(')').map_or("", |(_, rules)| rules.trim_end_matches(','));
+    let rule = |event: &str| {
+        let (_, after) = rules.split_once(event)?;
+        let after = after.trim_start();
+        ["CASCADE", "SET NULL", "SET DEFAULT"].into_iter().find(|rule| after.starts_with(rule)).map(Rule::parse)
+    };
+    (rule("ON DELETE").unwrap_or(Rule::Nothing), rule("ON UPDATE").unwrap_or(Rule::Nothing))
 }
 
 #[cfg(test)]
@@ -248,5 +298,15 @@ mod tests {
         ]);
         assert_eq!(affected(&cascades, "tree", ParentChange::Deleted), ["leaf", "tree"]);
         assert_eq!(affected(&cascades, "leaf", ParentChange::Updated(&["tree"])), ["leaf", "tree"]);
+    }
+
+    #[test]
+    fn rules_are_read_from_a_definition() {
+        let definition = "CREATE TABLE `c` (\n  `id` int,\n  CONSTRAINT `a``b` FOREIGN KEY (`p`) REFERENCES `p` (`id`) \
+                          ON DELETE CASCADE ON UPDATE SET NULL,\n  CONSTRAINT `plain` FOREIGN KEY (`q`) REFERENCES \
+                          `x`.`ON DELETE CASCADE` (`id`)\n) COMMENT='CONSTRAINT `gone` FOREIGN KEY (x) y (z)'";
+        assert_eq!(defined_rules(definition, "a`b"), (Rule::Follow, Rule::Detach));
+        assert_eq!(defined_rules(definition, "plain"), (Rule::Nothing, Rule::Nothing));
+        assert_eq!(defined_rules(definition, "gone"), (Rule::Follow, Rule::Follow));
     }
 }
