@@ -5,7 +5,8 @@
 //! not have been scanned. Two facts bring reads and the stream together.
 //!
 //! **The end of the log** ([`log_end`]) is the LSN of its newest record. A transaction's locks are released, and its
-//! versions become visible, only after its commit record is in the log. So whatever a query under READ COMMITTED has
+//! versions become visible, only after its commit record is in the log (delayed durability, with which it isn't so,
+//! doesn't go with change data capture; `check` refuses it). So whatever a query under READ COMMITTED has
 //! seen was committed at or before the end of the log taken *after* the query: that is the `high` of a chunk, and the
 //! head. A chunk needs no isolation beyond that. Each of its rows was committed when it was read, after the read was
 //! asked for; a row that was missed, or met twice, because its key moved meanwhile was changed meanwhile, so the

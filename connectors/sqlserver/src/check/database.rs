@@ -5,7 +5,7 @@ use millstream_core::source::{Problem, Severity};
 use tiberius::Row;
 
 use super::permissions::Permissions;
-use super::{bit, problem, text};
+use super::{attempt, bit, problem, text};
 use crate::capture::statements;
 use crate::connect::Connection;
 use crate::quote::quoted;
@@ -24,6 +24,8 @@ pub(super) struct Database {
     read_only: bool,
     /// Why the log can't be truncated now, in the server's word.
     log_waits_for: String,
+    /// Whether commits may become visible before they are in the log.
+    delayed_durability: bool,
 }
 
 impl Database {
@@ -33,7 +35,10 @@ impl Database {
                      FROM sys.databases WHERE name = DB_NAME()";
         let row = connection.row("look at the database", query, &[]).await?;
         let server = connection.server.as_ref().clone();
-        Ok(row.map(|row| Self::from_row(server, &row)).unwrap_or_default())
+        let found = row.map(|row| Self::from_row(server, &row)).unwrap_or_default();
+        let query = "SELECT 1 FROM sys.databases WHERE name = DB_NAME() AND delayed_durability <> 0";
+        let delayed = attempt(connection, query).await?.unwrap_or_default();
+        Ok(Self { delayed_durability: !delayed.is_empty(), ..found })
     }
 
     fn from_row(server: Server, row: &Row) -> Self {
@@ -43,6 +48,7 @@ impl Database {
             row_versions: bit(row, 1),
             log_waits_for: text(row, 2),
             read_only: text(row, 3) == "READ_ONLY",
+            delayed_durability: false,
         }
     }
 
@@ -51,6 +57,7 @@ impl Database {
             self.version_problem(),
             self.replica_problem(),
             self.capture_problem(permissions),
+            self.durability_problem(),
             self.isolation_problem(),
             self.log_problem(),
         ];
@@ -120,6 +127,18 @@ impl Database {
         Some(problem(Severity::Error, format!("database {database}"), "change data capture is off", remedy))
     }
 
+    /// The server doesn't support change data capture with it, and how far the log goes can't be told then.
+    fn durability_problem(&self) -> Option<Problem> {
+        self.delayed_durability.then(|| {
+            problem(
+                Severity::Error,
+                "setting DELAYED_DURABILITY",
+                "on: transactions may be seen before they are in the log, and may be lost after that",
+                format!("ALTER DATABASE {} SET DELAYED_DURABILITY = DISABLED;", quoted(&self.server.database)),
+            )
+        })
+    }
+
     fn isolation_problem(&self) -> Option<Problem> {
         // Snapshot isolation isn't needed. Without row versions reads wait for writers, and writers for reads.
         (!self.row_versions).then(|| {
@@ -153,7 +172,14 @@ mod tests {
     fn database(engine: Engine, major: u16) -> Database {
         let version = Version { major, minor: 0, build: 1_000 };
         let server = Server { engine, version, database: "shop".into(), collation: String::new() };
-        Database { server, captures: true, row_versions: true, read_only: false, log_waits_for: "NOTHING".into() }
+        Database {
+            server,
+            captures: true,
+            row_versions: true,
+            read_only: false,
+            log_waits_for: "NOTHING".into(),
+            delayed_durability: false,
+        }
     }
 
     #[test]
@@ -170,9 +196,11 @@ mod tests {
             row_versions: false,
             read_only: true,
             log_waits_for: "REPLICATION".into(),
+            delayed_durability: true,
             ..database(Engine::Enterprise, 16)
         };
         assert!(database.replica_problem().unwrap().remedy.contains("primary"));
+        assert!(database.durability_problem().unwrap().remedy.contains("DELAYED_DURABILITY = DISABLED"));
         assert!(database.isolation_problem().unwrap().remedy.contains("ALTER DATABASE [shop]"));
         assert!(database.log_problem().unwrap().remedy.contains("sp_cdc_start_job"));
     }
