@@ -14,11 +14,15 @@ mod tds;
 mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
-use storage::{Storage, StorageOptions};
+use storage::{Clock, Storage, StorageOptions};
 
+pub use control::{Control, ControlError, DatabaseBackup, Restore, Scan, Schedule};
 pub use script::ScriptError;
 pub use server::{EncryptionPolicy, StartError};
+pub use storage::Edition;
 
 /// How a server is to be.
 #[derive(Clone, Debug)]
@@ -31,22 +35,35 @@ pub struct Options {
     pub password: String,
     /// Whether connections are encrypted.
     pub encryption: EncryptionPolicy,
+    /// Which kind of server it takes itself for.
+    pub edition: Edition,
+    /// When changes are captured.
+    pub schedule: Schedule,
+    /// A clock that stands at this time since 1970 until [`Control::advance_clock`] moves it; None for the machine's.
+    pub clock: Option<Duration>,
 }
 
 impl Default for Options {
-    /// A free port of the loopback address, and encryption where the client wants it.
+    /// A free port of the loopback address, encryption where the client wants it, and everything else as on a real
+    /// server that was just installed.
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             server_name: "SQLSERVER-SIM".to_owned(),
             password: "Simulated-1433".to_owned(),
             encryption: EncryptionPolicy::default(),
+            edition: Edition::default(),
+            schedule: Schedule::default(),
+            clock: None,
         }
     }
 }
 
 /// A running server. Dropping it ends its connections, and all that it holds is gone.
 pub struct SqlServerSim {
+    // Ends first, so that no job runs in a server that is ending.
+    _agent: Option<cdc::agent::Agent>,
+    control: Control,
     server: server::Server,
 }
 
@@ -59,10 +76,18 @@ impl SqlServerSim {
         let storage = Storage::new(StorageOptions {
             server_name: options.server_name.clone(),
             sa_password: options.password.clone(),
-            ..StorageOptions::default()
+            edition: options.edition,
+            clock: options.clock.map_or_else(Clock::real, Clock::manual),
         });
-        let server = server::Server::start(options, storage)?;
-        Ok(Self { server })
+        let server = server::Server::start(options, Arc::clone(&storage))?;
+        let control = Control::new(storage, Arc::clone(server.connections()));
+        let agent = control.start_schedule(options.schedule).map_err(StartError::Threads)?;
+        Ok(Self { _agent: agent, control, server })
+    }
+
+    /// What a test drives. Clones outlive the server, but then do nothing that anybody sees.
+    pub fn control(&self) -> &Control {
+        &self.control
     }
 
     /// Runs a script as `sa`, without a client; lines of `GO` part its batches.

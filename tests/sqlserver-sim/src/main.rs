@@ -5,9 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use millstream_sqlserver_sim::{EncryptionPolicy, Options, SqlServerSim};
+use millstream_sqlserver_sim::{Edition, EncryptionPolicy, Options, Schedule, SqlServerSim};
 
 /// A SQL Server with change data capture for tests and trials. It holds everything in memory, and forgets it when it
 /// ends.
@@ -36,6 +37,14 @@ struct Arguments {
     /// Whether connections are encrypted
     #[arg(long, value_enum, default_value_t = Encryption::Optional)]
     encryption: Encryption,
+
+    /// Seconds between scans of the log for changes, whatever the capture jobs say
+    #[arg(long, value_name = "SECONDS")]
+    capture_interval: Option<f64>,
+
+    /// Which kind of server it takes itself for
+    #[arg(long, value_enum, default_value_t = Kind::Developer)]
+    edition: Kind,
 
     /// Where to write the authority that signed the server's certificate, for clients that check it
     #[arg(long, value_name = "FILE")]
@@ -69,6 +78,26 @@ Examples:
     sqlserver-sim --authority authority.pem
 
 What it does and what it doesn't is told in docs/sqlserver-sim.md.";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    /// Developer Edition: everything, an agent included
+    Developer,
+    /// Azure SQL Database: no agent, capture is the service's own
+    Azure,
+    /// Azure SQL Managed Instance
+    Managed,
+}
+
+impl From<Kind> for Edition {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Developer => Self::Developer,
+            Kind::Azure => Self::AzureSqlDatabase,
+            Kind::Managed => Self::ManagedInstance,
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Encryption {
@@ -107,11 +136,18 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let schedule = match arguments.capture_interval {
+        Some(seconds) => Schedule::Every(
+            Duration::try_from_secs_f64(seconds).map_err(|error| format!("--capture-interval {seconds}: {error}"))?,
+        ),
+        None => Schedule::Jobs,
+    };
     let options = Options {
         listen: SocketAddr::new(arguments.listen, arguments.port),
         server_name: arguments.server_name.clone(),
         password: arguments.password.clone(),
         encryption: arguments.encryption.into(),
+        ..Options::default()
     };
     let scripts = arguments.script.iter().map(|path| {
         fs::read_to_string(path).map_err(|error| format!("can't read the script {}: {error}", path.display()))

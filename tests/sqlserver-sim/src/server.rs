@@ -21,8 +21,8 @@ use tokio::runtime::{Builder, Runtime};
 use crate::Options;
 use crate::engine::session::{Login, Session};
 use crate::error::SqlError;
-use crate::storage::Storage;
 use crate::script::{self, ScriptError};
+use crate::storage::Storage;
 use crate::tds::prelogin::Encryption as Wish;
 
 use certificate::Encryption;
