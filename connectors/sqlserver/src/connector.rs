@@ -149,8 +149,8 @@ impl SourceConnector for SqlServerSource {
             let found = capture::followed(connection, selection, lsn).await?;
             // The catalog is read in several queries, between which it may change: so twice.
             if before.as_ref() == Some(&found) {
-                let committed_at_ms = scanned.and_then(|scanned| scanned.committed_at_ms);
-                let position = SqlServerPosition { epoch: self.progress.epoch(), lsn, committed_at_ms };
+                let last_commit = scanned.and_then(|scanned| scanned.last_commit);
+                let position = SqlServerPosition { epoch: self.progress.epoch(), lsn, last_commit };
                 self.connector.give_back(reader);
                 return Ok(Discovery { tables: found, position: Position::from(&position) });
             }

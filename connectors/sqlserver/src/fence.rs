@@ -24,16 +24,15 @@ use tiberius::Row;
 
 use crate::connect::Connection;
 use crate::error::{QueryError, number};
-use crate::position::Lsn;
+use crate::position::{LastCommit, Lsn};
 
 /// How far the log has been scanned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scanned {
     /// Everything committed at or before this is in the change tables.
     pub(crate) lsn: Lsn,
-    /// When the transaction with exactly this LSN ended, in milliseconds since 1970 by the clock on the server's wall;
-    /// `None` if it is no commit's.
-    pub(crate) committed_at_ms: Option<i64>,
+    /// The last transaction that was captured, if it is the last entry of the mapping.
+    pub(crate) last_commit: Option<LastCommit>,
 }
 
 /// What one stream knows of scans.
@@ -73,7 +72,7 @@ impl Fence {
         let mapped = mapped(connection).await?;
         Ok(match mapped {
             Some(mapped) if mapped.lsn >= self.covered => Some(mapped),
-            Some(_) => Some(Scanned { lsn: self.covered, committed_at_ms: None }),
+            Some(mapped) => Some(Scanned { lsn: self.covered, ..mapped }),
             None => None,
         })
     }
@@ -143,7 +142,10 @@ async fn mapped(connection: &mut Connection) -> Result<Option<Scanned>, QueryErr
         // Rows that scans write while nothing happens are no transactions.
         let is_commit = row.try_get::<&[u8], _>(2).ok().flatten().is_some_and(|id| id.iter().any(|byte| *byte != 0));
         let ended = row.try_get::<i64, _>(1).ok().flatten();
-        Some(Scanned { lsn, committed_at_ms: ended.filter(|_| is_commit) })
+        Some(Scanned {
+            lsn,
+            last_commit: ended.filter(|_| is_commit).map(|ended_at_ms| LastCommit { lsn, ended_at_ms }),
+        })
     }))
 }
 

@@ -117,16 +117,24 @@ pub(crate) struct SqlServerPosition {
     pub(crate) epoch: u16,
     /// Every transaction whose commit has this LSN or a lower one lies before.
     pub(crate) lsn: Lsn,
-    /// When the transaction with exactly this LSN ended, in milliseconds since 1970 by the clock on the server's
-    /// wall, as `cdc.lsn_time_mapping` has it. A log in which this LSN has another time isn't the one that was followed.
-    /// `None` where the LSN is no commit's.
-    pub(crate) committed_at_ms: Option<i64>,
+    /// The last transaction known to lie before. A log in which it ended at another time isn't the one that was
+    /// followed.
+    pub(crate) last_commit: Option<LastCommit>,
+}
+
+/// A transaction that was captured, by which a log is recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastCommit {
+    /// Its commit's LSN.
+    pub(crate) lsn: Lsn,
+    /// When it ended, in milliseconds since 1970 by the clock on the server's wall, as `cdc.lsn_time_mapping` has it.
+    pub(crate) ended_at_ms: i64,
 }
 
 impl SqlServerPosition {
     /// A place and nothing else.
     pub(crate) fn at(epoch: u16, lsn: Lsn) -> Self {
-        Self { epoch, lsn, committed_at_ms: None }
+        Self { epoch, lsn, last_commit: None }
     }
 
     fn order(&self) -> u128 {
@@ -149,11 +157,11 @@ impl TryFrom<&Position> for SqlServerPosition {
 }
 
 impl fmt::Display for SqlServerPosition {
-    /// `0000002c:00000108:0003 ended=1795312800123 epoch=1`; what doesn't apply is left out.
+    /// `0000002c:00000108:0003 commit=0000002c:00000108:0003@1795312800123 epoch=1`; what doesn't apply is left out.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.lsn)?;
-        if let Some(committed_at_ms) = self.committed_at_ms {
-            write!(formatter, " ended={committed_at_ms}")?;
+        if let Some(LastCommit { lsn, ended_at_ms }) = self.last_commit {
+            write!(formatter, " commit={lsn}@{ended_at_ms}")?;
         }
         match self.epoch {
             0 => Ok(()),
@@ -172,8 +180,11 @@ impl FromStr for SqlServerPosition {
         let mut position = Self::at(0, lsn);
         for field in fields {
             match field.split_once('=') {
-                Some(("ended", value)) => {
-                    position.committed_at_ms = Some(value.parse().map_err(|_| error("the time is no number"))?);
+                Some(("commit", value)) => {
+                    let commit = value.split_once('@').and_then(|(lsn, ended_at_ms)| {
+                        Some(LastCommit { lsn: lsn.parse().ok()?, ended_at_ms: ended_at_ms.parse().ok()? })
+                    });
+                    position.last_commit = Some(commit.ok_or(error("the commit can't be read"))?);
                 }
                 Some(("epoch", value)) => {
                     position.epoch = value.parse().map_err(|_| error("the epoch is no number"))?;
@@ -244,9 +255,11 @@ mod tests {
         fn positions_come_back_from_their_text(
             epoch in any::<u16>(),
             lsn in lsns(),
-            committed_at_ms in any::<Option<i64>>(),
+            last_commit in any::<Option<(u32, i64)>>(),
         ) {
-            let position = SqlServerPosition { epoch, lsn, committed_at_ms };
+            let last_commit =
+                last_commit.map(|(block, ended_at_ms)| LastCommit { lsn: Lsn::new(1, block, 2), ended_at_ms });
+            let position = SqlServerPosition { epoch, lsn, last_commit };
             prop_assert_eq!(position.to_string().parse::<SqlServerPosition>().unwrap(), position);
         }
 
@@ -257,7 +270,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_fail_otherwise_than_by_an_error(text in "[0-9a-f]{0,9}:[0-9a-f]{0,9}:[0-9a-f]{0,5}( (ended|epoch)=[0-9a-f:@-]{0,30}){0,3}|.{0,40}") {
+        fn no_text_makes_the_reader_fail_otherwise_than_by_an_error(text in "[0-9a-f]{0,9}:[0-9a-f]{0,9}:[0-9a-f]{0,5}( (commit|epoch)=[0-9a-f:@-]{0,30}){0,3}|.{0,40}") {
             if let Ok(position) = text.parse::<SqlServerPosition>() {
                 prop_assert_eq!(position.to_string().parse::<SqlServerPosition>().unwrap(), position);
             }

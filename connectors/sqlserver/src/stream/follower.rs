@@ -24,7 +24,7 @@ use crate::capture::catalog::Catalog;
 use crate::capture::plan::Change;
 use crate::connect::{Connection, Connector};
 use crate::fence::Fence;
-use crate::position::{Lsn, SqlServerPosition};
+use crate::position::{LastCommit, Lsn, SqlServerPosition};
 use crate::progress::Progress;
 
 /// A delivery is due this often, even if nothing happens.
@@ -94,8 +94,8 @@ pub(super) struct Follower {
     epoch: u16,
     /// Everything up to here has been handed over.
     after: Lsn,
-    /// When the transaction there ended, by the clock on the server's wall, if it is a transaction's place.
-    after_ended_at: Option<i64>,
+    /// The last transaction known to lie before it.
+    last_commit: Option<LastCommit>,
     /// The transaction whose rows are being handed on.
     open: Option<Lsn>,
     /// Whether a part of it has been handed over.
@@ -134,7 +134,7 @@ impl Follower {
             outbox,
             epoch: from.epoch,
             after: from.lsn,
-            after_ended_at: from.committed_at_ms,
+            last_commit: from.last_commit,
             open: None,
             open_is_parted: false,
             rested: from.lsn,
@@ -161,17 +161,14 @@ impl Follower {
         let scanned = self.fence.scanned(&mut self.connection).await.map_err(SourceError::from)?;
         // Places handed over once have been scanned, even if this server's views don't show it any more.
         let upto = scanned.map_or(self.after, |scanned| scanned.lsn.max(self.after));
-        let ended_at = match scanned {
-            Some(scanned) if scanned.lsn == upto => scanned.committed_at_ms,
-            _ => self.after_ended_at,
-        };
+        let last_commit = scanned.and_then(|scanned| scanned.last_commit).filter(|commit| commit.lsn <= upto);
         let looked = self.catalog.look(&mut self.connection, &self.selection).await;
         looked.map_err(SourceError::from)?;
         let moved = upto > self.after;
         match self.read(upto).await {
             Ok(()) => {
                 self.plans_outdated = 0;
-                self.finish(upto, ended_at).await?;
+                self.finish(upto, last_commit).await?;
                 self.caretaker.attend(&self.catalog, &self.tables_in_use(), self.after);
                 Ok(moved)
             }
@@ -229,19 +226,18 @@ impl Follower {
     /// The next change or row of a cursor.
     async fn hand_on(&mut self, cursor: &mut Cursor, place: Place) -> Result<(), Halt> {
         if let Some(change) = cursor.take_change() {
-            self.change(&cursor.name().clone(), change);
+            self.change(cursor.name(), change);
             return Ok(());
         }
         self.open = Some(place.commit);
-        let name = cursor.name().clone();
         let Some(row) = cursor.take_row()? else { return Ok(()) };
         let told = match self.outbox.rows(row.schema) {
             Some(changes) => rows::push(row.rows, row.place, changes)?,
             None => Told::Whole,
         };
-        if told == Told::IdentityUnknown && self.doubted.insert(name.clone()) {
+        if told == Told::IdentityUnknown && self.doubted.insert(cursor.name().clone()) {
             let cause = "rows of a table without a key changed, and the log doesn't tell which".to_owned();
-            self.tell(&name, SchemaChangeKind::RowsReplaced { cause }, None, 0);
+            self.tell(cursor.name(), SchemaChangeKind::RowsReplaced { cause }, None, 0);
         }
         if self.outbox.overflows() {
             self.hand_over_part().await?;
@@ -271,8 +267,8 @@ impl Follower {
         let Some(open) = self.open.filter(|open| *open < commit) else { return Ok(()) };
         self.close(open);
         if self.outbox.is_full() {
-            let ended_at = self.ended_at(open).await?;
-            self.hand_over(ended_at).await?;
+            let last_commit = self.commit_at(open).await?;
+            self.hand_over(last_commit).await?;
         }
         Ok(())
     }
@@ -285,14 +281,13 @@ impl Follower {
         self.tables.rest();
     }
 
-    /// When a transaction ended, by the clock on the server's wall.
-    async fn ended_at(&mut self, commit: Lsn) -> Result<Option<i64>, SourceError> {
-        let ended = super::start::ended_at(&mut self.connection, commit).await?;
-        Ok(ended)
+    /// The transaction of a commit, with the time of its end.
+    async fn commit_at(&mut self, commit: Lsn) -> Result<Option<LastCommit>, SourceError> {
+        Ok(super::start::last_commit(&mut self.connection, commit).await?)
     }
 
     /// Everything up to here has been read.
-    async fn finish(&mut self, upto: Lsn, ended_at: Option<i64>) -> Result<(), End> {
+    async fn finish(&mut self, upto: Lsn, last_commit: Option<LastCommit>) -> Result<(), End> {
         if let Some(open) = self.open {
             self.close(open);
         }
@@ -303,22 +298,22 @@ impl Follower {
         self.rested = upto;
         self.outbox.rest();
         self.tables.rest();
-        self.hand_over(ended_at).await
+        self.hand_over(last_commit).await
     }
 
     /// Hands over all whole transactions, up to the last one's commit.
-    async fn hand_over(&mut self, ended_at: Option<i64>) -> Result<(), End> {
-        if let Some(ended_at) = ended_at {
-            self.committed_at_ms = self.catalog.utc_ms(ended_at);
-        } else if self.committed_at_ms == 0 {
-            self.committed_at_ms = millstream_core::table::now_ms();
-        }
-        let position = SqlServerPosition { epoch: self.epoch, lsn: self.rested, committed_at_ms: ended_at };
+    async fn hand_over(&mut self, last_commit: Option<LastCommit>) -> Result<(), End> {
+        self.last_commit = last_commit.or(self.last_commit);
+        self.committed_at_ms = match self.last_commit {
+            Some(commit) => self.catalog.utc_ms(commit.ended_at_ms),
+            None => millstream_core::table::now_ms(),
+        };
+        let position = SqlServerPosition { epoch: self.epoch, lsn: self.rested, last_commit: self.last_commit };
         // First, so that a read that is asked for on account of this delivery isn't older than it.
         self.progress.reach(self.rested);
         self.outbox.set_committed_at(self.committed_at_ms);
         self.outbox.hand_over(Position::from(&position)).await?;
-        (self.after, self.after_ended_at) = (self.rested, ended_at);
+        self.after = self.rested;
         self.tables.handed_over();
         self.delivered = Instant::now();
         Ok(())
@@ -327,8 +322,8 @@ impl Follower {
     /// Hands over a part of the open transaction, and before it all whole ones.
     async fn hand_over_part(&mut self) -> Result<(), End> {
         if self.outbox.has_rested() {
-            let ended_at = self.ended_at(self.rested).await?;
-            self.hand_over(ended_at).await?;
+            let last_commit = self.commit_at(self.rested).await?;
+            self.hand_over(last_commit).await?;
         }
         if self.outbox.overflows() {
             self.outbox.hand_over_part().await?;
@@ -347,8 +342,8 @@ impl Follower {
             return Err(SourceError::transient("read a large transaction to its end", error).into());
         }
         if self.outbox.has_rested() {
-            let ended_at = self.ended_at(self.rested).await?;
-            self.hand_over(ended_at).await?;
+            let last_commit = self.commit_at(self.rested).await?;
+            self.hand_over(last_commit).await?;
         }
         self.open = None;
         self.rested = self.after;

@@ -10,7 +10,7 @@ use millstream_core::error::SourceError;
 use crate::connect::Connection;
 use crate::error::{QueryError, number};
 use crate::fence::log_end;
-use crate::position::{Lsn, SqlServerPosition};
+use crate::position::{LastCommit, Lsn, SqlServerPosition};
 
 /// Nothing if the log is the one that the position lies in, as far as can be told; else a lost position.
 pub(super) async fn verify(connection: &mut Connection, from: &SqlServerPosition) -> Result<(), SourceError> {
@@ -19,18 +19,17 @@ pub(super) async fn verify(connection: &mut Connection, from: &SqlServerPosition
     if end < from.lsn {
         return Err(lost(format!("the log ends at {end}: the database was restored from a backup")));
     }
-    let Some(expected) = from.committed_at_ms else { return Ok(()) };
-    match ended_at(connection, from.lsn).await? {
-        Some(ended) if ended == expected => Ok(()),
-        Some(_) => Err(lost("the transaction there isn't the one that was: this is another log".to_owned())),
-        None if is_before_the_first(connection, from.lsn).await? => Ok(()),
-        None => Err(lost("no transaction was committed there: this is another log".to_owned())),
+    let Some(known) = from.last_commit else { return Ok(()) };
+    match last_commit(connection, known.lsn).await? {
+        Some(found) if found == known => Ok(()),
+        Some(_) => Err(lost(format!("the transaction at {} isn't the one that was: this is another log", known.lsn))),
+        None if is_before_the_first(connection, known.lsn).await? => Ok(()),
+        None => Err(lost(format!("no transaction was committed at {}: this is another log", known.lsn))),
     }
 }
 
-/// When a transaction ended, in milliseconds since 1970 by the clock on the server's wall; `None` if there is no such
-/// transaction, or isn't any more.
-pub(super) async fn ended_at(connection: &mut Connection, commit: Lsn) -> Result<Option<i64>, QueryError> {
+/// The transaction of a commit with the time of its end; `None` if there is no such transaction, or isn't any more.
+pub(super) async fn last_commit(connection: &mut Connection, commit: Lsn) -> Result<Option<LastCommit>, QueryError> {
     let bytes = commit.bytes();
     let row = connection
         .row(
@@ -42,7 +41,10 @@ pub(super) async fn ended_at(connection: &mut Connection, commit: Lsn) -> Result
         .await;
     match row {
         Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => Ok(None),
-        row => Ok(row?.and_then(|row| row.try_get::<i64, _>(0).ok().flatten())),
+        row => {
+            let ended_at_ms = row?.and_then(|row| row.try_get::<i64, _>(0).ok().flatten());
+            Ok(ended_at_ms.map(|ended_at_ms| LastCommit { lsn: commit, ended_at_ms }))
+        }
     }
 }
 
