@@ -17,7 +17,7 @@ else
 here = @.ci/$(1)
 endif
 
-.PHONY: help run test check fmt bench soak containers test-containers clean
+.PHONY: help run test check fmt bench soak containers image test-images clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,10 +40,13 @@ bench: ## The figures, as ratios to mysqldump and mysqlbinlog on this machine
 soak: ## Random changes, stops and kills against the oracle, for SECONDS=600
 	$(call here,soak $(SECONDS))
 
-containers: ## Build the image that runs Millstream
+containers: ## The connectors' suites on servers in containers (TESTS='...' for some; MILLSTREAM_MYSQL_IMAGE for another image)
+	$(call here,containers $(TESTS))
+
+image: ## Build the image that runs Millstream
 	@docker/build
 
-test-containers: ## Build MySQL and MariaDB images from the tests' own servers, where none can be pulled
+test-images: ## Build images of MySQL, MariaDB and the simulated SQL Server, for where none can be pulled
 	@docker/test-servers/build
 
 clean: ## Remove what was built; the downloaded servers stay in ~/.cache/millstream
