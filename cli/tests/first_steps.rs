@@ -151,5 +151,7 @@ async fn before_the_first_run_there_is_nothing_to_see_and_nothing_is_created() {
     for command in [&["schema", "--history"][..], &["buckets"], &["buckets", "dump"]] {
         assert_eq!(workspace.json(command), [] as [serde_json::Value; 0]);
     }
+    let said = workspace.run(&["verify"]).failed(2);
+    assert!(said.contains("nothing is stored") && said.contains("millstream run"), "{said}");
     assert!(!workspace.path("millstream-data").exists());
 }
