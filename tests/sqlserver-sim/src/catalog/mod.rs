@@ -14,8 +14,10 @@ mod view;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use crate::cdc;
 use crate::engine::relation::Relation;
-use crate::value::collation::folded;
+use crate::storage::Storage;
+use crate::value::collation::{equal, folded};
 
 /// A view with its schema and name.
 type Named = (&'static str, &'static str, Arc<dyn Relation>);
@@ -35,9 +37,14 @@ static VIEWS: LazyLock<HashMap<(String, String), Arc<dyn Relation>>> = LazyLock:
     all.into_iter().flatten().map(|(schema, name, view)| ((folded(schema), folded(name)), view)).collect()
 });
 
-/// The catalog view of this name, whatever its case.
-pub fn relation(schema: &str, name: &str) -> Option<Arc<dyn Relation>> {
-    VIEWS.get(&(folded(schema), folded(name))).cloned()
+/// The view of this name, whatever its case: of the catalog, or of the server's state.
+pub fn relation(storage: &Arc<Storage>, schema: &str, name: &str) -> Option<Arc<dyn Relation>> {
+    let view = VIEWS.get(&(folded(schema), folded(name))).cloned();
+    view.or_else(|| {
+        let qualified = format!("{schema}.{name}");
+        let dynamic = cdc::relations(storage).into_iter().find(|(known, _)| equal(known, &qualified));
+        dynamic.map(|(_, relation)| relation)
+    })
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ fn rows_as(storage: &Arc<Storage>, database: DatabaseId, login: &str, view: &dyn
 /// The values of one column.
 fn column(schema: &str, view: &str, column: &str, login: &str) -> Vec<Value> {
     let (storage, database) = server();
-    let view = relation(schema, view).unwrap();
+    let view = relation(&storage, schema, view).unwrap();
     let position = view.columns().iter().position(|it| &*it.name == column).unwrap();
     let rows = rows_as(&storage, database, login, &*view, &Wanted::default());
     rows.into_iter().map(|row| row[position].clone()).collect()
@@ -166,7 +166,7 @@ fn every_view_gives_what_its_columns_say() {
 #[test]
 fn rows_that_arent_wanted_are_left_out() {
     let (storage, database) = server();
-    let view = relation("SYS", "Tables").unwrap();
+    let view = relation(&storage, "SYS", "Tables").unwrap();
     let at = |name: &str| view.columns().iter().position(|column| &*column.name == name).unwrap();
     let mut columns = vec![false; view.columns().len()];
     columns[at("object_id")] = true;
