@@ -3,5 +3,7 @@
 mod client;
 mod login;
 mod other_clients;
+mod other_systems;
 mod programs;
 mod requests;
+mod types;

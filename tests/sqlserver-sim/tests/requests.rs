@@ -1,11 +1,11 @@
 //! Batches, calls, transactions and cancellations through tiberius.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use tiberius::{IsolationLevel, Query, QueryItem};
 
-use crate::client::{connect, start};
+use crate::client::{Tiberius, connect, start};
 
 #[tokio::test]
 async fn several_results_come_in_order() {
@@ -76,8 +76,13 @@ async fn parameters_have_types() {
     assert_eq!(row.get::<i64, _>(3), None);
 }
 
+async fn count(client: &mut Tiberius) -> i32 {
+    let row = client.simple_query("SELECT COUNT(*) FROM t").await.unwrap().into_row().await.unwrap().unwrap();
+    row.get(0).unwrap()
+}
+
 #[tokio::test]
-async fn transactions_commit_and_roll_back() {
+async fn transactions_in_sql_commit_and_roll_back() {
     let sim = start();
     let mut client = connect(&sim).await;
     client.simple_query("CREATE TABLE t (id int)").await.unwrap().into_results().await.unwrap();
@@ -85,10 +90,59 @@ async fn transactions_commit_and_roll_back() {
         client.simple_query("BEGIN TRANSACTION").await.unwrap().into_results().await.unwrap();
         client.execute("INSERT INTO t VALUES (@P1)", &[&1]).await.unwrap();
         client.simple_query(end).await.unwrap().into_results().await.unwrap();
-        let row = client.simple_query("SELECT COUNT(*) FROM t").await.unwrap().into_row().await.unwrap().unwrap();
-        assert_eq!(row.get::<i32, _>(0), Some(rows), "{end}");
+        assert_eq!(count(&mut client).await, rows, "{end}");
     }
-    let _ = IsolationLevel::Snapshot;
+}
+
+#[tokio::test]
+async fn transactions_by_request_commit_roll_back_and_go_back_to_a_savepoint() {
+    let sim = start();
+    let mut client = connect(&sim).await;
+    client.simple_query("CREATE TABLE t (id int)").await.unwrap().into_results().await.unwrap();
+    client.begin_transaction().await.unwrap();
+    client.execute("INSERT INTO t VALUES (1)", &[]).await.unwrap();
+    client.rollback_transaction().await.unwrap();
+    assert_eq!(count(&mut client).await, 0);
+
+    client.begin_transaction_with_isolation(IsolationLevel::Serializable).await.unwrap();
+    client.execute("INSERT INTO t VALUES (1)", &[]).await.unwrap();
+    client.save_transaction("here").await.unwrap();
+    client.execute("INSERT INTO t VALUES (2)", &[]).await.unwrap();
+    client.simple_query("ROLLBACK TRANSACTION here").await.unwrap().into_results().await.unwrap();
+    client.commit_transaction().await.unwrap();
+    assert_eq!(count(&mut client).await, 1);
+}
+
+#[tokio::test]
+async fn an_attention_ends_what_runs_and_is_acknowledged() {
+    let sim = start();
+    let mut client = connect(&sim).await;
+    let begun = Instant::now();
+    {
+        let waits = client.simple_query("WAITFOR DELAY '00:01:00'; SELECT 1");
+        let waited = tokio::time::timeout(Duration::from_millis(300), async { waits.await?.into_results().await });
+        assert!(waited.await.is_err());
+    }
+    client.cancel_query().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    let row = client.simple_query("SELECT 7").await.unwrap().into_row().await.unwrap().unwrap();
+    assert_eq!(row.get::<i32, _>(0), Some(7));
+}
+
+#[tokio::test]
+async fn an_attention_stops_a_result_that_nobody_reads() {
+    let sim = start();
+    let mut client = connect(&sim).await;
+    let digits = "(VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9))";
+    let sources: Vec<String> = (0..7).map(|n| format!("{digits} AS t{n}(v)")).collect();
+    let sql = format!("SELECT t0.v, REPLICATE('x', 1000) FROM {}", sources.join(" CROSS JOIN "));
+    {
+        let mut stream = client.simple_query(sql).await.unwrap();
+        assert!(stream.try_next().await.unwrap().is_some());
+    }
+    client.cancel_query().await.unwrap();
+    let row = client.simple_query("SELECT 7").await.unwrap().into_row().await.unwrap().unwrap();
+    assert_eq!(row.get::<i32, _>(0), Some(7));
 }
 
 #[tokio::test]
