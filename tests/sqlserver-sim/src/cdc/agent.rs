@@ -33,7 +33,9 @@ impl Agent {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
             let (storage, stop) = (Arc::downgrade(storage), Arc::clone(&stop));
-            std::thread::Builder::new().name("agent".to_owned()).spawn(move || run(&storage, &stop, polling_interval))?
+            std::thread::Builder::new()
+                .name("agent".to_owned())
+                .spawn(move || run(&storage, &stop, polling_interval))?
         };
         Ok(Self { stop, thread: Some(thread) })
     }

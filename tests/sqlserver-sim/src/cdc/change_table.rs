@@ -157,7 +157,13 @@ fn is_absent(column: &Column, operation: Operation, unchanged: &impl Fn(&Column)
     }
 }
 
-fn captured_value(source: &Table, column: &Column, values: &Row, change_table: &Table, target: &Column) -> SqlResult<Value> {
+fn captured_value(
+    source: &Table,
+    column: &Column,
+    values: &Row,
+    change_table: &Table,
+    target: &Column,
+) -> SqlResult<Value> {
     let value = source.value(column, values);
     let from = captured_type(column.sql_type);
     if from == target.sql_type || value.is_null() {

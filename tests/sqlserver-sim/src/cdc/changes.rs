@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::engine::relation::{Column, RowSink};
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{
-    CaptureInstance, Catalog, DatabaseId, Grant, IndexId, KeyRange, Lsn, Permission, PrincipalId, ReadCursor, ReadRequest,
-    Row, Securable, Table, Transaction, Visibility,
+    CaptureInstance, Catalog, DatabaseId, Grant, IndexId, KeyRange, Lsn, Permission, PrincipalId, ReadCursor,
+    ReadRequest, Row, Securable, Table, Transaction, Visibility,
 };
 use crate::value::{SqlType, Value, collation};
 
@@ -97,11 +97,11 @@ impl ChangesFunction {
         if may_read(context, &self.instance)? {
             return Ok(());
         }
-        let database = context.storage().database(context.database).map_or_else(String::new, |info| info.name.to_string());
+        let database =
+            context.storage().database(context.database).map_or_else(String::new, |info| info.name.to_string());
         let name = self.name.split_once('.').map_or(self.name.as_str(), |(_, name)| name);
-        let text = format!(
-            "The SELECT permission was denied on the object '{name}', database '{database}', schema 'cdc'."
-        );
+        let text =
+            format!("The SELECT permission was denied on the object '{name}', database '{database}', schema 'cdc'.");
         Err(SqlError::new(229, 14, text).with_state(5))
     }
 
@@ -127,10 +127,8 @@ impl ChangesFunction {
         to: Lsn,
         each: &mut dyn FnMut(&Row) -> SqlResult<()>,
     ) -> SqlResult<()> {
-        let range = KeyRange {
-            low: Bound::Included(vec![from.to_value()]),
-            high: Bound::Included(vec![to.to_value()]),
-        };
+        let range =
+            KeyRange { low: Bound::Included(vec![from.to_value()]), high: Bound::Included(vec![to.to_value()]) };
         let request = ReadRequest::all(database, Arc::clone(&self.change_table))
             .range(IndexId::CLUSTERED, range)
             .visible(Visibility::Uncommitted);

@@ -139,8 +139,7 @@ fn low_mark(transaction: &mut Transaction, database: DatabaseId, retention_minut
     let Some((_, newest)) = transaction.read_first(&request)? else { return Ok(None) };
     let Value::DateTime { days, ticks } = value(&newest, lsn_time_mapping::TRAN_END_TIME) else { return Ok(None) };
     let minutes = i32::try_from(retention_minutes).unwrap_or(i32::MAX);
-    let Some((days, ticks)) =
-        Moment::from_datetime(*days, *ticks).plus_minutes(-minutes).and_then(Moment::to_datetime)
+    let Some((days, ticks)) = Moment::from_datetime(*days, *ticks).plus_minutes(-minutes).and_then(Moment::to_datetime)
     else {
         return Ok(None);
     };
@@ -186,9 +185,8 @@ fn delete_below(
     threshold: usize,
 ) -> SqlResult<()> {
     let range = KeyRange { low: Bound::Unbounded, high: Bound::Excluded(vec![low.to_value()]) };
-    let request = ReadRequest::all(database, Arc::clone(table))
-        .range(IndexId::CLUSTERED, range)
-        .visible(Visibility::Current);
+    let request =
+        ReadRequest::all(database, Arc::clone(table)).range(IndexId::CLUSTERED, range).visible(Visibility::Current);
     loop {
         let mut transaction = begin(storage);
         let mut rows = Vec::new();

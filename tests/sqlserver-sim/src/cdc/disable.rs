@@ -60,9 +60,8 @@ pub fn instances(
     only: Option<&str>,
 ) -> SqlResult<()> {
     let catalog = transaction.catalog(database)?;
-    let chosen = catalog
-        .instances_of(source)
-        .filter(|instance| only.is_none_or(|only| collation::equal(&instance.name, only)));
+    let chosen =
+        catalog.instances_of(source).filter(|instance| only.is_none_or(|only| collation::equal(&instance.name, only)));
     let mut removed = 0;
     for instance in chosen {
         removed += 1;
@@ -115,9 +114,9 @@ pub fn database(transaction: &mut Transaction, database: DatabaseId) -> SqlResul
     }
     let catalog = transaction.catalog(database)?;
     let schema = catalog.schema_named("cdc").ok_or_else(|| broken("the schema cdc"))?.schema_id;
-    let own = catalog.tables().filter(|table| {
-        table.schema_id == schema || (table.system && collation::equal(&table.name, "systranschemas"))
-    });
+    let own = catalog
+        .tables()
+        .filter(|table| table.schema_id == schema || (table.system && collation::equal(&table.name, "systranschemas")));
     for table in own {
         transaction.drop_untracked(database, table)?;
     }

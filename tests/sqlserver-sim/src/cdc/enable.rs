@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{
-    CaptureInstance, CapturedColumn, Catalog, Column, ColumnId, DatabaseId, Edition, Index, LockDuration, LockMode, Module,
-    ModuleKind, ObjectId, Principal, PrincipalId, PrincipalKind, Schema, SchemaId, Table, Transaction,
+    CaptureInstance, CapturedColumn, Catalog, Column, ColumnId, DatabaseId, Edition, Index, LockDuration, LockMode,
+    Module, ModuleKind, ObjectId, Principal, PrincipalId, PrincipalKind, Schema, SchemaId, Table, Transaction,
 };
 use crate::value::{Length, SqlType, Value, collation};
 
@@ -310,11 +310,12 @@ fn create(context: &mut CdcContext<'_>, request: &Request) -> SqlResult<()> {
     transaction.lock_table(database, table.object_id, LockMode::SchemaModification, LockDuration::Transaction)?;
     let role = request.role.as_deref().map(|role| ensure_role(transaction, database, role)).transpose()?;
     let schema = transaction.catalog(database)?.schema_named("cdc").ok_or_else(|| broken("the schema cdc"))?.schema_id;
-    let captured: Vec<CapturedColumn> = (1..).zip(&request.columns).map(|(ordinal, column)| captured(ordinal, column)).collect();
+    let captured: Vec<CapturedColumn> =
+        (1..).zip(&request.columns).map(|(ordinal, column)| captured(ordinal, column)).collect();
     let index = request.index.as_ref();
-    let key: Vec<ColumnId> = index.filter(|_| request.net_changes).map_or_else(Vec::new, |index| {
-        index.key.iter().map(|key| key.column_id).collect()
-    });
+    let key: Vec<ColumnId> = index
+        .filter(|_| request.net_changes)
+        .map_or_else(Vec::new, |index| index.key.iter().map(|key| key.column_id).collect());
     let definition = change_table::definition(schema, &request.instance, &captured, &key);
     let change_table = transaction.create_table(database, definition)?;
     let instance = CaptureInstance {
@@ -357,7 +358,13 @@ fn ensure_role(transaction: &mut Transaction, database: DatabaseId, role: &str) 
         let name: Arc<str> = Arc::from(role);
         let kind = PrincipalKind::Role { fixed: false };
         let principal_id = catalog.next_principal_id();
-        catalog.put_principal(Principal { principal_id, name: Arc::clone(&name), kind, roles: Vec::new(), default_schema: None });
+        catalog.put_principal(Principal {
+            principal_id,
+            name: Arc::clone(&name),
+            kind,
+            roles: Vec::new(),
+            default_schema: None,
+        });
         Ok(name)
     })
 }

@@ -24,7 +24,11 @@ pub fn not_sysadmin() -> SqlError {
 }
 
 pub fn not_owner() -> SqlError {
-    error(22904, "Only members of sysadmin or db_owner can do this while the database is enabled for change data capture.".to_owned())
+    error(
+        22904,
+        "Only members of sysadmin or db_owner can do this while the database is enabled for change data capture."
+            .to_owned(),
+    )
 }
 
 /// Informational: enabling twice does nothing.
@@ -35,7 +39,9 @@ pub fn already_enabled(database: &str) -> SqlError {
 pub fn cdc_name_taken(kind: &str, database: &str) -> SqlError {
     error(
         22906,
-        format!("The database '{database}' cannot be enabled for change data capture: it has a {kind} named 'cdc' already. Drop or rename it first."),
+        format!(
+            "The database '{database}' cannot be enabled for change data capture: it has a {kind} named 'cdc' already. Drop or rename it first."
+        ),
     )
 }
 
@@ -67,7 +73,10 @@ pub fn bad_column_list() -> SqlError {
 }
 
 pub fn instance_taken(instance: &str) -> SqlError {
-    error(22926, format!("A capture instance named '{instance}' exists already. Give another name by @capture_instance."))
+    error(
+        22926,
+        format!("A capture instance named '{instance}' exists already. Give another name by @capture_instance."),
+    )
 }
 
 pub fn instance_name_long(instance: &str) -> SqlError {
@@ -77,7 +86,9 @@ pub fn instance_name_long(instance: &str) -> SqlError {
 pub fn two_instances(table: &str) -> SqlError {
     error(
         22962,
-        format!("Two capture instances exist already for the table '{table}'. Disable one of them before creating another."),
+        format!(
+            "Two capture instances exist already for the table '{table}'. Disable one of them before creating another."
+        ),
     )
 }
 
@@ -122,10 +133,7 @@ pub fn no_instance_to_disable(instance: &str, table: &str) -> SqlError {
 }
 
 pub fn no_instance(instance: &str) -> SqlError {
-    error(
-        22960,
-        format!("The capture instance '{instance}' does not exist, or you may not read its changes."),
-    )
+    error(22960, format!("The capture instance '{instance}' does not exist, or you may not read its changes."))
 }
 
 pub fn low_mark_unknown(lsn: &str) -> SqlError {
@@ -133,7 +141,10 @@ pub fn low_mark_unknown(lsn: &str) -> SqlError {
 }
 
 pub fn low_mark_out_of_range(lsn: &str, instance: &str) -> SqlError {
-    error(22957, format!("The low water mark {lsn} is not within the validity interval of the capture instance '{instance}'."))
+    error(
+        22957,
+        format!("The low water mark {lsn} is not within the validity interval of the capture instance '{instance}'."),
+    )
 }
 
 pub fn log_reader_busy() -> SqlError {
@@ -141,7 +152,10 @@ pub fn log_reader_busy() -> SqlError {
 }
 
 pub fn lock_not_got(resource: &str, result: i32) -> SqlError {
-    error(22840, format!("The application lock request '{resource}' needed for change data capture was not granted: {result}."))
+    error(
+        22840,
+        format!("The application lock request '{resource}' needed for change data capture was not granted: {result}."),
+    )
 }
 
 /// What fails within a procedure comes out in a wrapper that carries it.

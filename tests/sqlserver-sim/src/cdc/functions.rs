@@ -26,13 +26,13 @@ pub static FUNCTIONS: &[Function] = &[
         run: map_time_to_lsn,
     },
     Function { name: "fn_cdc_map_lsn_to_time", parameters: &[LSN], returns: SqlType::DateTime, run: map_lsn_to_time },
+    Function { name: "fn_cdc_is_bit_set", parameters: &[SqlType::Int, MASK], returns: SqlType::Bit, run: is_bit_set },
     Function {
-        name: "fn_cdc_is_bit_set",
-        parameters: &[SqlType::Int, MASK],
-        returns: SqlType::Bit,
-        run: is_bit_set,
+        name: "fn_cdc_get_column_ordinal",
+        parameters: &[NAME, NAME],
+        returns: SqlType::Int,
+        run: column_ordinal,
     },
-    Function { name: "fn_cdc_get_column_ordinal", parameters: &[NAME, NAME], returns: SqlType::Int, run: column_ordinal },
     Function {
         name: "fn_cdc_has_column_changed",
         parameters: &[NAME, NAME, MASK],
@@ -142,7 +142,8 @@ fn is_set(position: i64, mask: &[u8]) -> Option<bool> {
 
 fn is_bit_set(_context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<Value> {
     let [position, mask] = arguments else { return Ok(Value::Null) };
-    let set = position.as_integer().zip(mask.as_bytes()).map(|(position, mask)| is_set(position, mask).unwrap_or(false));
+    let set =
+        position.as_integer().zip(mask.as_bytes()).map(|(position, mask)| is_set(position, mask).unwrap_or(false));
     Ok(set.map_or(Value::Null, Value::Bit))
 }
 

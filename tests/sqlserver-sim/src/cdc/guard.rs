@@ -28,7 +28,10 @@ pub fn before_alter(catalog: &Catalog, table: &Table, alterations: &[Alteration]
                     return Err(SqlError::new(
                         22983,
                         16,
-                        format!("The unique index '{name}' on table '{}' is used by change data capture and can't be dropped or altered.", table.name),
+                        format!(
+                            "The unique index '{name}' on table '{}' is used by change data capture and can't be dropped or altered.",
+                            table.name
+                        ),
                     ));
                 }
             }
@@ -39,7 +42,10 @@ pub fn before_alter(catalog: &Catalog, table: &Table, alterations: &[Alteration]
                     return Err(SqlError::new(
                         22980,
                         16,
-                        format!("The index '{name}' on table '{}' is used by change data capture and can't be disabled.", table.name),
+                        format!(
+                            "The index '{name}' on table '{}' is used by change data capture and can't be disabled.",
+                            table.name
+                        ),
                     ));
                 }
             }
@@ -69,13 +75,18 @@ fn check_rename(catalog: &Catalog, table: &Table, column: ColumnId) -> SqlResult
 }
 
 fn check_drop_constraint(catalog: &Catalog, table: &Table, id: ObjectId) -> SqlResult<()> {
-    let index =
-        table.indexes.iter().find(|index| index.constraint.as_ref().is_some_and(|constraint| constraint.object_id == id));
+    let index = table
+        .indexes
+        .iter()
+        .find(|index| index.constraint.as_ref().is_some_and(|constraint| constraint.object_id == id));
     match index {
         Some(index) if is_capture_index(catalog, table, &index.name) => Err(SqlError::new(
             22979,
             16,
-            format!("The constraint '{}' on table '{}' is used by change data capture and can't be dropped.", index.name, table.name),
+            format!(
+                "The constraint '{}' on table '{}' is used by change data capture and can't be dropped.",
+                index.name, table.name
+            ),
         )),
         _ => Ok(()),
     }

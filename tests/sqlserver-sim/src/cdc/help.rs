@@ -22,7 +22,12 @@ pub static PROCEDURES: &[Procedure] = &[
 ];
 
 static SOURCE: &[ProcedureParameter] = &[
-    ProcedureParameter { name: "@source_schema", sql_type: SqlType::SysName, default: Some(Value::Null), output: false },
+    ProcedureParameter {
+        name: "@source_schema",
+        sql_type: SqlType::SysName,
+        default: Some(Value::Null),
+        output: false,
+    },
     ProcedureParameter { name: "@source_name", sql_type: SqlType::SysName, default: Some(Value::Null), output: false },
 ];
 
@@ -31,7 +36,11 @@ static INSTANCE: &[ProcedureParameter] =
 
 fn check_enabled(context: &CdcContext<'_>) -> SqlResult<Arc<Catalog>> {
     let catalog = context.catalog()?;
-    if catalog.options.cdc_enabled { Ok(catalog) } else { Err(errors::not_enabled(context.transaction, context.database)) }
+    if catalog.options.cdc_enabled {
+        Ok(catalog)
+    } else {
+        Err(errors::not_enabled(context.transaction, context.database))
+    }
 }
 
 fn one(columns: Vec<Column>, rows: Vec<Vec<Value>>) -> ProcedureResult {
@@ -77,7 +86,8 @@ fn help(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<Procedur
             continue;
         }
         let (schema, table) = source_names(&catalog, instance);
-        let keys = SystemTable::IndexColumns.rows(context.transaction, context.database, Some(value(&row, 0).clone()))?;
+        let keys =
+            SystemTable::IndexColumns.rows(context.transaction, context.database, Some(value(&row, 0).clone()))?;
         let key_names = keys.iter().map(|(_, key)| value(key, 1).as_text().unwrap_or_default());
         let captured_names = instance.columns.iter().map(|column| &*column.name);
         let mut given = vec![schema, table, value(&row, 3).clone(), value(&row, 0).clone(), value(&row, 2).clone()];

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::engine::relation::Column;
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{
-    DatabaseId, Edition, IndexId, KeyRange, ReadRequest, Row, RowId, SchemaId, Table, Transaction, UpdateManner, Visibility,
+    DatabaseId, Edition, IndexId, KeyRange, ReadRequest, Row, RowId, SchemaId, Table, Transaction, UpdateManner,
+    Visibility,
 };
 use crate::value::{Length, SqlType, Value, collation};
 
@@ -167,7 +168,8 @@ impl Parameters {
             }
             Job::Cleanup => {
                 if !(1..=RETENTION_MINUTES_MAX).contains(&self.retention_minutes) {
-                    let text = format!("The parameter @retention must be between 1 and {RETENTION_MINUTES_MAX} minutes.");
+                    let text =
+                        format!("The parameter @retention must be between 1 and {RETENTION_MINUTES_MAX} minutes.");
                     return Err(SqlError::new(22994, 16, text));
                 }
                 if self.threshold < 1 {
@@ -201,10 +203,18 @@ pub fn capture_parameters(
         return refuse(22990, "The parameter @pollinginterval must be NULL or 0 where @continuous is 0.".to_owned());
     }
     if !(0..=POLLING_SECONDS_MAX).contains(&polling_seconds) {
-        return refuse(22999, format!("The parameter @pollinginterval must be between 0 and {POLLING_SECONDS_MAX} seconds."));
+        return refuse(
+            22999,
+            format!("The parameter @pollinginterval must be between 0 and {POLLING_SECONDS_MAX} seconds."),
+        );
     }
     let polling_interval = Duration::from_secs(u64::try_from(polling_seconds).unwrap_or(0));
     Ok(CaptureParameters { transactions_max, scans_max, continuous, polling_interval })
+}
+
+/// One cycle by hand.
+pub fn one_cycle(transactions_max: usize) -> CaptureParameters {
+    CaptureParameters { transactions_max, scans_max: 1, continuous: false, polling_interval: Duration::ZERO }
 }
 
 /// Where the jobs' table is.
@@ -255,7 +265,8 @@ fn rows(transaction: &mut Transaction, database: DatabaseId) -> SqlResult<Vec<(R
 }
 
 fn find(transaction: &mut Transaction, database: DatabaseId, job: Job) -> SqlResult<Option<(RowId, Row)>> {
-    let named = |row: &Row| value(row, column::JOB_TYPE).as_text().is_some_and(|name| collation::equal(name, job.name()));
+    let named =
+        |row: &Row| value(row, column::JOB_TYPE).as_text().is_some_and(|name| collation::equal(name, job.name()));
     Ok(rows(transaction, database)?.into_iter().find(|(_, row)| named(row)))
 }
 
@@ -278,9 +289,9 @@ fn add(transaction: &mut Transaction, database: DatabaseId, job: Job, parameters
     let (place, table) = ensure_table(transaction, database)?;
     // Ids only need to differ.
     let mut id = [0_u8; 16];
-    for (target, byte) in id.iter_mut().zip(
-        u64::from(database.0).to_be_bytes().into_iter().chain(transaction.id().to_be_bytes()),
-    ) {
+    for (target, byte) in
+        id.iter_mut().zip(u64::from(database.0).to_be_bytes().into_iter().chain(transaction.id().to_be_bytes()))
+    {
         *target = byte;
     }
     if let Some(last) = id.last_mut() {
@@ -340,7 +351,10 @@ pub fn stored_capture_parameters(transaction: &mut Transaction, database: Databa
 ///
 /// # Errors
 /// Those of reading the table.
-pub fn stored_cleanup_parameters(transaction: &mut Transaction, database: DatabaseId) -> SqlResult<Option<(i64, usize)>> {
+pub fn stored_cleanup_parameters(
+    transaction: &mut Transaction,
+    database: DatabaseId,
+) -> SqlResult<Option<(i64, usize)>> {
     let row = find(transaction, database, Job::Cleanup)?;
     Ok(row.map(|(_, row)| {
         let stored = Parameters::of_row(&row);

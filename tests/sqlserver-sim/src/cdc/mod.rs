@@ -4,7 +4,7 @@ pub mod agent;
 mod change_table;
 mod changes;
 pub mod cleanup;
-mod disable;
+pub mod disable;
 mod enable;
 mod errors;
 mod functions;

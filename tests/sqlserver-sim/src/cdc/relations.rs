@@ -242,10 +242,16 @@ impl Relation for Services {
 
     fn rows(&self, context: &Context<'_>, _wanted: &Wanted, sink: &mut RowSink<'_>) -> SqlResult<()> {
         if !sees_server(context) {
-            return Err(SqlError::new(300, 14, "VIEW SERVER STATE permission was denied on object 'server', database 'master'."));
+            return Err(SqlError::new(
+                300,
+                14,
+                "VIEW SERVER STATE permission was denied on object 'server', database 'master'.",
+            ));
         }
-        let services =
-            [("SQL Server (MSSQLSERVER)", true), ("SQL Server Agent (MSSQLSERVER)", context.storage.capture().agent_running())];
+        let services = [
+            ("SQL Server (MSSQLSERVER)", true),
+            ("SQL Server Agent (MSSQLSERVER)", context.storage.capture().agent_running()),
+        ];
         services.into_iter().try_for_each(|(name, running)| {
             let (status, text) = if running { (4, "Running") } else { (1, "Stopped") };
             sink(vec![

@@ -359,13 +359,8 @@ fn map_time(
     id: Value,
     begin_lsn: Lsn,
 ) -> SqlResult<()> {
-    let row = vec![
-        lsn.to_value(),
-        change_table::datetime(began),
-        change_table::datetime(ended),
-        id,
-        begin_lsn.to_value(),
-    ];
+    let row =
+        vec![lsn.to_value(), change_table::datetime(began), change_table::datetime(ended), id, begin_lsn.to_value()];
     SystemTable::LsnTimeMapping.insert(transaction, database, vec![row])
 }
 
@@ -442,7 +437,8 @@ impl Target {
         let object = Value::Int(instance.change_table.0);
         for row in SystemTable::CapturedColumns.current_rows(transaction, database, Some(object))? {
             let id = value(&row.1, 2).as_integer();
-            let Some(captured) = instance.columns.iter().find(|captured| Some(i64::from(captured.source.0)) == id) else {
+            let Some(captured) = instance.columns.iter().find(|captured| Some(i64::from(captured.source.0)) == id)
+            else {
                 continue;
             };
             let name = Value::text(change_table::type_name(captured.sql_type));

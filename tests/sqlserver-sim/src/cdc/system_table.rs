@@ -120,7 +120,12 @@ impl SystemTable {
         let (index, key, unique) = self.key();
         let mut table = definition(schema, self.name(), self.columns(), (index, key, unique));
         if self == Self::LsnTimeMapping {
-            table.indexes.push(index_on("lsn_time_mapping_nonunique_idx", IndexId(2), &[lsn_time_mapping::TRAN_END_TIME], false));
+            table.indexes.push(index_on(
+                "lsn_time_mapping_nonunique_idx",
+                IndexId(2),
+                &[lsn_time_mapping::TRAN_END_TIME],
+                false,
+            ));
         }
         table
     }

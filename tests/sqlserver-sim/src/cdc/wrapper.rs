@@ -12,7 +12,12 @@ pub static PROCEDURES: &[Procedure] =
     &[Procedure { name: "sp_cdc_generate_wrapper_function", parameters: GENERATE, run: generate }];
 
 static GENERATE: &[ProcedureParameter] = &[
-    ProcedureParameter { name: "@capture_instance", sql_type: SqlType::SysName, default: Some(Value::Null), output: false },
+    ProcedureParameter {
+        name: "@capture_instance",
+        sql_type: SqlType::SysName,
+        default: Some(Value::Null),
+        output: false,
+    },
     ProcedureParameter {
         name: "@closed_high_end_point",
         sql_type: SqlType::Bit,

@@ -31,21 +31,37 @@ pub enum Alteration {
     /// Numbers are given here. What existing rows have in the column is its `missing` value.
     AddColumns(Vec<Column>),
     DropColumns(Vec<ColumnId>),
-    AlterColumn { column: ColumnId, sql_type: SqlType, nullable: bool },
-    RenameColumn { column: ColumnId, name: Arc<str> },
+    AlterColumn {
+        column: ColumnId,
+        sql_type: SqlType,
+        nullable: bool,
+    },
+    RenameColumn {
+        column: ColumnId,
+        name: Arc<str>,
+    },
     /// Of a constraint or `CREATE INDEX`. Its number is given here: that of the clustered index where it says so.
     AddIndex(Index),
     DropIndex(IndexId),
-    RenameIndex { index: IndexId, name: Arc<str> },
+    RenameIndex {
+        index: IndexId,
+        name: Arc<str>,
+    },
     DisableIndex(IndexId),
     RebuildIndex(IndexId),
     AddCheck(Check),
     AddForeignKey(ForeignKey),
     /// A check, foreign key, default, primary key or unique constraint by its number.
     DropConstraint(ObjectId),
-    SetDefault { column: ColumnId, default: DefaultConstraint },
+    SetDefault {
+        column: ColumnId,
+        default: DefaultConstraint,
+    },
     /// `NOCHECK` or `CHECK` of a check or foreign key.
-    SetDisabled { constraint: ObjectId, disabled: bool },
+    SetDisabled {
+        constraint: ObjectId,
+        disabled: bool,
+    },
     RenameTable(Arc<str>),
     TransferTo(SchemaId),
 }
@@ -112,9 +128,11 @@ impl Transaction {
                 _ => continue,
             };
             self.lock_name(database, schema.0, name)?;
-            if self.catalog(database)?.object_named(schema, name).is_some_and(|_| {
-                schema != table.schema_id || !collation::equal(name, &table.name)
-            }) {
+            if self
+                .catalog(database)?
+                .object_named(schema, name)
+                .is_some_and(|_| schema != table.schema_id || !collation::equal(name, &table.name))
+            {
                 return Err(name_taken(name));
             }
         }
@@ -308,14 +326,16 @@ fn add_index(table: &mut Table, index: &Index) -> SqlResult<()> {
             let text = format!("Table '{}' already has a primary key defined on it.", table.name);
             return Err(SqlError::new(1779, 16, text));
         }
-        let nullable = |key: &super::table::KeyColumn| table.column(key.column_id).is_some_and(|column| column.nullable);
+        let nullable =
+            |key: &super::table::KeyColumn| table.column(key.column_id).is_some_and(|column| column.nullable);
         if index.key.iter().any(nullable) {
             let text = format!("Cannot define PRIMARY KEY constraint on nullable column in table '{}'.", table.name);
             return Err(SqlError::new(8111, 16, text));
         }
     }
     if table.index_named(&index.name).is_some() {
-        let text = format!("The index or statistics with name '{}' already exists on table '{}'.", index.name, table.name);
+        let text =
+            format!("The index or statistics with name '{}' already exists on table '{}'.", index.name, table.name);
         return Err(SqlError::new(1913, 16, text));
     }
     let index_id = table.next_index_id(clustered);

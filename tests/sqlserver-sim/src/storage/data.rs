@@ -153,7 +153,9 @@ impl TableData {
         let wanted: Vec<&Index> = table.indexes.iter().filter(|index| index.is_readable()).collect();
         self.indexes.retain(|have| {
             wanted.iter().any(|index| {
-                index.index_id == have.id && index.unique == have.unique && same_parts(&parts(table, index), &have.parts)
+                index.index_id == have.id
+                    && index.unique == have.unique
+                    && same_parts(&parts(table, index), &have.parts)
             })
         });
         for index in wanted {
@@ -171,6 +173,21 @@ impl TableData {
         self.indexes.sort_by_key(|index| index.id);
     }
 
+    /// A copy without what isn't committed.
+    pub fn committed(&self, table: &Table) -> Self {
+        let mut copy = Self { next_row: self.next_row, identity_last: self.identity_last, ..Self::default() };
+        for (id, slot) in &self.rows {
+            let committed = |version: &&Version| matches!(version.stamp, Stamp::Committed(_));
+            let newest = Some(&slot.head).filter(committed).or_else(|| slot.older.iter().rev().find(committed));
+            if let Some(version) = newest.filter(|version| version.row.is_some()) {
+                copy.rows.insert(*id, Slot { head: version.clone(), older: Vec::new(), locked: 0 });
+                copy.live += 1;
+            }
+        }
+        copy.conform(table);
+        copy
+    }
+
     pub fn live(&self) -> u64 {
         self.live
     }
@@ -180,7 +197,9 @@ impl TableData {
         let index = self.indexes.iter().find(|have| have.id == index)?;
         let mut before: Option<Vec<u8>> = None;
         for entry in &index.entries {
-            let Some(row) = self.rows.get(&key::row_of(entry)).and_then(|slot| slot.head.row.as_ref()) else { continue };
+            let Some(row) = self.rows.get(&key::row_of(entry)).and_then(|slot| slot.head.row.as_ref()) else {
+                continue;
+            };
             let key = key::prefix_of_row(&index.parts, row);
             if !entry.starts_with(&key) {
                 continue;
@@ -211,7 +230,13 @@ impl TableData {
 
     /// Gives a row a new version, or deletes it. Unique keys are looked at by [`Self::check_row`] once all rows of the
     /// statement are written, as they may hand keys to each other. False where the row is gone.
-    pub fn write(&mut self, me: TransactionId, id: RowId, row: Option<Row>, snapshot: Option<u64>) -> Result<bool, Refusal> {
+    pub fn write(
+        &mut self,
+        me: TransactionId,
+        id: RowId,
+        row: Option<Row>,
+        snapshot: Option<u64>,
+    ) -> Result<bool, Refusal> {
         let Some(slot) = self.rows.get_mut(&id) else { return Ok(false) };
         if let Some(holder) = slot.holder(me) {
             return Err(Refusal::Held(holder));
@@ -242,7 +267,8 @@ impl TableData {
         let Some(Slot { head: Version { row: Some(row), .. }, older, .. }) = self.rows.get(&id) else { return Ok(()) };
         let before = older.last().and_then(|version| version.row.as_ref());
         for index in self.indexes.iter().filter(|index| index.unique) {
-            let same_key = |before: &Row| key::prefix_of_row(&index.parts, before) == key::prefix_of_row(&index.parts, row);
+            let same_key =
+                |before: &Row| key::prefix_of_row(&index.parts, before) == key::prefix_of_row(&index.parts, row);
             if !before.is_some_and(same_key) {
                 self.check_unique(index, row, Some(id), me)?;
             }
@@ -448,7 +474,8 @@ impl TableData {
             return Reached::End;
         }
         let range = index.entries.range((low, high));
-        let mut walk: Box<dyn Iterator<Item = &Entry>> = if span.descending { Box::new(range.rev()) } else { Box::new(range) };
+        let mut walk: Box<dyn Iterator<Item = &Entry>> =
+            if span.descending { Box::new(range.rev()) } else { Box::new(range) };
         let mut last: Option<&Entry> = None;
         let reached = loop {
             if out.len() >= rows_max {

@@ -41,6 +41,21 @@ impl Database {
         }
     }
 
+    /// A copy without what isn't committed.
+    pub fn committed(&self) -> Self {
+        let data = self.data.iter().filter_map(|(id, data)| Some((*id, data.committed(self.catalog.table(*id)?))));
+        Self {
+            id: self.id,
+            name: Arc::clone(&self.name),
+            created: self.created,
+            catalog: Arc::clone(&self.catalog),
+            data: data.collect(),
+            log: self.log.clone(),
+            object_id_last: self.object_id_last,
+            row_version_last: self.row_version_last,
+        }
+    }
+
     pub fn next_object_id(&mut self) -> ObjectId {
         self.object_id_last += OBJECT_ID_STEP;
         ObjectId(self.object_id_last)

@@ -122,10 +122,8 @@ impl Transaction {
                 && other.foreign_keys.iter().any(|key| key.referenced_table == table.object_id)
         };
         if catalog.tables().any(|other| refers(&other)) {
-            let text = format!(
-                "Could not drop object '{}' because it is referenced by a FOREIGN KEY constraint.",
-                table.name
-            );
+            let text =
+                format!("Could not drop object '{}' because it is referenced by a FOREIGN KEY constraint.", table.name);
             return Err(SqlError::new(3726, 16, text));
         }
         if table.tracked {
@@ -233,7 +231,11 @@ impl Transaction {
         let target = database_state.data_mut(to.object_id)?;
         for row in rows {
             let id = target.insert(self.id, row).map_err(|_| {
-                SqlError::new(4972, 16, format!("ALTER TABLE SWITCH statement failed: rows of '{}' break a key.", to.name))
+                SqlError::new(
+                    4972,
+                    16,
+                    format!("ALTER TABLE SWITCH statement failed: rows of '{}' break a key.", to.name),
+                )
             })?;
             self.undo.push(Undo::Row(database, to.object_id, super::data::Written::Version(id)));
         }
@@ -246,10 +248,7 @@ pub(super) fn name_taken(name: &str) -> SqlError {
 }
 
 /// Gives numbers to constraints that have none yet.
-pub(super) fn number_constraints(
-    table: &mut Table,
-    mut next: impl FnMut() -> SqlResult<ObjectId>,
-) -> SqlResult<()> {
+pub(super) fn number_constraints(table: &mut Table, mut next: impl FnMut() -> SqlResult<ObjectId>) -> SqlResult<()> {
     let keys = table.indexes.iter_mut().filter_map(|index| index.constraint.as_mut().map(|key| &mut key.object_id));
     let defaults = table.columns.iter_mut().filter_map(|column| column.default.as_mut().map(|it| &mut it.object_id));
     let checks = table.checks.iter_mut().map(|check| &mut check.object_id);

@@ -58,7 +58,11 @@ pub(super) fn row_of(entry: &[u8]) -> RowId {
 }
 
 /// Bounds of entries for bounds of key prefixes.
-pub(super) fn bounds(parts: &[KeyPart], low: &Bound<Vec<Value>>, high: &Bound<Vec<Value>>) -> (Bound<Entry>, Bound<Entry>) {
+pub(super) fn bounds(
+    parts: &[KeyPart],
+    low: &Bound<Vec<Value>>,
+    high: &Bound<Vec<Value>>,
+) -> (Bound<Entry>, Bound<Entry>) {
     let whole = |values: &[Value]| prefix_of_values(parts, values).into_boxed_slice();
     let low = match low {
         Bound::Unbounded => Bound::Unbounded,

@@ -277,8 +277,12 @@ impl Queue {
     /// Who must go before `owner` may have `mode`. Who already holds a lock here doesn't queue behind others, as they
     /// may be waiting for it.
     fn blockers(&self, owner: TransactionId, mode: LockMode) -> Vec<TransactionId> {
-        let mut blockers: Vec<TransactionId> =
-            self.held.iter().filter(|held| held.owner != owner && !held.mode.admits(mode)).map(|held| held.owner).collect();
+        let mut blockers: Vec<TransactionId> = self
+            .held
+            .iter()
+            .filter(|held| held.owner != owner && !held.mode.admits(mode))
+            .map(|held| held.owner)
+            .collect();
         if !self.held.iter().any(|held| held.owner == owner) {
             let before = self.waiting.iter().take_while(|(waiting, _)| *waiting != owner);
             blockers.extend(before.filter(|(_, other)| !other.admits(mode)).map(|(waiting, _)| *waiting));
@@ -315,10 +319,8 @@ mod tests {
     #[test]
     fn modes_admit_each_other_as_documented() {
         let modes = [SchemaStability, IntentShared, Shared, IntentExclusive, Exclusive, SchemaModification];
-        let admitted: Vec<String> = modes
-            .iter()
-            .map(|a| modes.iter().map(|b| if a.admits(*b) { 'y' } else { 'n' }).collect())
-            .collect();
+        let admitted: Vec<String> =
+            modes.iter().map(|a| modes.iter().map(|b| if a.admits(*b) { 'y' } else { 'n' }).collect()).collect();
         assert_eq!(admitted, ["yyyyyn", "yyyynn", "yyynnn", "yynynn", "ynnnnn", "nnnnnn"]);
     }
 
@@ -326,8 +328,7 @@ mod tests {
     fn who_waits_too_long_gets_1222() {
         let (locks, free) = (Locks::default(), AtomicBool::new(false));
         locks.acquire(&waiter(1, &free, None), &TABLE, Exclusive, LockDuration::Transaction).unwrap();
-        let error =
-            locks.acquire(&waiter(2, &free, Some(0)), &TABLE, Shared, LockDuration::Statement).unwrap_err();
+        let error = locks.acquire(&waiter(2, &free, Some(0)), &TABLE, Shared, LockDuration::Statement).unwrap_err();
         assert_eq!(error.number, 1222);
         locks.release(1, false);
         locks.acquire(&waiter(2, &free, Some(0)), &TABLE, Shared, LockDuration::Statement).unwrap();

@@ -10,7 +10,7 @@ use super::catalog::ObjectId;
 use super::lsn::{LogEnd, Lsn};
 use super::table::{ColumnId, Row, Table};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Log {
     end: LogEnd,
     /// Committed and not yet behind the capture process.
@@ -40,13 +40,29 @@ pub struct LogRecord {
 
 #[derive(Clone, Debug)]
 pub enum LogChange {
-    Insert { table: Arc<Table>, row: Row },
-    Delete { table: Arc<Table>, row: Row },
-    Update { table: Arc<Table>, before: Row, after: Row },
+    Insert {
+        table: Arc<Table>,
+        row: Row,
+    },
+    Delete {
+        table: Arc<Table>,
+        row: Row,
+    },
+    Update {
+        table: Arc<Table>,
+        before: Row,
+        after: Row,
+    },
     /// A statement that changed a tracked table's shape.
-    Ddl { table: ObjectId, command: Arc<str>, retyped: Vec<Retyped> },
+    Ddl {
+        table: ObjectId,
+        command: Arc<str>,
+        retyped: Vec<Retyped>,
+    },
     /// A capture instance was created.
-    Enabled { change_table: ObjectId },
+    Enabled {
+        change_table: ObjectId,
+    },
 }
 
 /// A column whose type a statement changed.
@@ -100,11 +116,5 @@ impl Log {
     /// Lets go of what the capture process has done with.
     pub fn discard(&mut self, transactions: usize) {
         self.pending.drain(..transactions.min(self.pending.len()));
-    }
-
-    /// Goes on at another place, forward or backward, as a database that was restored elsewhere does.
-    pub(super) fn restart_at(&mut self, file: u32) {
-        self.end = LogEnd::new(file);
-        self.last_commit = Lsn::ZERO;
     }
 }

@@ -24,9 +24,7 @@ mod write;
 
 pub use alter::{Alteration, Ddl};
 pub use capture::{CaptureInstance, CapturedColumn};
-pub use catalog::{
-    Catalog, DatabaseId, DatabaseOptions, Module, ModuleKind, Object, ObjectId, Schema, SchemaId,
-};
+pub use catalog::{Catalog, DatabaseId, DatabaseOptions, Module, ModuleKind, Object, ObjectId, Schema, SchemaId};
 pub use clock::Clock;
 pub use data::ReadCursor;
 pub use key::RowId;
@@ -35,7 +33,7 @@ pub use log::{LogChange, LogRecord, LoggedTransaction, Retyped};
 pub use lsn::Lsn;
 pub use principal::{Grant, Login, Permission, Principal, PrincipalId, PrincipalKind, Securable};
 pub use read::{KeyRange, ReadRequest, Visibility};
-pub use server::{DatabaseInfo, Edition, Storage, StorageOptions};
+pub use server::{Backup, DatabaseInfo, Edition, Storage, StorageOptions};
 pub use table::{
     Check, Column, ColumnId, Computed, Constraint, DefaultConstraint, ForeignKey, Identity, Index, IndexId, KeyColumn,
     ReferentialAction, Row, Table,

@@ -30,8 +30,12 @@ pub struct Principal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrincipalKind {
     /// With the login that comes in as it; None for users without login.
-    User { login: Option<Arc<str>> },
-    Role { fixed: bool },
+    User {
+        login: Option<Arc<str>>,
+    },
+    Role {
+        fixed: bool,
+    },
 }
 
 /// What a grant is about.

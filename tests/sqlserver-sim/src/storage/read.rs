@@ -151,7 +151,8 @@ impl Transaction {
     pub fn row(&mut self, database: DatabaseId, table: &Table, id: RowId) -> SqlResult<Option<Row>> {
         loop {
             let generation = self.storage.locks.generation();
-            let seen = self.storage.read_state().database(database)?.data(table.object_id)?.row(self.id, id, View::Committed);
+            let seen =
+                self.storage.read_state().database(database)?.data(table.object_id)?.row(self.id, id, View::Committed);
             match seen {
                 Ok(row) => return Ok(row),
                 Err(holder) => self.storage.locks.wait(&self.waiter(), holder, generation)?,

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::cdc::state::CaptureState;
 use crate::error::{SqlError, SqlResult};
-use crate::value::collation::folded;
 use crate::value::Moment;
+use crate::value::collation::folded;
 
 use super::catalog::{Catalog, DatabaseId, ObjectId};
 use super::clock::Clock;
@@ -21,9 +21,10 @@ use super::transaction::{Begin, Transaction};
 const LOG_FILE_FIRST: u32 = 0x24;
 
 /// Which kind of server it takes itself for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Edition {
     /// With everything, an agent included.
+    #[default]
     Developer,
     /// No agent: capture and cleanup are the service's own.
     AzureSqlDatabase,
@@ -70,6 +71,10 @@ pub struct DatabaseInfo {
     pub created: Moment,
     pub catalog: Arc<Catalog>,
 }
+
+/// A database as it was.
+#[derive(Debug)]
+pub struct Backup(Database);
 
 /// One server: its databases, logins and clock.
 #[derive(Debug)]
@@ -243,12 +248,25 @@ impl Storage {
         Ok(step(&mut self.write_state().database_mut(database)?.log))
     }
 
-    /// Lets the database's log go on in another virtual log file, as after a restore on another server.
+    /// A copy of a database, log included, without what isn't committed.
     ///
     /// # Errors
     /// 911 where the database is gone.
-    pub fn restart_log(&self, database: DatabaseId, file: u32) -> SqlResult<()> {
-        self.write_state().database_mut(database)?.log.restart_at(file);
+    pub fn back_up(&self, database: DatabaseId) -> SqlResult<Backup> {
+        Ok(Backup(self.read_state().database(database)?.committed()))
+    }
+
+    /// Puts a database back to what it was. No transaction may have to do with it meanwhile.
+    ///
+    /// # Errors
+    /// 911 where the database is gone.
+    pub fn restore(&self, database: DatabaseId, backup: &Backup) -> SqlResult<()> {
+        let mut restored = backup.0.committed();
+        let mut state = self.write_state();
+        let current = state.database_mut(database)?;
+        restored.id = database;
+        restored.name = Arc::clone(&current.name);
+        *current = restored;
         Ok(())
     }
 

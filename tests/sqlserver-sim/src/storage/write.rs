@@ -211,8 +211,10 @@ impl Transaction {
     fn log_rows(&mut self, database: DatabaseId, table: &Arc<Table>, changes: Vec<RowChange>) -> SqlResult<()> {
         let storage = Arc::clone(&self.storage);
         let mut state = storage.write_state();
-        // The description in hand may be older than the enabling of capture, which locks the table but not its readers.
-        let tracked = self.own_or_committed(&state, database)?.table(table.object_id).is_some_and(|table| table.tracked);
+        // The description in hand may be older than the statement that changed it, or that enabled capture.
+        let catalog = self.own_or_committed(&state, database)?;
+        let table = catalog.table(table.object_id).unwrap_or(table);
+        let tracked = table.tracked;
         let part = Self::part(&mut self.parts, &mut state, database)?;
         for change in changes {
             append(&mut state, database, part, table, change, tracked)?;
@@ -265,11 +267,16 @@ fn update_changes(
     manner: UpdateManner,
     singletons_in_place: bool,
 ) -> Vec<RowChange> {
-    let changes: Vec<(Row, Row)> = changes.into_iter().filter(|(before, after)| !same_row(table, before, after)).collect();
+    let changes: Vec<(Row, Row)> =
+        changes.into_iter().filter(|(before, after)| !same_row(table, before, after)).collect();
     let moves = |before: &Row, after: &Row| manner == UpdateManner::Deferred || key_changed(table, before, after);
     if changes.len() == 1 {
         let single = |(before, after): (Row, Row)| {
-            if !singletons_in_place && moves(&before, &after) { RowChange::Moved(before, after) } else { RowChange::Update(before, after) }
+            if !singletons_in_place && moves(&before, &after) {
+                RowChange::Moved(before, after)
+            } else {
+                RowChange::Update(before, after)
+            }
         };
         return changes.into_iter().map(single).collect();
     }
@@ -293,9 +300,9 @@ fn same_row(table: &Table, before: &Row, after: &Row) -> bool {
 
 fn key_changed(table: &Table, before: &Row, after: &Row) -> bool {
     let keys = table.indexes.iter().filter(|index| !index.disabled && (index.unique || index.is_clustered()));
-    keys.flat_map(|index| &index.key).filter_map(|key| table.column(key.column_id)).any(|column| {
-        !identical(table.value(column, before), table.value(column, after))
-    })
+    keys.flat_map(|index| &index.key)
+        .filter_map(|key| table.column(key.column_id))
+        .any(|column| !identical(table.value(column, before), table.value(column, after)))
 }
 
 /// Whether two values are the same to the last bit, not only equal: the log records a change of `'a'` to `'A'`.

@@ -1,0 +1,313 @@
+//! Statements on captured tables: what is blocked, what the scan writes to history, what becomes of change tables.
+
+use std::sync::Arc;
+
+use super::{Harness, insert, number, row, unique_index};
+use crate::storage::{Alteration, Column, ColumnId, Ddl, IndexId, Lsn};
+use crate::value::{Length, SqlType, Value};
+
+fn added(name: &str) -> Alteration {
+    Alteration::AddColumns(vec![Column::new(name, SqlType::Int)])
+}
+
+#[test]
+fn an_added_column_is_in_history_and_not_in_the_instance() {
+    let (harness, table) = Harness::with_table();
+    let table = harness.alter(&table, added("extra"), "ALTER TABLE t ADD extra int").unwrap();
+    assert!(harness.history().is_empty(), "the scan writes it");
+    harness.insert(&table, &[&[row(1, "a", 1), vec![Value::Int(7)]].concat()]);
+    harness.scan();
+    assert_eq!(harness.changes("dbo_t"), [(2, row(1, "a", 1))]);
+    let [(_, required, command, _)] = &harness.history()[..] else { panic!("one row") };
+    assert_eq!((*required, command.as_str()), (false, "ALTER TABLE t ADD extra int"));
+}
+
+#[test]
+fn ddl_lsn_lies_between_the_commits_before_and_after() {
+    let (harness, table) = Harness::with_table();
+    harness.insert(&table, &[&row(1, "a", 1)]);
+    harness.alter(&table, added("x"), "ALTER").unwrap();
+    harness.insert(&table, &[&row(2, "a", 1)]);
+    harness.scan();
+    let rows = harness.rows("cdc", "dbo_t_CT");
+    let lsn = |at: usize| Lsn::from_value(&rows[at][0]).unwrap();
+    let (_, _, _, ddl) = harness.history()[0];
+    assert!(lsn(0) < ddl && ddl < lsn(1));
+    assert!(ddl <= harness.max_lsn().unwrap());
+}
+
+#[test]
+fn history_has_a_row_for_each_instance_and_none_for_later_ones() {
+    let (harness, table) = Harness::with_table();
+    harness.alter(&table, added("x"), "first").unwrap();
+    harness.enable("t", Some("second"));
+    harness.alter(&table, added("y"), "second").unwrap();
+    harness.scan();
+    let mut commands: Vec<String> = harness.history().into_iter().map(|(_, _, command, _)| command).collect();
+    commands.sort();
+    assert_eq!(commands, ["first", "second", "second"]);
+}
+
+#[test]
+fn the_hand_over_is_exact() {
+    let (harness, table) = Harness::with_table();
+    let table = harness.alter(&table, added("x"), "ALTER").unwrap();
+    let wide = |id: i32| [row(id, "a", 1), vec![Value::Int(id)]].concat();
+    harness.insert(&table, &[&wide(1)]);
+    harness.enable("t", Some("second"));
+    harness.insert(&table, &[&wide(2)]);
+    harness.scan();
+    assert_eq!(harness.changes("dbo_t").len(), 2, "the old one goes on");
+    assert_eq!(harness.changes("second"), [(2, wide(2))]);
+    let start = harness.start_lsn("second").unwrap();
+    let commits: Vec<Lsn> =
+        harness.rows("cdc", "dbo_t_CT").iter().map(|row| Lsn::from_value(&row[0]).unwrap()).collect();
+    assert!(commits[0] < start && start <= commits[1]);
+}
+
+#[test]
+fn a_dropped_column_is_null_from_then_on() {
+    let (harness, table) = Harness::with_table();
+    let ids = harness.insert(&table, &[&row(1, "a", 1)]);
+    let table = harness.alter(&table, Alteration::DropColumns(vec![ColumnId(3)]), "ALTER").unwrap();
+    harness.update(&table, &[(ids[0], &row(1, "b", 1))], crate::storage::UpdateManner::InPlace);
+    harness.scan();
+    let dropped = |name: &str| vec![Value::Int(1), Value::text(name), Value::Null];
+    assert_eq!(harness.changes("dbo_t"), [(2, row(1, "a", 1)), (3, dropped("a")), (4, dropped("b"))]);
+    assert!(harness.named("cdc", "dbo_t_CT").unwrap().column_named("n").is_some());
+    assert!(!harness.history()[0].1);
+}
+
+#[test]
+fn a_column_that_is_dropped_and_added_again_is_another() {
+    let (harness, table) = Harness::with_table();
+    harness.alter(&table, Alteration::DropColumns(vec![ColumnId(3)]), "ALTER").unwrap();
+    let table = harness.alter(&table, added("n"), "ALTER").unwrap();
+    assert_eq!(table.column_named("n").unwrap().column_id, ColumnId(4));
+    harness.insert(&table, &[&[Value::Int(1), Value::text("a"), Value::Null, Value::Int(5)]]);
+    harness.scan();
+    assert_eq!(harness.changes("dbo_t"), [(2, vec![Value::Int(1), Value::text("a"), Value::Null])]);
+}
+
+fn retype(sql_type: SqlType, column: i32) -> Alteration {
+    Alteration::AlterColumn { column: ColumnId(column), sql_type, nullable: true }
+}
+
+#[test]
+fn a_widened_column_widens_the_change_table_when_the_scan_is_there() {
+    let (harness, table) = Harness::with_table();
+    harness.insert(&table, &[&row(1, "a", 1)]);
+    let table = harness.alter(&table, retype(SqlType::BigInt, 3), "ALTER").unwrap();
+    let change_type = || harness.named("cdc", "dbo_t_CT").unwrap().column_named("n").unwrap().sql_type;
+    assert_eq!(change_type(), SqlType::Int);
+    let big = vec![Value::Int(2), Value::text("b"), Value::BigInt(1 << 40)];
+    harness.insert(&table, &[&big]);
+    harness.scan();
+    assert_eq!(change_type(), SqlType::BigInt);
+    assert_eq!(harness.changes("dbo_t")[1], (2, big));
+    assert!(harness.history()[0].1, "required_column_update");
+    assert_eq!(harness.rows("cdc", "captured_columns")[2][3], Value::text("bigint"));
+}
+
+#[test]
+fn narrowing_breaks_the_scan_until_the_change_table_is_emptied() {
+    let (harness, table) = Harness::with_table();
+    let ids = harness.insert(&table, &[&row(1, "a long name", 1)]);
+    harness.scan();
+    harness.delete(&table, &ids);
+    harness.scan();
+    let narrow = SqlType::NVarChar(Length::Limited(3));
+    harness.alter(&table, retype(narrow, 2), "ALTER").unwrap();
+    let control = harness.control();
+    for _ in 0..2 {
+        assert_eq!(control.scan("shop").unwrap_err().number(), Some(2628));
+    }
+    assert!(harness.history().is_empty(), "a broken cycle leaves nothing");
+    let errors = harness.storage.capture().with(harness.database, |capture| capture.errors.clone());
+    assert_eq!(errors.iter().map(|entry| entry.error.number).collect::<Vec<_>>(), [2628, 2628]);
+    let other = harness.table("other");
+    harness.insert(&other, &[&row(1, "a", 1)]);
+    control.clean_up_below("shop", crate::storage::Lsn::MAX.to_bytes()).unwrap();
+    control.scan("shop").unwrap();
+    assert_eq!(harness.history().len(), 1);
+    assert_eq!(harness.named("cdc", "dbo_t_CT").unwrap().column_named("name").unwrap().sql_type, narrow);
+}
+
+#[test]
+fn a_narrowed_number_breaks_the_scan_with_an_overflow() {
+    let (harness, table) = Harness::with_table();
+    let ids = harness.insert(&table, &[&row(1, "a", 1_000_000)]);
+    harness.scan();
+    harness.delete(&table, &ids);
+    harness.alter(&table, retype(SqlType::TinyInt, 3), "ALTER").unwrap();
+    let number = harness.control().scan("shop").unwrap_err().number().unwrap();
+    assert!([220, 8115].contains(&number), "{number}");
+}
+
+#[test]
+fn only_nullability_is_history_without_column_update() {
+    let (harness, table) = Harness::with_table();
+    let not_null = Alteration::AlterColumn { column: ColumnId(3), sql_type: SqlType::Int, nullable: false };
+    harness.alter(&table, not_null, "ALTER").unwrap();
+    harness.scan();
+    assert!(!harness.history()[0].1);
+    assert!(harness.named("cdc", "dbo_t_CT").unwrap().column_named("n").unwrap().nullable);
+}
+
+#[test]
+fn renaming_a_captured_column_is_blocked_4928_and_another_is_not() {
+    let (harness, table) = Harness::with_table();
+    let rename = |column: i32| Alteration::RenameColumn { column: ColumnId(column), name: Arc::from("renamed") };
+    let error = harness.alter(&table, rename(2), "sp_rename").unwrap_err();
+    assert_eq!((error.number, error.severity), (4928, 16));
+    harness.alter(&table, added("extra"), "ALTER").unwrap();
+    harness.alter(&table, rename(4), "sp_rename").unwrap();
+}
+
+#[test]
+fn a_renamed_table_keeps_its_instance_and_is_captured_on() {
+    let (harness, table) = Harness::with_table();
+    let table = harness.alter(&table, Alteration::RenameTable(Arc::from("renamed")), "sp_rename").unwrap();
+    harness.insert(&table, &[&row(1, "a", 1)]);
+    harness.scan();
+    assert_eq!(harness.operations("dbo_t"), [2]);
+    assert_eq!(harness.rows("cdc", "change_tables")[0][2], Value::Int(table.object_id.0));
+    assert!(harness.history().is_empty());
+}
+
+#[test]
+fn truncate_is_blocked_4711() {
+    let (harness, table) = Harness::with_table();
+    let outcome = harness.step(|transaction| transaction.truncate(harness.database, table.object_id));
+    assert_eq!(number(outcome), 4711);
+    let other = harness.table("other");
+    harness.insert(&other, &[&row(1, "a", 1)]);
+    harness.step(|transaction| transaction.truncate(harness.database, other.object_id)).unwrap();
+    assert!(harness.rows("dbo", "other").is_empty());
+}
+
+#[test]
+fn the_index_that_tells_rows_apart_stays() {
+    let harness = Harness::enabled();
+    let table = harness.table("t");
+    let not_null = Alteration::AlterColumn { column: ColumnId(3), sql_type: SqlType::Int, nullable: false };
+    harness.alter(&table, not_null, "").unwrap();
+    let mut unique = unique_index("by_n", IndexId(2), 3, false);
+    unique.constraint = None;
+    harness.alter(&table, Alteration::AddIndex(unique), "").unwrap();
+    harness.enable("t", None);
+    harness
+        .exec(
+            "sp_cdc_enable_table",
+            &[
+                ("@source_schema", Value::text("dbo")),
+                ("@source_name", Value::text("t")),
+                ("@capture_instance", Value::text("second")),
+                ("@index_name", Value::text("by_n")),
+            ],
+        )
+        .unwrap();
+    let table = harness.current(&table);
+    let key = table.primary_key().unwrap().constraint.as_ref().unwrap().object_id;
+    assert_eq!(number(harness.alter(&table, Alteration::DropConstraint(key), "")), 22979);
+    let index = table.index_named("by_n").unwrap().index_id;
+    assert_eq!(number(harness.alter(&table, Alteration::DropIndex(index), "")), 22983);
+    assert_eq!(number(harness.alter(&table, Alteration::DisableIndex(index), "")), 22980);
+}
+
+#[test]
+fn ddl_without_the_right_is_22914() {
+    let (harness, table) = Harness::with_table();
+    let ddl = Ddl { command: "ALTER", by_owner: false };
+    let outcome =
+        harness.step(|transaction| transaction.alter_table(harness.database, table.object_id, vec![added("x")], &ddl));
+    assert_eq!(number(outcome), 22914);
+}
+
+#[test]
+fn dropping_a_table_removes_its_instance_and_loses_unread_changes() {
+    let (harness, table) = Harness::with_table();
+    harness.insert(&table, &[&row(1, "a", 1)]);
+    harness.drop_table(&table);
+    assert!(harness.named("cdc", "dbo_t_CT").is_none());
+    for table in ["change_tables", "captured_columns", "index_columns"] {
+        assert!(harness.rows("cdc", table).is_empty(), "{table}");
+    }
+    harness.scan();
+    let again = harness.table("t");
+    assert_ne!(again.object_id, table.object_id);
+    assert!(!again.tracked);
+    harness.insert(&again, &[&row(1, "not captured", 1)]);
+    harness.enable("t", None);
+    harness.insert(&again, &[&row(2, "captured", 1)]);
+    harness.scan();
+    assert_eq!(harness.changes("dbo_t"), [(2, row(2, "captured", 1))]);
+}
+
+#[test]
+fn switched_partitions_are_not_captured_and_can_be_forbidden() {
+    let (harness, table) = Harness::with_table();
+    let staging = harness.table("staging");
+    harness.insert(&table, &[&row(1, "a", 1)]);
+    harness.scan();
+    let switch = |from: &crate::storage::Table, to: &crate::storage::Table| {
+        harness.step(|transaction| transaction.switch(harness.database, from.object_id, to.object_id))
+    };
+    switch(&table, &staging).unwrap();
+    harness.scan();
+    assert_eq!(harness.operations("dbo_t"), [2]);
+    assert_eq!((harness.rows("dbo", "t").len(), harness.rows("dbo", "staging").len()), (0, 1));
+    switch(&staging, &table).unwrap();
+    harness
+        .exec(
+            "sp_cdc_enable_table",
+            &[
+                ("@source_schema", Value::text("dbo")),
+                ("@source_name", Value::text("t")),
+                ("@capture_instance", Value::text("strict")),
+                ("@allow_partition_switch", Value::Bit(false)),
+            ],
+        )
+        .unwrap();
+    assert_eq!(number(switch(&table, &staging)), 22842);
+    harness.delete(&table, &[crate::storage::RowId(2)]);
+    harness.insert(&staging, &[&row(5, "a", 1)]);
+    assert_eq!(number(switch(&staging, &table)), 22843);
+}
+
+#[test]
+fn ddl_in_a_transaction_with_rows_is_ordered_within() {
+    let (harness, table) = Harness::with_table();
+    harness
+        .step(|transaction| {
+            insert(&harness, transaction, &table, &[&row(1, "a", 1)])?;
+            let ddl = Ddl { command: "ALTER", by_owner: true };
+            transaction.alter_table(
+                harness.database,
+                table.object_id,
+                vec![Alteration::DropColumns(vec![ColumnId(3)])],
+                &ddl,
+            )?;
+            insert(&harness, transaction, &table, &[&row(2, "b", 9)])
+        })
+        .unwrap();
+    harness.scan();
+    let without = vec![Value::Int(2), Value::text("b"), Value::Null];
+    assert_eq!(harness.changes("dbo_t"), [(2, row(1, "a", 1)), (2, without)]);
+    assert_eq!(Some(harness.history()[0].3), Lsn::from_value(&harness.rows("cdc", "dbo_t_CT")[0][0]));
+}
+
+#[test]
+fn rolled_back_ddl_leaves_neither_history_nor_shape() {
+    let (harness, table) = Harness::with_table();
+    let mut transaction = harness.begin(crate::engine::session::Isolation::ReadCommitted);
+    let ddl = Ddl { command: "ALTER", by_owner: true };
+    transaction
+        .alter_table(harness.database, table.object_id, vec![added("x"), retype(SqlType::BigInt, 3)], &ddl)
+        .unwrap();
+    assert!(transaction.catalog(harness.database).unwrap().table(table.object_id).unwrap().column_named("x").is_some());
+    transaction.rollback();
+    assert_eq!(harness.current(&table).columns.len(), 3);
+    harness.scan();
+    assert!(harness.history().is_empty());
+}

@@ -1,0 +1,146 @@
+//! Jobs, their parameters, and the agent.
+
+use std::time::{Duration, Instant};
+
+use super::{Harness, number, row};
+use crate::cdc::agent::Agent;
+use crate::error::SqlResult;
+use crate::storage::{DatabaseId, Edition, ReadRequest, SchemaId};
+use crate::value::Value;
+
+fn help(harness: &Harness) -> Vec<Vec<Value>> {
+    harness.exec("sp_cdc_help_jobs", &[]).unwrap().results.remove(0).rows
+}
+
+fn change(harness: &Harness, job: &str, given: &[(&str, Value)]) -> SqlResult<super::registry::ProcedureResult> {
+    let mut arguments = vec![("@job_type", Value::text(job))];
+    arguments.extend(given.iter().cloned());
+    harness.exec("sp_cdc_change_job", &arguments)
+}
+
+#[test]
+fn the_first_table_creates_both_jobs_with_their_defaults() {
+    let harness = Harness::enabled();
+    assert!(help(&harness).is_empty());
+    harness.table("t");
+    harness.enable("t", None);
+    let jobs = help(&harness);
+    assert_eq!(
+        jobs[0][2..7],
+        [Value::text("cdc.shop_capture"), Value::Int(500), Value::Int(10), Value::Bit(true), Value::BigInt(5),]
+    );
+    assert_eq!(jobs[1][2], Value::text("cdc.shop_cleanup"));
+    assert_eq!(jobs[1][7..], [Value::BigInt(4320), Value::BigInt(5000)]);
+    let catalog = harness.storage.catalog(DatabaseId::MSDB).unwrap();
+    let table = catalog.table_named(SchemaId::DBO, "cdc_jobs").unwrap().clone();
+    let request = ReadRequest::all(DatabaseId::MSDB, table);
+    assert_eq!(harness.step(|transaction| transaction.read_all(&request)).unwrap().len(), 2);
+    assert!(harness.storage.capture().with(harness.database, |capture| capture.capture.is_some()), "capture runs");
+}
+
+#[test]
+fn parameters_have_their_ranges() {
+    let (harness, _) = Harness::with_table();
+    let refused = |job: &str, given: &[(&str, Value)]| number(change(&harness, job, given));
+    let not_continuous = [("@continuous", Value::Bit(false)), ("@pollinginterval", Value::BigInt(5))];
+    assert_eq!(refused("capture", &not_continuous), 22990);
+    assert_eq!(refused("capture", &[("@pollinginterval", Value::BigInt(86_401))]), 22999);
+    assert_eq!(refused("capture", &[("@maxtrans", Value::Int(0))]), 22991);
+    assert_eq!(refused("capture", &[("@maxscans", Value::Int(0))]), 22970);
+    assert_eq!(refused("cleanup", &[("@retention", Value::BigInt(52_594_801))]), 22994);
+    assert_eq!(refused("other", &[]), 22992);
+    change(&harness, "cleanup", &[("@retention", Value::BigInt(52_594_800))]).unwrap();
+    change(&harness, "capture", &[("@continuous", Value::Bit(false))]).unwrap();
+    assert_eq!(help(&harness)[0][6], Value::BigInt(0), "polling ends with continuous");
+}
+
+#[test]
+fn a_changed_job_takes_effect_when_it_is_started_again() {
+    let (harness, _) = Harness::with_table();
+    let running = || harness.storage.capture().with(harness.database, |capture| capture.capture);
+    change(&harness, "capture", &[("@maxtrans", Value::Int(7))]).unwrap();
+    assert_eq!(running().unwrap().transactions_max, 500);
+    harness.exec("sp_cdc_stop_job", &[]).unwrap();
+    assert_eq!(running(), None);
+    assert_eq!(number(harness.exec("sp_cdc_stop_job", &[])), 22022);
+    harness.exec("sp_cdc_start_job", &[]).unwrap();
+    assert_eq!(running().unwrap().transactions_max, 7);
+    assert_eq!(number(harness.exec("sp_cdc_start_job", &[])), 22022);
+}
+
+#[test]
+fn jobs_can_be_dropped_and_added() {
+    let (harness, _) = Harness::with_table();
+    let capture = [("@job_type", Value::text("capture"))];
+    assert_eq!(number(harness.exec("sp_cdc_add_job", &capture)), 14261);
+    harness.exec("sp_cdc_drop_job", &capture).unwrap();
+    assert_eq!(help(&harness).len(), 1);
+    assert_eq!(number(harness.exec("sp_cdc_start_job", &capture)), 14262);
+    harness.exec("sp_cdc_add_job", &capture).unwrap();
+    assert_eq!(help(&harness).len(), 2);
+}
+
+#[test]
+fn a_stopped_agent_captures_nothing_and_the_log_grows() {
+    let (harness, table) = Harness::with_table();
+    let control = harness.control();
+    let agent = Agent::start(&harness.storage, Some(Duration::ZERO)).unwrap();
+    control.stop_agent();
+    assert_eq!(number(harness.exec("sp_cdc_start_job", &[])), 22022);
+    harness.insert(&table, &[&row(1, "a", 1)]);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(control.pending("shop").unwrap(), 1);
+    control.start_agent().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while harness.operations("dbo_t").is_empty() {
+        assert!(Instant::now() < deadline, "capture begins with the agent");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(agent);
+}
+
+#[test]
+fn a_scan_by_hand_reads_maxtrans_times_maxscans() {
+    let (harness, table) = Harness::with_table();
+    for id in 1..=5 {
+        harness.insert(&table, &[&row(id, "a", 1)]);
+    }
+    let scan = |maxtrans: i32, maxscans: i32| {
+        harness.exec("sp_cdc_scan", &[("@maxtrans", Value::Int(maxtrans)), ("@maxscans", Value::Int(maxscans))])
+    };
+    scan(1, 1).unwrap();
+    assert_eq!(harness.operations("dbo_t").len(), 1);
+    scan(1, 3).unwrap();
+    assert_eq!(harness.operations("dbo_t").len(), 4);
+    scan(500, 10).unwrap();
+    assert_eq!(harness.operations("dbo_t").len(), 5);
+}
+
+#[test]
+fn sessions_of_scans_are_kept_and_empty_ones_counted() {
+    let (harness, table) = Harness::with_table();
+    let sessions = || harness.storage.capture().with(harness.database, |capture| capture.sessions.clone());
+    let before = sessions().len();
+    harness.insert(&table, &[&row(1, "a", 1)]);
+    for _ in 0..4 {
+        harness.scan();
+    }
+    let sessions = sessions();
+    assert_eq!(sessions.len(), before + 2);
+    let (busy, empty) = (&sessions[before], &sessions[before + 1]);
+    assert_eq!((busy.transactions, busy.commands, busy.phase, busy.empty_scans), (1, 1, "Done", 0));
+    assert_eq!((empty.transactions, empty.empty_scans), (0, 3));
+}
+
+#[test]
+fn azure_keeps_its_jobs_in_the_database_and_its_own_interval() {
+    let harness = Harness::plain(Edition::AzureSqlDatabase);
+    harness.exec("sp_cdc_enable_db", &[]).unwrap();
+    harness.table("t");
+    harness.enable("t", None);
+    assert!(harness.named("cdc", "cdc_jobs").is_some());
+    let running = harness.storage.capture().with(harness.database, |capture| capture.capture).unwrap();
+    assert_eq!(running.polling_interval, Duration::from_secs(20));
+    assert_eq!(number(change(&harness, "capture", &[("@pollinginterval", Value::BigInt(1))])), 22990);
+    change(&harness, "capture", &[("@maxtrans", Value::Int(9))]).unwrap();
+}
