@@ -182,6 +182,9 @@ async fn a_changed_sync_config_leaves_the_other_buckets_as_they_are() {
     workspace.write("sync-config.yaml", first);
     workspace.run(&["run", "--until-current"]).good();
     assert_eq!(workspace.run(&["buckets", "dump", "--ops", "--json"]).good(), before);
+    let status = &workspace.json(&["status"])[0];
+    let tables = status["sources"][0]["tables"].as_array().unwrap();
+    assert_eq!(tables.len(), 1, "a table that nothing selects any more isn't followed: {tables:?}");
     let said = workspace.run(&["buckets", "dump", "by_owner[7]"]).failed(1);
     assert!(said.contains("no bucket `by_owner[7]`"), "{said}");
     workspace.run(&["verify"]).good();

@@ -104,29 +104,17 @@ impl Engine {
     pub(crate) fn until_current(&self) -> impl Future<Output = Result<(), Failure>> + use<> {
         let (sources, sink) = (self.sources.clone(), Arc::clone(&self.sink));
         async move {
-            for outcome in join_all(sources.iter().map(|source| source.handle.until_current())).await {
-                outcome.map_err(|error| Failure::new(error.to_string(), "start millstream again"))?;
-            }
-            let durable: Vec<_> = sources
-                .iter()
-                .map(|source| (source.name.clone(), sink.durable(&source.name).borrow().clone()))
-                .collect();
-            let mut checkpoints = sink.checkpoints();
-            let contains_all = |checkpoint: &Option<millstream_bucket::Checkpoint>| {
-                checkpoint.as_ref().is_some_and(|checkpoint| {
-                    durable.iter().all(|(name, position)| checkpoint.positions.get(name) >= position.as_ref())
-                })
-            };
-            if checkpoints.wait_for(contains_all).await.is_err() {
-                return Err(Failure::new("the buckets can't be stored any more", "see the log for why"));
-            }
-            // Readers see the buckets of a changed sync config from one of the next checkpoints on.
             loop {
-                let sink = Arc::clone(&sink);
-                if !blocking(move || Ok(sink.reader()?.is_deploying()?)).await? {
+                let was_deploying = is_deploying(&sink).await?;
+                is_current(&sources, &sink).await?;
+                // Readers see the buckets of a changed sync config from one of the next checkpoints on; only then are
+                // its tables the only ones that the sources are followed for.
+                while is_deploying(&sink).await? {
+                    sleep(DEPLOYMENT_POLL).await;
+                }
+                if !was_deploying {
                     return Ok(());
                 }
-                sleep(DEPLOYMENT_POLL).await;
             }
         }
     }
@@ -155,6 +143,30 @@ impl Engine {
             None => closed,
         }
     }
+}
+
+/// Waits until what is committed at the sources now is checkpointed.
+async fn is_current(sources: &[Followed], sink: &BucketSink) -> Result<(), Failure> {
+    for outcome in join_all(sources.iter().map(|source| source.handle.until_current())).await {
+        outcome.map_err(|error| Failure::new(error.to_string(), "start millstream again"))?;
+    }
+    let durable: Vec<_> =
+        sources.iter().map(|source| (source.name.clone(), sink.durable(&source.name).borrow().clone())).collect();
+    let mut checkpoints = sink.checkpoints();
+    let contains_all = |checkpoint: &Option<millstream_bucket::Checkpoint>| {
+        checkpoint.as_ref().is_some_and(|checkpoint| {
+            durable.iter().all(|(name, position)| checkpoint.positions.get(name) >= position.as_ref())
+        })
+    };
+    match checkpoints.wait_for(contains_all).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::new("the buckets can't be stored any more", "see the log for why")),
+    }
+}
+
+async fn is_deploying(sink: &Arc<BucketSink>) -> Result<bool, Failure> {
+    let sink = Arc::clone(sink);
+    blocking(move || Ok(sink.reader()?.is_deploying()?)).await
 }
 
 fn of_pipeline(error: PipelineError) -> Failure {

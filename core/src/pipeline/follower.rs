@@ -16,6 +16,7 @@ use crate::position::Position;
 use crate::reconcile::{PassMessage, Readers};
 use crate::row::ValueTooLong;
 use crate::schema::TableName;
+use crate::selection::Selection;
 use crate::sink::{PassReport, Sink, Write, WriteItem};
 use crate::source::{Catalog, Discovery, SourceConnector};
 use crate::table::{OpenHistory, TableId, TableRecord};
@@ -39,6 +40,8 @@ pub(super) enum Interruption {
     Source(SourceError),
     Sink(SinkError),
     Value(ValueTooLong),
+    /// The sink wants other tables than the session was opened for.
+    Reselected,
 }
 
 impl From<SourceError> for Interruption {
@@ -112,6 +115,8 @@ pub(super) struct Follower {
     pub(super) durable: watch::Receiver<Option<Position>>,
     fences: FuturesUnordered<BoxFuture<'static, FenceAsked>>,
     waiters: Vec<CurrentWaiter>,
+    /// What the session with the source was opened for.
+    selection: Selection,
     /// Selected tables that exist and aren't tracked, until the stream tells of them: nobody is current without them.
     pub(super) expected: HashSet<TableName>,
     head_asked: FuturesUnordered<BoxFuture<'static, HeadAsked>>,
@@ -165,6 +170,7 @@ impl Follower {
             durable,
             fences: FuturesUnordered::new(),
             waiters: Vec::new(),
+            selection: Selection::default(),
             expected: HashSet::new(),
             head_asked: FuturesUnordered::new(),
             head: None,
@@ -199,6 +205,7 @@ impl Follower {
             };
             match interruption {
                 Interruption::Sink(error) => return Err(PipelineError::Sink(error)),
+                Interruption::Reselected => {}
                 Interruption::Value(error) => return Err(PipelineError::Value { name: self.name.clone(), error }),
                 Interruption::Source(SourceError::PositionLost { reason, .. }) => {
                     warn!(source = %self.name, %reason, "the log no longer reaches back to where we are: reading all tables again");
@@ -265,8 +272,8 @@ impl Follower {
     ) -> Result<std::convert::Infallible, Interruption> {
         // Where a former run stopped, before the connector names positions of its own.
         self.on_durable().await?;
-        let selection = self.sink.selection(&self.name);
-        let discovery = self.connector.discover(&selection).await?;
+        self.selection = self.sink.selection(&self.name);
+        let discovery = self.connector.discover(&self.selection).await?;
         if self.open {
             let handed_over = if std::mem::take(&mut self.restored_unfinished) {
                 Some(discovery.position.clone())
@@ -275,7 +282,7 @@ impl Follower {
             };
             self.hold_until = self.hold_until.take().max(handed_over);
         }
-        let (catalog, from) = self.open_session(selection, discovery).await?;
+        let (catalog, from) = self.open_session(discovery).await?;
         let mut stream = self.connector.stream(&from, catalog).await?;
         self.reached = Some(from);
         self.held_commit = None;
@@ -316,11 +323,8 @@ impl Follower {
     }
 
     /// Brings the list of tables and the source together; gives what the stream starts with.
-    async fn open_session(
-        &mut self,
-        selection: crate::selection::Selection,
-        discovery: Discovery,
-    ) -> Result<(Catalog, Position), Interruption> {
+    async fn open_session(&mut self, discovery: Discovery) -> Result<(Catalog, Position), Interruption> {
+        let selection = self.selection.clone();
         let from = match self.accepted.as_ref().map(|commit| commit.position.clone()) {
             Some(position) => {
                 self.roll_back().await?;
@@ -481,7 +485,7 @@ impl Follower {
 
     fn answer_waiters(&mut self) {
         let is_settled = self.expected.is_empty() && self.tables.iter().all(|table| table.is_settled());
-        if self.waiters.is_empty() || !is_settled {
+        if self.waiters.is_empty() || !is_settled || self.is_reselected() {
             return;
         }
         let durable = self.durable.borrow().clone();
@@ -498,7 +502,16 @@ impl Follower {
         }
     }
 
+    /// Whether the sink wants other tables than before, as it does once a changed configuration is deployed.
+    fn is_reselected(&self) -> bool {
+        self.sink.selection(&self.name) != self.selection
+    }
+
     async fn on_tick(&mut self) -> Result<(), Interruption> {
+        // Amid a transaction nothing may be removed by itself.
+        if !self.open && self.is_reselected() {
+            return Err(Interruption::Reselected);
+        }
         if self.head_asked.is_empty() {
             let connector = Arc::clone(&self.connector);
             let durable = self.durable.borrow().clone();
