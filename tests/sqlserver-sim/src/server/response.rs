@@ -30,7 +30,6 @@ pub struct Response<'a> {
     handle: Option<i32>,
     return_values: u16,
     status_sent: bool,
-    no_metadata: bool,
     /// Whether an error was told since the last end of a statement.
     failing: bool,
     fatal: bool,
@@ -48,7 +47,6 @@ impl<'a> Response<'a> {
             handle: None,
             return_values: 0,
             status_sent: false,
-            no_metadata: false,
             failing: false,
             fatal: false,
             flow: Flow::Continue,
@@ -61,8 +59,7 @@ impl<'a> Response<'a> {
     }
 
     /// Begins the answer to a call.
-    pub fn begin_call(&mut self, no_metadata: bool) {
-        self.no_metadata = no_metadata;
+    pub fn begin_call(&mut self) {
         self.status_sent = false;
         self.return_values = 0;
     }
@@ -105,9 +102,7 @@ impl<'a> Response<'a> {
         self.release(Place::More);
         match output {
             Output::Columns(columns) => {
-                if !self.no_metadata {
-                    token::columns(&columns, self.packets.payload());
-                }
+                token::columns(&columns, self.packets.payload());
                 self.columns = columns;
                 self.selected = true;
             }

@@ -87,7 +87,7 @@ impl Worker {
         match open(login, &self.host, self.place.session_id(), self.cancelled.clone()) {
             Ok(session) => {
                 let mut response = Response::new(&mut self.packets, style);
-                greet(session.database(), version, packet_bytes, &mut response);
+                greet(&session.database(), version, packet_bytes, &mut response);
                 response.finish()?;
                 self.packets.set_packet_bytes(packet_bytes);
                 Ok(Some(session))
@@ -140,7 +140,7 @@ fn answer(message: &Message, session: &mut Session, prepared: &mut Prepared, res
         Ok(Request::Batch(sql)) => session.batch(&sql, Vec::new(), &mut |output| response.put(output)),
         Ok(Request::Calls(calls)) => {
             for call in calls {
-                response.begin_call(call.no_metadata);
+                response.begin_call();
                 run_call(call, session, prepared, response);
                 response.end_call();
             }
@@ -163,7 +163,7 @@ fn reset(session: &mut Session, prepared: &mut Prepared, response: &mut Response
 }
 
 fn run_call(call: Call, session: &mut Session, prepared: &mut Prepared, response: &mut Response<'_>) {
-    let Call { procedure, parameters, no_metadata: _ } = call;
+    let Call { procedure, parameters } = call;
     match procedure {
         Procedure::Prepare => prepared.prepare(&parameters, response),
         Procedure::PrepareExecute => prepared.prepare_and_execute(session, &parameters, response),

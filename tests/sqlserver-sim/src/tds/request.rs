@@ -1,7 +1,7 @@
 //! What a client asks for once it is logged in.
 
 use crate::engine::session::{Isolation, Parameter};
-use crate::value::{SqlType, Value};
+use crate::value::Value;
 
 use super::decode;
 use super::packet::{Kind, Message};
@@ -22,8 +22,6 @@ pub enum Request {
 pub struct Call {
     pub procedure: Procedure,
     pub parameters: Vec<Parameter>,
-    /// The client knows the columns and doesn't want them told again.
-    pub no_metadata: bool,
 }
 
 /// Procedures that clients may call by number, and those that are part of the protocol rather than of the engine.
@@ -89,7 +87,9 @@ fn read_calls(from: &mut Reader<'_>) -> Result<Vec<Call>, ProtocolError> {
     let mut calls = Vec::new();
     loop {
         let procedure = read_procedure(from)?;
-        let options = from.u16("a call's options")?;
+        // Whether to compile anew, and whether the client does without the columns' descriptions, which it may have
+        // anyway.
+        from.u16("a call's options")?;
         let mut parameters = Vec::new();
         let ends = loop {
             match from.peek() {
@@ -109,7 +109,7 @@ fn read_calls(from: &mut Reader<'_>) -> Result<Vec<Call>, ProtocolError> {
                 Some(_) => parameters.push(read_parameter(from)?),
             }
         };
-        calls.push(Call { procedure, parameters, no_metadata: options & 0x02 != 0 });
+        calls.push(Call { procedure, parameters });
         if ends {
             return Ok(calls);
         }
@@ -210,9 +210,4 @@ fn read_then(from: &mut Reader<'_>) -> Result<Option<Box<Transaction>>, Protocol
         0 => Ok(None),
         _ => read_begin(from).map(|begin| Some(Box::new(begin))),
     }
-}
-
-/// The parameter that gives back a handle.
-pub fn handle(value: i32) -> (SqlType, Value) {
-    (SqlType::Int, Value::Int(value))
 }
