@@ -82,8 +82,7 @@ struct Host {
 
 impl Host {
     fn open(&self, session_id: u32, login: Login, cancelled: Arc<AtomicBool>) -> Result<Session, SqlError> {
-        let _ = (&self.storage, session_id);
-        Session::open(login, cancelled)
+        Session::open(Arc::clone(&self.storage), session_id, login, cancelled)
     }
 }
 

@@ -7,6 +7,7 @@ mod indexes;
 mod information_schema;
 mod objects;
 mod principals;
+mod procedures;
 mod scope;
 mod server;
 mod view;
@@ -18,6 +19,8 @@ use crate::cdc;
 use crate::engine::relation::Relation;
 use crate::storage::Storage;
 use crate::value::collation::{equal, folded};
+
+pub use procedures::procedure;
 
 /// A view with its schema and name.
 type Named = (&'static str, &'static str, Arc<dyn Relation>);
