@@ -160,6 +160,22 @@ impl Control {
         self.storage.capture().set_in_place_singletons(on);
     }
 
+    /// `max text repl size`: how many bytes a large value may have that is written to a captured table, 65,536 at first;
+    /// None for no limit. Longer ones fail with error 7139.
+    pub fn set_max_text_repl_size(&self, bytes: Option<usize>) {
+        self.storage.capture().set_lob_bytes_max(bytes);
+    }
+
+    /// Lets the login that owns a database be gone, so that enabling fails with error 15517 within its wrapper.
+    ///
+    /// # Errors
+    /// Where there is no such database.
+    pub fn set_owner_missing(&self, database: &str, missing: bool) -> Result<(), ControlError> {
+        let database = self.database(database)?;
+        self.storage.capture().with(database, |capture| capture.owner_missing = missing);
+        Ok(())
+    }
+
     // The agent
 
     /// Stops the agent: nothing is captured by the schedule, and the log grows.

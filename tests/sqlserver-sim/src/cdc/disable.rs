@@ -4,6 +4,7 @@ use crate::error::SqlResult;
 use crate::storage::{DatabaseId, ObjectId, PrincipalId, Transaction};
 use crate::value::{Length, SqlType, Value, collation};
 
+use super::errors::Metadata;
 use super::registry::{CdcContext, Procedure, ProcedureParameter, ProcedureResult};
 use super::system_table::{SystemTable, broken};
 use super::{enable, errors, jobs};
@@ -44,8 +45,13 @@ fn disable_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult
         return Err(errors::no_instance_to_disable(instance, name));
     }
     let only = (!all).then_some(instance);
-    instances(context.transaction, context.database, table.object_id, only)?;
-    Ok(ProcedureResult::default())
+    enable::lock_metadata(context)?;
+    let savepoint = context.transaction.savepoint();
+    let disabled = instances(context.transaction, context.database, table.object_id, only);
+    disabled.map(|()| ProcedureResult::default()).map_err(|error| {
+        context.transaction.rollback_to(&savepoint);
+        errors::wrapped(Metadata::DisableTable, "sp_cdc_disable_table", &error)
+    })
 }
 
 /// Removes a table's capture instances, or one of them: its change table, its functions and all its rows in the catalog,

@@ -1,6 +1,7 @@
 //! Beginning capture: of a database, of a table.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{
@@ -9,6 +10,7 @@ use crate::storage::{
 };
 use crate::value::{Length, SqlType, Value, collation};
 
+use super::errors::Metadata;
 use super::registry::{CdcContext, Procedure, ProcedureParameter, ProcedureResult};
 use super::system_table::{SystemTable, broken, definition};
 use super::{change_table, errors, jobs};
@@ -17,6 +19,7 @@ use super::{change_table, errors, jobs};
 const INSTANCE_NAME_CHARACTERS_MAX: usize = 100;
 const CAPTURED_COLUMNS_MAX: usize = 1018;
 const CAPTURE_INSTANCES_MAX: usize = 2;
+const METADATA_LOCK_WAIT: Duration = Duration::from_secs(60);
 
 pub static PROCEDURES: &[Procedure] = &[
     Procedure { name: "sp_cdc_enable_db", parameters: &[], run: enable_db },
@@ -71,6 +74,8 @@ fn enable_db(context: &mut CdcContext<'_>, _arguments: &[Value]) -> SqlResult<Pr
     if catalog.principal_named("cdc").is_some() {
         return Err(errors::cdc_name_taken("user", &name));
     }
+    check_database_owner(context)
+        .map_err(|error| errors::wrapped(Metadata::EnableDatabase, "sp_cdc_enable_db", &error))?;
     let schema = context.transaction.edit_catalog(database, |catalog| {
         let user = catalog.next_principal_id();
         catalog.put_principal(Principal {
@@ -124,20 +129,14 @@ fn enable_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<
     }
     let request = Request::read(&catalog, arguments)?;
     let database = context.database;
+    lock_metadata(context)?;
     let savepoint = context.transaction.savepoint();
     let created = create(context, &request);
     if let Err(error) = created {
         context.transaction.rollback_to(&savepoint);
-        return Err(errors::wrapped(22832, "sp_cdc_enable_table", &error));
+        return Err(errors::wrapped(Metadata::EnableTable, "sp_cdc_enable_table", &error));
     }
-    let mut messages = Vec::new();
-    if !request.table.partitioned && !request.allow_partition_switch {
-        let text = format!(
-            "Warning: @allow_partition_switch is ignored, as the table '{}' is not partitioned.",
-            request.table.name
-        );
-        messages.push(SqlError::new(22857, 10, text));
-    }
+    let mut messages: Vec<SqlError> = request.partition_warning().into_iter().collect();
     if jobs::create_missing(context.transaction, database)? {
         let name = context.storage().database(database).map_or_else(String::new, |info| info.name.to_string());
         for (job, doing) in [("capture", "started"), ("cleanup", "started")] {
@@ -146,6 +145,27 @@ fn enable_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<
         }
     }
     Ok(ProcedureResult { messages, ..ProcedureResult::default() })
+}
+
+/// Lets one session at a time change the metadata of a database.
+///
+/// # Errors
+/// 22840 with the reason.
+pub fn lock_metadata(context: &mut CdcContext<'_>) -> SqlResult<()> {
+    let resource = "change_data_capture_metadata";
+    let database = context.database;
+    let locked = context.transaction.lock_named(database, resource, LockMode::Exclusive, Some(METADATA_LOCK_WAIT));
+    locked.map_err(|error| errors::lock_not_got(resource, &error))
+}
+
+/// The procedures run as dbo, which a database doesn't have whose owner's login is gone.
+fn check_database_owner(context: &CdcContext<'_>) -> SqlResult<()> {
+    let storage = context.storage();
+    if !storage.capture().with(context.database, |capture| capture.owner_missing) {
+        return Ok(());
+    }
+    let name = storage.database(context.database).map_or_else(String::new, |info| info.name.to_string());
+    Err(errors::no_owner(&name))
 }
 
 /// The table that a schema and name are of.
@@ -158,6 +178,29 @@ pub fn source_table(catalog: &Catalog, schema: &str, name: &str) -> SqlResult<Ar
 }
 
 impl Request {
+    /// What is said of switching partitions: that it isn't captured, that it is forbidden, or that there is none.
+    fn partition_warning(&self) -> Option<SqlError> {
+        let name = &self.table.name;
+        let (number, text) = match (self.table.partitioned, self.allow_partition_switch) {
+            (true, true) => (
+                22855,
+                format!(
+                    "Warning: switching partitions of the table '{name}' is allowed, and the rows that are switched are not captured."
+                ),
+            ),
+            (true, false) => (
+                22856,
+                format!("Warning: partitions of the table '{name}' cannot be switched while capture is enabled."),
+            ),
+            (false, false) => (
+                22857,
+                format!("Warning: @allow_partition_switch is ignored, as the table '{name}' is not partitioned."),
+            ),
+            (false, true) => return None,
+        };
+        Some(SqlError::new(number, 10, text))
+    }
+
     fn read(catalog: &Catalog, arguments: &[Value]) -> SqlResult<Self> {
         let [schema, name, instance, net_changes, role, index, columns, filegroup, allow_switch, ..] = arguments else {
             return Err(broken("an argument"));
@@ -306,6 +349,7 @@ pub(super) fn split_names(list: &str) -> Option<Vec<String>> {
 fn create(context: &mut CdcContext<'_>, request: &Request) -> SqlResult<()> {
     let database = context.database;
     let table = &request.table;
+    check_database_owner(context)?;
     let transaction = &mut *context.transaction;
     transaction.lock_table(database, table.object_id, LockMode::SchemaModification, LockDuration::Transaction)?;
     let role = request.role.as_deref().map(|role| ensure_role(transaction, database, role)).transpose()?;
@@ -344,6 +388,7 @@ fn captured(ordinal: i32, column: &Column) -> CapturedColumn {
         source: column.column_id,
         name: Arc::clone(&column.name),
         sql_type: column.sql_type,
+        was_text: false,
         computed: column.computed.is_some(),
         ordinal,
     }

@@ -151,19 +151,69 @@ pub fn log_reader_busy() -> SqlError {
     error(22903, "Another connection with session ID 0 is already running 'sp_replcmds' for change data capture in the current database.".to_owned())
 }
 
-pub fn lock_not_got(resource: &str, result: i32) -> SqlError {
+/// Metadata is changed by one session at a time, under an application lock.
+pub fn lock_not_got(resource: &str, inner: &SqlError) -> SqlError {
+    let result = match inner.number {
+        1222 => -1,
+        1205 => -3,
+        _ => -2,
+    };
     error(
         22840,
-        format!("The application lock request '{resource}' needed for change data capture was not granted: {result}."),
+        format!(
+            "The application lock request '{resource}' needed to modify the metadata of change data capture was not granted. The value returned from the request was {result}: -1 = timeout; -2 = canceled; -3 = deadlock victim."
+        ),
     )
 }
 
-/// What fails within a procedure comes out in a wrapper that carries it.
-pub fn wrapped(number: i32, action: &str, inner: &SqlError) -> SqlError {
+pub fn no_owner(database: &str) -> SqlError {
+    error(
+        15517,
+        format!(
+            "Cannot execute as the database principal because the principal \"dbo\" does not exist in database '{database}': its owner's login is gone."
+        ),
+    )
+}
+
+pub fn lob_too_long(bytes: usize, bytes_max: usize) -> SqlError {
+    error(
+        7139,
+        format!(
+            "Length of LOB data ({bytes}) to be replicated exceeds configured maximum {bytes_max}. Use the stored procedure sp_configure to increase the configured maximum value for max text repl size option, which defaults to 65536. A configured value of -1 indicates no limit, other that the limit imposed by the data type."
+        ),
+    )
+}
+
+/// Off-row values of a column that was of an old large type aren't understood by the scan any more.
+pub fn off_row_after_text(column: &str) -> SqlError {
+    error(
+        22859,
+        format!(
+            "Log Scan Process failed in processing log records: the column '{column}' was of type text, ntext or image when capture began and now has a value off the row. Disable and enable capture of the table."
+        ),
+    )
+}
+
+/// Which change of metadata failed: what fails within comes out in a wrapper that carries it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Metadata {
+    EnableDatabase,
+    EnableTable,
+    DisableTable,
+}
+
+pub fn wrapped(metadata: Metadata, command: &str, inner: &SqlError) -> SqlError {
+    let (number, state) = match metadata {
+        // A deadlock has a wrapper of its own.
+        _ if inner.number == 1205 => (22834, "was changed"),
+        Metadata::EnableDatabase => (22830, "that the database is enabled"),
+        Metadata::EnableTable => (22832, "that the table is enabled"),
+        Metadata::DisableTable => (22833, "that the table is not enabled"),
+    };
     error(
         number,
         format!(
-            "Could not update the metadata of change data capture: {action} failed. The error returned was {}: '{}'. Use the action and error to determine the cause of the failure and resubmit the request.",
+            "Could not update the metadata of change data capture to say {state}. The failure occurred when executing the command '{command}'. The error returned was {}: '{}'. Use the action and error to determine the cause of the failure and resubmit the request.",
             inner.number, inner.message
         ),
     )

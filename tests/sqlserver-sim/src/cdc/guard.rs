@@ -1,8 +1,12 @@
 //! Statements that change data capture forbids, or must know of.
 
 use crate::error::{SqlError, SqlResult};
-use crate::storage::{Alteration, Catalog, ColumnId, DatabaseId, Ddl, ObjectId, Table, Transaction};
-use crate::value::collation;
+use crate::storage::{
+    Alteration, Catalog, Column, ColumnId, DatabaseId, Ddl, ObjectId, Row, Storage, Table, Transaction,
+};
+use crate::value::{Length, SqlType, Value, collation};
+
+use super::errors;
 
 /// TRUNCATE leaves no rows in the log.
 pub fn truncate_refused(table: &str) -> SqlError {
@@ -122,4 +126,51 @@ pub fn before_switch(catalog: &Catalog, from: &Table, to: &Table) -> SqlResult<(
         }
     }
     Ok(())
+}
+
+/// Large values of captured columns have a limit, `max text repl size`, beyond which the statement fails.
+///
+/// # Errors
+/// 7139 where one is longer.
+pub fn check_large_values<'a>(
+    catalog: &Catalog,
+    storage: &Storage,
+    table: &Table,
+    rows: impl Iterator<Item = &'a Row>,
+) -> SqlResult<()> {
+    if !catalog.table(table.object_id).is_some_and(|table| table.tracked) {
+        return Ok(());
+    }
+    let Some(bytes_max) = storage.capture().lob_bytes_max() else { return Ok(()) };
+    let captured = |id: ColumnId| {
+        catalog.instances_of(table.object_id).any(|instance| instance.columns.iter().any(|column| column.source == id))
+    };
+    let large: Vec<&Column> =
+        table.columns.iter().filter(|column| is_large(column.sql_type) && captured(column.column_id)).collect();
+    if large.is_empty() {
+        return Ok(());
+    }
+    for row in rows {
+        for column in &large {
+            let bytes = match table.value(column, row) {
+                // Two bytes a character, or one in the old code pages.
+                Value::Text(text) if column.sql_type.is_unicode() => text.encode_utf16().count() * 2,
+                Value::Text(text) => text.chars().count(),
+                Value::Binary(bytes) => bytes.len(),
+                _ => 0,
+            };
+            if bytes > bytes_max {
+                return Err(errors::lob_too_long(bytes, bytes_max));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_large(sql_type: SqlType) -> bool {
+    match sql_type {
+        SqlType::Text | SqlType::NText | SqlType::Image | SqlType::Xml => true,
+        SqlType::VarChar(length) | SqlType::NVarChar(length) | SqlType::VarBinary(length) => length == Length::Max,
+        _ => false,
+    }
 }

@@ -135,7 +135,9 @@ fn session(storage: &Arc<Storage>, database: DatabaseId, transactions_max: usize
     storage.capture().with(database, |capture| {
         capture.push_session(row);
         if let Some(failure) = failure {
-            capture.push_error(failure);
+            let error = failed(&failure.error);
+            capture.push_error(failure.clone());
+            capture.push_error(ScanError { error, ..failure });
         }
     });
     let progress = Progress { transactions: cycle.pending.len(), rows: cycle.rows };
@@ -370,6 +372,16 @@ fn transaction_id(id: u64) -> Value {
     Value::binary(&bytes)
 }
 
+/// Whether a large value is too long for its row.
+fn is_off_row(value: &Value) -> bool {
+    const ROW_BYTES_MAX: usize = 8000;
+    match value {
+        Value::Text(text) => text.len() > ROW_BYTES_MAX,
+        Value::Binary(bytes) => bytes.len() > ROW_BYTES_MAX,
+        _ => false,
+    }
+}
+
 impl Target {
     /// Adds a record's rows; gives how many.
     fn add(&mut self, place: &Place, source: &Table, change: &LogChange) -> SqlResult<usize> {
@@ -391,6 +403,13 @@ impl Target {
                 };
                 // An update of other columns leaves no rows.
                 if source.columns.iter().any(|column| captures(column.column_id) && changed(column.column_id)) {
+                    let off_row = |captured: &&crate::storage::CapturedColumn| {
+                        let column = source.column(captured.source).filter(|_| captured.was_text);
+                        column.is_some_and(|column| !same(column) && is_off_row(source.value(column, after)))
+                    };
+                    if let Some(captured) = self.instance.columns.iter().find(off_row) {
+                        return Err(errors::off_row_after_text(&captured.name));
+                    }
                     let mask = change_table::mask(&self.instance, |captured| changed(captured.source));
                     self.push(place, source, Operation::UpdateBefore, &mask, before, same)?;
                     self.push(place, source, Operation::UpdateAfter, &mask, after, same)?;
@@ -423,6 +442,7 @@ impl Target {
             instance.columns.iter_mut().zip(self.change_table.columns.iter().skip(change_table::FIRST_CAPTURED))
         {
             let Some(change) = retyped.iter().rev().find(|change| change.column == captured.source) else { continue };
+            captured.was_text |= matches!(captured.sql_type, SqlType::Text | SqlType::NText | SqlType::Image);
             captured.sql_type = change.sql_type;
             let sql_type = change_table::captured_type(change.sql_type);
             if sql_type != target.sql_type {
@@ -467,8 +487,8 @@ pub fn run_to_end(storage: &Arc<Storage>, database: DatabaseId) -> SqlResult<Pro
     run(storage, database, everything)
 }
 
-/// The error that a scan's failure is shown as to who asked for it.
-pub fn failed(error: &SqlError) -> SqlError {
+/// What follows the cause of a failure in the view of errors.
+fn failed(error: &SqlError) -> SqlError {
     SqlError::new(
         22859,
         16,

@@ -11,6 +11,8 @@ use crate::value::Moment;
 /// Rows that the views of sessions and errors keep.
 const SESSIONS_MAX: usize = 1000;
 const ERRORS_MAX: usize = 32;
+/// `max text repl size` as it is at first.
+const LOB_BYTES_MAX: usize = 65_536;
 
 /// Of all databases.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ struct Inner {
     /// How long the log must be idle before a row without transaction is written.
     idle_after: Duration,
     in_place_singletons: bool,
+    lob_bytes_max: Option<usize>,
 }
 
 /// Of one database.
@@ -32,6 +35,8 @@ struct Inner {
 pub struct DatabaseCapture {
     /// With what the capture job runs; None while it is stopped.
     pub capture: Option<CaptureParameters>,
+    /// Whether the login that owns the database is gone.
+    pub owner_missing: bool,
     /// Whether a scan is going on.
     pub scanning: bool,
     pub sessions: VecDeque<ScanSession>,
@@ -88,6 +93,7 @@ impl Default for CaptureState {
                 databases: HashMap::new(),
                 idle_after: Duration::from_secs(300),
                 in_place_singletons: false,
+                lob_bytes_max: Some(LOB_BYTES_MAX),
             }),
         }
     }
@@ -128,6 +134,15 @@ impl CaptureState {
 
     pub fn set_in_place_singletons(&self, on: bool) {
         self.inner().in_place_singletons = on;
+    }
+
+    /// `max text repl size`: what a captured large value may have; None for no limit.
+    pub fn lob_bytes_max(&self) -> Option<usize> {
+        self.inner().lob_bytes_max
+    }
+
+    pub fn set_lob_bytes_max(&self, bytes: Option<usize>) {
+        self.inner().lob_bytes_max = bytes;
     }
 
     pub fn with<T>(&self, database: DatabaseId, step: impl FnOnce(&mut DatabaseCapture) -> T) -> T {

@@ -30,6 +30,8 @@ pub struct CapturedColumn {
     pub name: Arc<str>,
     /// As it was when the instance was created or the capture process last followed a change.
     pub sql_type: SqlType,
+    /// Whether it was `text`, `ntext` or `image` when the instance was created, and isn't any more.
+    pub was_text: bool,
     pub computed: bool,
     /// From 1; bit `ordinal - 1` of the update mask.
     pub ordinal: i32,

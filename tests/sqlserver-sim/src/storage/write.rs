@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cdc::guard;
 use crate::error::{SqlError, SqlResult};
 use crate::value::{Value, format};
 
@@ -31,9 +32,10 @@ impl Transaction {
     /// Adds rows, in the order given.
     ///
     /// # Errors
-    /// 2627 or 2601 where a unique index has a key already; 1205, 1222 or cancellation while waiting; 911 or 208.
+    /// 2627 or 2601 where a unique index has a key already; 7139 for large values that capture can't take; 1205, 1222 or cancellation while waiting; 911 or 208.
     pub fn insert(&mut self, database: DatabaseId, table: &Arc<Table>, rows: &[Row]) -> SqlResult<Vec<RowId>> {
         self.lock_table(database, table.object_id, LockMode::IntentExclusive, LockDuration::Transaction)?;
+        guard::check_large_values(&*self.catalog(database)?, &self.storage, table, rows.iter())?;
         let id = self.id;
         self.write_whole(database, table, |data, written| {
             let mut ids = Vec::with_capacity(rows.len());
@@ -62,6 +64,7 @@ impl Transaction {
         manner: UpdateManner,
     ) -> SqlResult<()> {
         self.lock_table(database, table.object_id, LockMode::IntentExclusive, LockDuration::Transaction)?;
+        guard::check_large_values(&*self.catalog(database)?, &self.storage, table, rows.iter().map(|(_, row)| row))?;
         let id = self.id;
         let snapshot = self.write_snapshot();
         let changes = self.write_whole(database, table, |data, written| {

@@ -309,3 +309,18 @@ fn a_lot_of_updates_in_one_statement_keeps_pairs_together() {
     assert_eq!(operations.len(), 1500);
     assert!(operations[500..].chunks(2).all(|pair| pair == [3, 4]));
 }
+
+#[test]
+fn large_values_over_the_limit_are_refused_7139() {
+    let harness = Harness::enabled();
+    let columns = vec![Column::new("id", SqlType::Int).not_null(), Column::new("v", SqlType::NVarChar(Length::Max))];
+    let table = harness.table_of("t", columns);
+    let long = [Value::Int(1), Value::text(&"x".repeat(40_000))];
+    let ids = harness.insert(&table, &[&long]);
+    harness.delete(&table, &ids);
+    harness.enable("t", None);
+    let outcome = harness.step(|transaction| insert(&harness, transaction, &table, &[&long]));
+    assert_eq!(super::number(outcome), 7139);
+    harness.control().set_max_text_repl_size(None);
+    harness.insert(&table, &[&long]);
+}

@@ -302,3 +302,37 @@ fn disabling_the_database_removes_everything() {
     harness.scan();
     assert_eq!(harness.operations("dbo_t"), [2]);
 }
+
+#[test]
+fn a_missing_owner_comes_out_in_the_wrapper() {
+    let harness = Harness::plain(Edition::Developer);
+    let control = harness.control();
+    control.set_owner_missing("shop", true).unwrap();
+    let error = harness.exec("sp_cdc_enable_db", &[]).unwrap_err();
+    assert!(error.number == 22830 && error.message.contains("15517"), "{error:?}");
+    control.set_owner_missing("shop", false).unwrap();
+    harness.exec("sp_cdc_enable_db", &[]).unwrap();
+    harness.table("t");
+    control.set_owner_missing("shop", true).unwrap();
+    let error = harness.try_enable("t", None).unwrap_err();
+    assert!(error.number == 22832 && error.message.contains("15517"), "{error:?}");
+}
+
+#[test]
+fn partition_switching_has_its_warnings() {
+    for (partitioned, allowed, expected) in
+        [(true, true, Some(22855)), (true, false, Some(22856)), (false, false, Some(22857)), (false, true, None)]
+    {
+        let harness = Harness::enabled();
+        let mut table = crate::storage::Table::new(SchemaId::DBO, "t");
+        table.push_column(Column::new("id", SqlType::Int));
+        table.partitioned = partitioned;
+        harness.step(|transaction| transaction.create_table(harness.database, table)).unwrap();
+        let result = harness
+            .exec("sp_cdc_enable_table", &arguments(&[("@allow_partition_switch", Value::Bit(allowed))]))
+            .unwrap();
+        let warning =
+            result.messages.iter().map(|message| message.number).find(|number| (22855..=22857).contains(number));
+        assert_eq!(warning, expected);
+    }
+}

@@ -124,7 +124,7 @@ fn narrowing_breaks_the_scan_until_the_change_table_is_emptied() {
     }
     assert!(harness.history().is_empty(), "a broken cycle leaves nothing");
     let errors = harness.storage.capture().with(harness.database, |capture| capture.errors.clone());
-    assert_eq!(errors.iter().map(|entry| entry.error.number).collect::<Vec<_>>(), [2628, 2628]);
+    assert_eq!(errors.iter().map(|entry| entry.error.number).collect::<Vec<_>>(), [2628, 22859, 2628, 22859]);
     let other = harness.table("other");
     harness.insert(&other, &[&row(1, "a", 1)]);
     control.clean_up_below("shop", crate::storage::Lsn::MAX.to_bytes()).unwrap();
@@ -310,4 +310,23 @@ fn rolled_back_ddl_leaves_neither_history_nor_shape() {
     assert_eq!(harness.current(&table).columns.len(), 3);
     harness.scan();
     assert!(harness.history().is_empty());
+}
+
+#[test]
+fn off_row_values_after_text_became_max_break_the_scan() {
+    let harness = Harness::enabled();
+    let columns = vec![Column::new("id", SqlType::Int).not_null(), Column::new("t", SqlType::Text)];
+    let table = harness.table_of("t", columns);
+    harness.enable("t", None);
+    let ids = harness.insert(&table, &[&[Value::Int(1), Value::text("short")]]);
+    harness.scan();
+    let max = Alteration::AlterColumn { column: ColumnId(2), sql_type: SqlType::VarChar(Length::Max), nullable: true };
+    let table = harness.alter(&table, max, "ALTER").unwrap();
+    let set = |text: &str| {
+        harness.update(&table, &[(ids[0], &[Value::Int(1), Value::text(text)])], crate::storage::UpdateManner::InPlace);
+    };
+    set("still short");
+    harness.scan();
+    set(&"x".repeat(9000));
+    assert_eq!(harness.control().scan("shop").unwrap_err().number(), Some(22859));
 }

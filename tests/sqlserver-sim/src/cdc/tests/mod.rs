@@ -5,6 +5,7 @@ mod cleanup;
 mod enabling;
 mod history;
 mod jobs;
+mod random;
 mod reading;
 mod server;
 mod speed;
