@@ -11,6 +11,7 @@ mod functions;
 pub mod guard;
 mod help;
 pub mod jobs;
+mod log_stats;
 mod net_changes;
 pub mod registry;
 mod relations;

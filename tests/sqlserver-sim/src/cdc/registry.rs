@@ -7,7 +7,7 @@ use crate::error::{SqlError, SqlResult};
 use crate::storage::{Catalog, DatabaseId, Login, PrincipalId, SchemaId, Storage, Transaction};
 use crate::value::{SqlType, Value};
 
-use super::{changes, cleanup, disable, enable, functions, help, jobs, net_changes, scan, wrapper};
+use super::{changes, cleanup, disable, enable, functions, help, jobs, log_stats, net_changes, scan, wrapper};
 
 /// Who calls, from where.
 pub struct CdcContext<'a> {
@@ -87,7 +87,7 @@ pub struct Function {
     pub run: RunFunction,
 }
 
-/// A function that gives rows: those of a capture instance's changes.
+/// A function that gives rows: those of a capture instance's changes, or what the log says of itself.
 #[derive(Debug)]
 pub struct TableFunction {
     /// `cdc.fn_cdc_get_all_changes_dbo_t`, as in messages.
@@ -101,6 +101,7 @@ pub struct TableFunction {
 enum TableFunctionKind {
     AllChanges(changes::AllChanges),
     NetChanges(net_changes::NetChanges),
+    LogStats,
 }
 
 impl TableFunction {
@@ -112,6 +113,7 @@ impl TableFunction {
         match &self.kind {
             TableFunctionKind::AllChanges(function) => function.rows(context, arguments, sink),
             TableFunctionKind::NetChanges(function) => function.rows(context, arguments, sink),
+            TableFunctionKind::LogStats => log_stats::rows(context, arguments, sink),
         }
     }
 }
@@ -137,6 +139,14 @@ pub fn function(name: &str) -> Option<Function> {
 
 /// The changes' function of this name in a schema of the database, where it has one.
 pub fn table_function(catalog: &Catalog, schema: SchemaId, name: &str) -> Option<TableFunction> {
+    if schema == SchemaId::SYS && name.eq_ignore_ascii_case("dm_db_log_stats") {
+        return Some(TableFunction {
+            name: "sys.dm_db_log_stats".to_owned(),
+            parameters: vec![SqlType::Int],
+            columns: log_stats::columns(),
+            kind: TableFunctionKind::LogStats,
+        });
+    }
     let module = catalog.module_named(schema, name)?;
     let schema = catalog.schema(schema)?;
     let lower = name.to_lowercase();

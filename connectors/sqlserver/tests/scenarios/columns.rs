@@ -1,0 +1,176 @@
+//! Columns added, dropped, retyped and renamed.
+
+use super::world::{Auto, Manual, World};
+
+const ONE_TABLE: &str = "CREATE TABLE dbo.t (id int PRIMARY KEY, a varchar(10)); \
+                         INSERT INTO dbo.t VALUES (1, 'a'), (2, 'b')";
+
+/// A table that is captured and followed.
+async fn followed(capture_instances: millstream_sqlserver::CaptureInstances) -> World {
+    let mut world = World::new(capture_instances, ONE_TABLE);
+    world.enable("t", "dbo_t");
+    world.scan();
+    world.start();
+    world.settle().await;
+    world.news();
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn column_added_without_a_new_instance() {
+    let mut world = followed(Manual).await;
+    world.sql("ALTER TABLE dbo.t ADD b int NULL");
+    world.sql("INSERT INTO dbo.t VALUES (3, 'c', 30); UPDATE dbo.t SET b = 10 WHERE id = 1");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a='a', id=1)", "(a='b', id=2)", "(a='c', id=3)"]);
+    assert_eq!(world.news(), ["t altered keep"]);
+    assert_eq!(world.state("t"), "live");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn column_added_and_captured_while_running() {
+    let mut world = followed(Auto).await;
+    world.sql("ALTER TABLE dbo.t ADD b int NULL");
+    world.sql("INSERT INTO dbo.t VALUES (3, 'c', 30); UPDATE dbo.t SET b = 10 WHERE id = 1");
+    world.until_true("the table goes over", |world| world.rows("t").iter().any(|row| row.contains("b="))).await;
+    world.sql("UPDATE dbo.t SET b = 20 WHERE id = 2");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a='a', b=10, id=1)", "(a='b', b=20, id=2)", "(a='c', b=30, id=3)"]);
+    assert_eq!(world.news(), ["t unreadable hold", "t settled reconcile"]);
+    world
+        .until_true("the old instance is dropped", |world| {
+            world.try_sql("IF (SELECT COUNT(*) FROM cdc.change_tables) > 1 THROW 50000, 'two', 1").is_ok()
+        })
+        .await;
+    world.sql("UPDATE dbo.t SET b = 21 WHERE id = 2");
+    world.settle().await;
+    assert_eq!(world.rows("t")[1], "(a='b', b=21, id=2)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_changed_in_the_gap_get_their_values() {
+    let mut world = followed(Manual).await;
+    world.sql("ALTER TABLE dbo.t ADD b int NULL");
+    world.sql("UPDATE dbo.t SET b = 10 WHERE id = 1");
+    world.sql("INSERT INTO dbo.t VALUES (3, 'c', 30)");
+    world.settle().await;
+    assert_eq!(world.news(), ["t altered keep"]);
+    world.enable("t", "dbo_t_2");
+    world.sql("INSERT INTO dbo.t VALUES (4, 'd', 40)");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a='a', b=10, id=1)", "(a='b', id=2)", "(a='c', b=30, id=3)", "(a='d', b=40, id=4)"]);
+    assert_eq!(world.news(), ["t altered keep", "t rows replaced reconcile"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn column_dropped_without_a_new_instance() {
+    let mut world = followed(Manual).await;
+    world.sql("ALTER TABLE dbo.t DROP COLUMN a");
+    world.sql("INSERT INTO dbo.t VALUES (3)");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(id=1)", "(id=2)", "(id=3)"]);
+    assert_eq!(world.news(), ["t altered reconcile"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn column_dropped_with_a_new_instance() {
+    let mut world = followed(Manual).await;
+    world.sql("ALTER TABLE dbo.t DROP COLUMN a");
+    world.enable("t", "dbo_t_2");
+    world.sql("INSERT INTO dbo.t VALUES (3)");
+    world.settle().await;
+    assert_eq!(world.news(), ["t altered reconcile", "t altered keep"]);
+    world.disable("t", "dbo_t");
+    world.sql("INSERT INTO dbo.t VALUES (4)");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(id=1)", "(id=2)", "(id=3)", "(id=4)"]);
+    assert_eq!(world.news(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn column_dropped_and_added_again() {
+    let mut world = followed(Auto).await;
+    world.sql("ALTER TABLE dbo.t DROP COLUMN a");
+    world.sql("ALTER TABLE dbo.t ADD a varchar(10) NULL");
+    world.sql("UPDATE dbo.t SET a = 'x' WHERE id = 1");
+    world.until_true("the table goes over", |world| world.rows("t").contains(&"(a='x', id=1)".to_owned())).await;
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a='x', id=1)", "(id=2)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn type_widened() {
+    let mut world = followed(Manual).await;
+    world.sql("UPDATE dbo.t SET a = 'before' WHERE id = 1");
+    world.sql("ALTER TABLE dbo.t ALTER COLUMN a varchar(20)");
+    world.sql("UPDATE dbo.t SET a = 'twelve chars' WHERE id = 2");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a='before', id=1)", "(a='twelve chars', id=2)"]);
+    assert_eq!(world.news(), ["t altered keep"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn type_changed_so_that_values_read_otherwise() {
+    let mut world = World::new(Manual, "CREATE TABLE dbo.t (id int PRIMARY KEY, a int)");
+    world.enable("t", "dbo_t");
+    world.sql("INSERT INTO dbo.t VALUES (1, 10), (2, 20)");
+    world.scan();
+    world.start();
+    world.settle().await;
+    world.news();
+    world.sql("UPDATE dbo.t SET a = 11 WHERE id = 1");
+    world.sql("ALTER TABLE dbo.t ALTER COLUMN a varchar(10)");
+    world.sql("INSERT INTO dbo.t VALUES (3, 'text')");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a='11', id=1)", "(a='20', id=2)", "(a='text', id=3)"]);
+    assert_eq!(world.news(), ["t altered reconcile"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_nullability_changed() {
+    let mut world = followed(Manual).await;
+    world.sql("ALTER TABLE dbo.t ALTER COLUMN a varchar(10) NOT NULL");
+    world.sql("INSERT INTO dbo.t VALUES (3, 'c')");
+    world.settle().await;
+    assert_eq!(world.rows("t").len(), 3);
+    assert_eq!(world.news(), ["t altered keep"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn column_rename_is_refused() {
+    let mut world = followed(Manual).await;
+    let error = world.try_sql("EXEC sp_rename 'dbo.t.a', 'z', 'COLUMN'").unwrap_err();
+    assert_eq!(error.number(), 4928, "{error}");
+    world.sql("INSERT INTO dbo.t VALUES (3, 'c')");
+    world.settle().await;
+    assert_eq!(world.rows("t").len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_ahead_of_the_reader_waits_for_its_place() {
+    let world = World::new(Manual, ONE_TABLE);
+    world.enable("t", "dbo_t");
+    world.scan();
+    let connector = world.connector();
+    let (from, catalog) = world.here(&connector).await;
+    world.sql("UPDATE dbo.t SET a = 'x' WHERE id = 1");
+    world.sql("ALTER TABLE dbo.t DROP COLUMN a");
+    world.sql("INSERT INTO dbo.t VALUES (3)");
+    world.scan();
+    let lines = world.lines_until(&connector, &from, catalog, "t + 3").await;
+    assert_eq!(lines, ["t + 1,x", "t altered (id)", "t + 3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn column_added_while_stopped() {
+    let mut world = followed(Auto).await;
+    world.kill().await;
+    world.sql("INSERT INTO dbo.t VALUES (3, 'c')");
+    world.sql("ALTER TABLE dbo.t ADD b int NOT NULL DEFAULT 7");
+    world.sql("UPDATE dbo.t SET b = 10 WHERE id = 1");
+    world.scan();
+    world.start();
+    world.until_true("the table goes over", |world| world.rows("t").iter().any(|row| row.contains("b="))).await;
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a='a', b=10, id=1)", "(a='b', b=7, id=2)", "(a='c', b=7, id=3)"]);
+}

@@ -1,0 +1,189 @@
+//! Capture instances made, dropped, late, equal, overtaken by cleanup.
+
+use super::world::{Auto, Manual, World};
+
+const ONE_TABLE: &str = "CREATE TABLE dbo.t (id int PRIMARY KEY, a int); INSERT INTO dbo.t VALUES (1, 10), (2, 20)";
+
+async fn followed(capture_instances: millstream_sqlserver::CaptureInstances) -> World {
+    let mut world = World::new(capture_instances, ONE_TABLE);
+    world.enable("t", "dbo_t");
+    world.scan();
+    world.start();
+    world.settle().await;
+    world.news();
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_rotations_in_sequence() {
+    let mut world = followed(Auto).await;
+    world.sql("ALTER TABLE dbo.t ADD b int NULL");
+    world.sql("ALTER TABLE dbo.t ADD c int NULL");
+    world.sql("UPDATE dbo.t SET b = 1, c = 2 WHERE id = 1");
+    world.until_true("c is captured", |world| world.rows("t").iter().any(|row| row.contains("c="))).await;
+    world.settle().await;
+    world.sql("ALTER TABLE dbo.t ADD d int NULL");
+    world.sql("UPDATE dbo.t SET d = 3 WHERE id = 2");
+    world.until_true("d is captured", |world| world.rows("t").iter().any(|row| row.contains("d="))).await;
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=10, b=1, c=2, id=1)", "(a=20, d=3, id=2)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_third_instance_is_refused_until_the_oldest_has_gone() {
+    let mut world = followed(Manual).await;
+    world.enable("t", "dbo_t_2");
+    let third = "EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N't', @role_name = NULL, \
+                 @capture_instance = N'dbo_t_3'";
+    assert_eq!(world.try_sql(third).unwrap_err().number(), 22962);
+    world.sql("UPDATE dbo.t SET a = 11 WHERE id = 1");
+    world.settle().await;
+    assert_eq!(world.news(), ["t altered keep"]);
+    // With leave to do so, Millstream makes room.
+    world.kill().await;
+    world.allow_instances();
+    world.start();
+    world.sql("ALTER TABLE dbo.t ADD b int NULL");
+    world.sql("UPDATE dbo.t SET b = 1 WHERE id = 1");
+    world.until_true("b is captured", |world| world.rows("t").iter().any(|row| row.contains("b="))).await;
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=11, b=1, id=1)", "(a=20, id=2)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_dropped_before_it_was_read_costs_one_reading() {
+    let mut world = followed(Manual).await;
+    world.kill().await;
+    world.sql("UPDATE dbo.t SET a = 11 WHERE id = 1");
+    world.sql("DELETE FROM dbo.t WHERE id = 2");
+    world.scan();
+    world.disable("t", "dbo_t");
+    world.enable("t", "dbo_t_2");
+    world.sql("INSERT INTO dbo.t VALUES (3, 30)");
+    world.scan();
+    world.start();
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=11, id=1)", "(a=30, id=3)"]);
+    assert_eq!(world.news(), ["t altered keep", "t rows replaced reconcile"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_instance_dropped_while_the_newer_has_everything_costs_nothing() {
+    let mut world = followed(Manual).await;
+    world.enable("t", "dbo_t_2");
+    world.settle().await;
+    world.news();
+    world.kill().await;
+    world.sql("UPDATE dbo.t SET a = 11 WHERE id = 1");
+    world.scan();
+    world.disable("t", "dbo_t");
+    world.start();
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=11, id=1)", "(a=20, id=2)"]);
+    assert_eq!(world.news(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cleanup_makes_the_starts_of_two_instances_equal() {
+    let mut world = followed(Manual).await;
+    world.sql("ALTER TABLE dbo.t ADD b int NULL");
+    world.enable("t", "dbo_t_2");
+    world.sql("UPDATE dbo.t SET b = 1 WHERE id = 1");
+    world.settle().await;
+    world.news();
+    for instance in ["dbo_t", "dbo_t_2"] {
+        world.clean_up(instance);
+    }
+    world.sql("UPDATE dbo.t SET b = 2 WHERE id = 2");
+    world.settle().await;
+    world.kill().await;
+    world.sql("UPDATE dbo.t SET b = 3 WHERE id = 1");
+    world.scan();
+    world.start();
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=10, b=3, id=1)", "(a=20, b=2, id=2)"]);
+    assert_eq!(world.news(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cleanup_that_overtakes_the_reader_costs_one_reading_of_that_table() {
+    let mut world = World::new(Manual, ONE_TABLE);
+    world.sql("CREATE TABLE dbo.t2 (id int PRIMARY KEY); INSERT INTO dbo.t2 VALUES (1)");
+    world.enable("t", "dbo_t");
+    world.enable("t2", "dbo_t2");
+    world.scan();
+    world.start();
+    world.settle().await;
+    world.kill().await;
+    world.sql("UPDATE dbo.t SET a = 11 WHERE id = 1; DELETE FROM dbo.t WHERE id = 2");
+    world.sql("INSERT INTO dbo.t2 VALUES (2)");
+    world.scan();
+    world.clean_up("dbo_t");
+    world.sql("INSERT INTO dbo.t VALUES (3, 30)");
+    world.scan();
+    world.news();
+    world.start();
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=11, id=1)", "(a=30, id=3)"]);
+    assert_eq!(world.rows("t2"), ["(id=1)", "(id=2)"]);
+    let news = world.news();
+    assert_eq!(news, ["t altered keep", "t rows replaced reconcile"], "and nothing about t2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_the_capture_process_hasn_t_noticed_waits() {
+    let mut world = World::new(Manual, ONE_TABLE);
+    world.sql("CREATE TABLE dbo.t2 (id int PRIMARY KEY); INSERT INTO dbo.t2 VALUES (1)");
+    world.enable("t2", "dbo_t2");
+    world.scan();
+    world.enable("t", "dbo_t");
+    world.start();
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert!(!world.tables().contains("t"), "{:?}", world.tables());
+    world.until_true("t is followed", |world| world.state("t") == "live").await;
+    world.settle().await;
+    assert_eq!(world.rows("t").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_deleted_and_made_again() {
+    let mut world = followed(Manual).await;
+    world.disable("t", "dbo_t");
+    world.until_true("t is held", |world| world.state("t").starts_with("held")).await;
+    let state = world.state("t");
+    assert!(state.contains("EXEC sys.sp_cdc_enable_table") && state.contains("N't'"), "{state}");
+    world.sql("UPDATE dbo.t SET a = 11 WHERE id = 1");
+    world.enable("t", "dbo_t");
+    world.until_true("t is followed", |world| world.state("t") == "live").await;
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=11, id=1)", "(a=20, id=2)"]);
+    assert_eq!(world.news(), ["t unreadable hold", "t settled reconcile"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_instance_is_made_where_that_is_wanted() {
+    let mut world = World::new(Auto, ONE_TABLE);
+    world.start();
+    world.until_true("t is followed", |world| world.state("t") == "live").await;
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=10, id=1)", "(a=20, id=2)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn primary_key_added() {
+    let mut world = World::new(Auto, "CREATE TABLE dbo.t (id int NOT NULL, a int); INSERT INTO dbo.t VALUES (1, 1)");
+    world.enable("t", "dbo_t");
+    world.scan();
+    world.start();
+    world.settle().await;
+    world.sql("ALTER TABLE dbo.t ADD CONSTRAINT k PRIMARY KEY (id)");
+    world.sql("UPDATE dbo.t SET a = 2 WHERE id = 1");
+    world
+        .until_true("the key is known", |world| {
+            let records = world.sink.records();
+            records.iter().any(|record| record.schema.as_ref().is_some_and(|schema| schema.identity.columns == [0]))
+        })
+        .await;
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=2, id=1)"]);
+}

@@ -1,0 +1,180 @@
+//! What change rows tell of: keys that change, updates in two rows, order, size, values left out.
+
+use super::world::{Manual, World};
+
+async fn here(script: &str, tables: &[&str]) -> World {
+    let world = World::new(Manual, script);
+    for table in tables {
+        world.enable(table, &format!("dbo_{table}"));
+    }
+    world.scan();
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn primary_key_updated_in_one_row_and_in_many() {
+    let world = here("CREATE TABLE dbo.t (id int PRIMARY KEY, a int)", &["t"]).await;
+    let connector = world.connector();
+    let (from, catalog) = world.here(&connector).await;
+    world.sql("INSERT INTO dbo.t VALUES (1, 10), (2, 20), (3, 30)");
+    world.sql("UPDATE dbo.t SET id = 9 WHERE id = 3");
+    world.sql("UPDATE dbo.t SET id = id + 1 WHERE id < 9");
+    world.sql("INSERT INTO dbo.t VALUES (100, 0)");
+    world.scan();
+    let lines = world.lines_until(&connector, &from, catalog, "t + 100,0").await;
+    let mut rows = std::collections::BTreeMap::new();
+    for line in &lines {
+        let (sign, row) = line.strip_prefix("t ").unwrap().split_once(' ').unwrap();
+        let (id, value) = row.split_once(',').unwrap_or((row, ""));
+        match sign {
+            "+" => drop(rows.insert(id.to_owned(), value.to_owned())),
+            _ => drop(rows.remove(id)),
+        }
+    }
+    let rows: Vec<String> = rows.into_iter().map(|(id, value)| format!("{id}={value}")).collect();
+    assert_eq!(rows, ["100=0", "2=10", "3=20", "9=30"], "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deferred_update_by_merge() {
+    let mut world = here(
+        "CREATE TABLE dbo.t (id int PRIMARY KEY, u int NOT NULL UNIQUE); INSERT INTO dbo.t VALUES (1, 1), (2, 2)",
+        &["t"],
+    )
+    .await;
+    world.start();
+    world.settle().await;
+    world.sql(
+        "MERGE dbo.t AS t USING (VALUES (1, 2), (2, 1), (3, 3)) AS s (id, u) ON t.id = s.id \
+             WHEN MATCHED THEN UPDATE SET u = s.u WHEN NOT MATCHED THEN INSERT (id, u) VALUES (s.id, s.u);",
+    );
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(id=1, u=2)", "(id=2, u=1)", "(id=3, u=3)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tables_in_one_transaction_come_in_order() {
+    let world =
+        here("CREATE TABLE dbo.t (id int PRIMARY KEY); CREATE TABLE dbo.t2 (id int PRIMARY KEY)", &["t", "t2"]).await;
+    let connector = world.connector();
+    let (from, catalog) = world.here(&connector).await;
+    world.sql(
+        "BEGIN TRANSACTION; INSERT INTO dbo.t2 VALUES (1); INSERT INTO dbo.t VALUES (1); \
+             INSERT INTO dbo.t2 VALUES (2); DELETE FROM dbo.t WHERE id = 1; COMMIT",
+    );
+    world.sql("INSERT INTO dbo.t VALUES (2)");
+    world.scan();
+    let lines = world.lines_until(&connector, &from, catalog, "t + 2").await;
+    assert_eq!(lines, ["t2 + 1", "t + 1", "t2 + 2", "t - 1", "t + 2"]);
+}
+
+/// Many rows in one transaction.
+const LARGE: &str = "WITH d AS (SELECT n FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) AS x (n)) \
+                     INSERT INTO dbo.t SELECT a.n + 10 * b.n + 100 * c.n + 1000 * e.n + 10000 * f.n, \
+                     REPLICATE('x', 300) FROM d AS a, d AS b, d AS c, d AS e, (SELECT n FROM d WHERE n < 2) AS f";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_transaction_comes_in_parts() {
+    use futures::StreamExt;
+    let world = here("CREATE TABLE dbo.t (id int PRIMARY KEY, a varchar(400))", &["t"]).await;
+    let connector = world.connector();
+    let (from, catalog) = world.here(&connector).await;
+    world.sql(LARGE);
+    world.scan();
+    let mut stream = connector.stream(&from, catalog).await.unwrap();
+    let (mut rows, mut parts) = (0, 0);
+    while rows < 20_000 {
+        let delivery = stream.next().await.unwrap().unwrap();
+        for event in &delivery.events {
+            let millstream_core::change::Event::Rows(changes) = event else { panic!("{event:?}") };
+            rows += changes.changes.len();
+        }
+        parts += usize::from(delivery.commit.is_none());
+    }
+    assert_eq!(rows, 20_000);
+    assert!(parts > 0, "it was small");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_amid_a_large_transaction_loses_nothing() {
+    let mut world = here("CREATE TABLE dbo.t (id int PRIMARY KEY, a varchar(400))", &["t"]).await;
+    world.start();
+    world.settle().await;
+    world.sql(LARGE);
+    world.scan();
+    for pause_ms in [50, 150, 400, 800] {
+        tokio::time::sleep(std::time::Duration::from_millis(pause_ms)).await;
+        world.kill().await;
+        world.start();
+    }
+    world.settle().await;
+    assert_eq!(world.rows("t").len(), 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_value_that_an_update_didn_t_touch_is_asked_for() {
+    let mut world = here(
+        "CREATE TABLE dbo.t (id int PRIMARY KEY, a int, big varchar(max)); \
+         INSERT INTO dbo.t VALUES (1, 1, REPLICATE('x', 20)), (2, 2, NULL)",
+        &["t"],
+    )
+    .await;
+    world.start();
+    world.settle().await;
+    world.news();
+    world.sql("UPDATE dbo.t SET a = 11 WHERE id = 1; UPDATE dbo.t SET a = 22 WHERE id = 2");
+    world.settle().await;
+    assert_eq!(world.rows("t"), [format!("(a=11, big='{}', id=1)", "x".repeat(20)), "(a=22, id=2)".to_owned()]);
+    world.sql("UPDATE dbo.t SET big = NULL WHERE id = 1; UPDATE dbo.t SET big = 'y' WHERE id = 2");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=11, id=1)", "(a=22, big='y', id=2)"]);
+    assert_eq!(world.news(), [""; 0], "no table is read again for it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_without_a_key_are_followed() {
+    let mut world =
+        here("CREATE TABLE dbo.t (a int, b int); INSERT INTO dbo.t VALUES (1, 1), (1, 1), (2, 2)", &["t"]).await;
+    world.start();
+    world.settle().await;
+    world.sql("DELETE TOP (1) FROM dbo.t WHERE a = 1");
+    world.sql("UPDATE dbo.t SET b = 3 WHERE a = 2");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=1, b=1)", "(a=2, b=3)"]);
+    world.sql("DELETE FROM dbo.t WHERE a = 1");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=2, b=3)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn truncate_is_refused() {
+    let mut world = here("CREATE TABLE dbo.t (id int PRIMARY KEY); INSERT INTO dbo.t VALUES (1)", &["t"]).await;
+    world.start();
+    world.settle().await;
+    assert_eq!(world.try_sql("TRUNCATE TABLE dbo.t").unwrap_err().number(), 4711);
+    world.sql("INSERT INTO dbo.t VALUES (2)");
+    world.settle().await;
+    assert_eq!(world.rows("t").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn computed_columns_are_left_out() {
+    let mut world = here(
+        "CREATE TABLE dbo.t (id int PRIMARY KEY, a int, twice AS a * 2); INSERT INTO dbo.t (id, a) VALUES (1, 1)",
+        &["t"],
+    )
+    .await;
+    world.start();
+    world.settle().await;
+    world.sql("INSERT INTO dbo.t (id, a) VALUES (2, 2); UPDATE dbo.t SET a = 5 WHERE id = 1");
+    world.settle().await;
+    assert_eq!(
+        world.rows("t"),
+        ["(a=5, id=1)", "(a=2, id=2)"]
+            .map(str::to_owned)
+            .into_iter()
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+    );
+}

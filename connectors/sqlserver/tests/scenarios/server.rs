@@ -1,0 +1,148 @@
+//! The capture job, the database and the server.
+
+use std::time::Duration;
+
+use millstream_sqlserver_sim::Restore;
+
+use super::world::{Manual, World};
+
+const ONE_TABLE: &str = "CREATE TABLE dbo.t (id int PRIMARY KEY, a int); INSERT INTO dbo.t VALUES (1, 10)";
+
+async fn followed() -> World {
+    let mut world = World::new(Manual, ONE_TABLE);
+    world.enable("t", "dbo_t");
+    world.scan();
+    world.start();
+    world.settle().await;
+    world.news();
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn capture_that_stands_still_is_waited_for() {
+    let mut world = followed().await;
+    world.sql("INSERT INTO dbo.t VALUES (2, 20)");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(world.rows("t").len(), 1, "nobody has scanned the log");
+    assert_eq!(world.state("t"), "live");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=10, id=1)", "(a=20, id=2)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_database_moves_on() {
+    let mut world = followed().await;
+    let before = world.sink.position().unwrap();
+    world.sql("CREATE TABLE dbo.elsewhere (id int); INSERT INTO dbo.elsewhere VALUES (1)");
+    world.settle().await;
+    let after = world.sink.position().unwrap();
+    assert!(after > before, "{after} isn't after {before}");
+    assert_eq!(world.rows("t"), ["(a=10, id=1)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn capture_disabled_for_the_database_and_enabled_again() {
+    let mut world = followed().await;
+    world.sql("EXEC sys.sp_cdc_disable_db");
+    for _ in 0..200 {
+        if world.state("t").starts_with("held") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let state = world.state("t");
+    assert!(state.contains("sp_cdc_enable_db") && state.contains("sp_cdc_enable_table"), "{state}");
+    world.sql("INSERT INTO dbo.t VALUES (2, 20)");
+    world.sql("EXEC sys.sp_cdc_enable_db");
+    world.enable("t", "dbo_t");
+    world.sql("INSERT INTO dbo.t VALUES (3, 30)");
+    world.until_true("t is followed", |world| world.state("t") == "live").await;
+    world.settle().await;
+    assert_eq!(world.rows("t").len(), 3);
+    assert_eq!(world.news(), ["t unreadable hold", "t settled reconcile"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_narrowing_that_stops_the_scan_ends_when_the_table_is_captured_anew() {
+    let mut world = World::new(Manual, "CREATE TABLE dbo.t (id int PRIMARY KEY, a varchar(20))");
+    world.enable("t", "dbo_t");
+    world.scan();
+    world.start();
+    world.settle().await;
+    world.sql("INSERT INTO dbo.t VALUES (1, 'a long text'); UPDATE dbo.t SET a = 'short'");
+    world.sql("ALTER TABLE dbo.t ALTER COLUMN a varchar(5)");
+    world.sql("INSERT INTO dbo.t VALUES (2, 'b')");
+    let scan = world.control().scan("shop").unwrap_err();
+    assert_eq!(scan.number(), Some(2628), "{scan}");
+    world.disable("t", "dbo_t");
+    world.enable("t", "dbo_t");
+    world.until_true("t is read again", |world| world.rows("t").len() == 2).await;
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a='b', id=2)", "(a='short', id=1)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partition_switched() {
+    let mut world = World::new(
+        Manual,
+        "CREATE TABLE dbo.t (id int PRIMARY KEY, a int); CREATE TABLE dbo.archive (id int PRIMARY KEY, a int); \
+         INSERT INTO dbo.t VALUES (1, 10), (2, 20)",
+    );
+    world.enable("t", "dbo_t");
+    world.scan();
+    world.start();
+    world.settle().await;
+    world.news();
+    world.sql("ALTER TABLE dbo.t SWITCH TO dbo.archive");
+    world.sql("INSERT INTO dbo.t VALUES (3, 30)");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=30, id=3)"]);
+    assert_eq!(world.news(), ["t rows replaced reconcile"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_restored_on_another_server_is_read_again() {
+    let mut world = followed().await;
+    let backup = world.control().back_up("shop").unwrap();
+    world.sql("INSERT INTO dbo.t VALUES (2, 20)");
+    world.sql("UPDATE dbo.t SET a = 11 WHERE id = 1");
+    world.settle().await;
+    assert_eq!(world.rows("t").len(), 2);
+    world.control().restore("shop", &backup, Restore::OtherServerKeepCdc).unwrap();
+    world.until_true("the rows of the backup are back", |world| world.rows("t") == ["(a=10, id=1)"]).await;
+    world.sql("INSERT INTO dbo.t VALUES (3, 30)");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=10, id=1)", "(a=30, id=3)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_log_that_has_grown_past_the_position_is_noticed() {
+    let mut world = followed().await;
+    let backup = world.control().back_up("shop").unwrap();
+    world.sql("INSERT INTO dbo.t VALUES (2, 20)");
+    world.settle().await;
+    world.kill().await;
+    world.control().restore("shop", &backup, Restore::SameServer).unwrap();
+    for id in 100..160 {
+        world.sql(&format!("INSERT INTO dbo.t VALUES ({id}, 0)"));
+    }
+    world.sql("DELETE FROM dbo.t WHERE id >= 100");
+    world.scan();
+    world.start();
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=10, id=1)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_and_a_failover_lose_nothing() {
+    let mut world = followed().await;
+    world.sql("INSERT INTO dbo.t VALUES (2, 20)");
+    world.control().crash().unwrap();
+    world.sql("INSERT INTO dbo.t VALUES (3, 30)");
+    world.settle().await;
+    world.control().fail_over(true).unwrap();
+    world.sql("INSERT INTO dbo.t VALUES (4, 40)");
+    world.settle().await;
+    assert_eq!(world.rows("t").len(), 4);
+    assert_eq!(world.news(), [""; 0]);
+}
