@@ -4,7 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::error::{SqlError, SqlResult};
+use crate::storage::{DatabaseId, Storage};
+use crate::value::collation::equal;
 use crate::value::{SqlType, Value};
+
+use super::execute::{self, Given};
+use super::parse;
+use super::state::{Execution, Options, State};
 
 /// A value that a client sends with a request.
 #[derive(Clone, Debug)]
@@ -103,9 +109,11 @@ pub enum Isolation {
 }
 
 /// One connection: its login, its database, its options, its transaction and its temporary tables.
+#[derive(Debug)]
 pub struct Session {
-    cancelled: Arc<AtomicBool>,
-    login: Login,
+    state: State,
+    /// To be put back by a reset.
+    login_database: DatabaseId,
 }
 
 impl Session {
@@ -113,53 +121,178 @@ impl Session {
     ///
     /// # Errors
     /// 18456 where the login or password is wrong, 4060 where the database can't be opened.
-    pub fn open(login: Login, cancelled: Arc<AtomicBool>) -> SqlResult<Self> {
-        Ok(Self { cancelled, login })
+    pub fn open(storage: Arc<Storage>, session_id: u32, login: Login, cancelled: Arc<AtomicBool>) -> SqlResult<Self> {
+        let state = State::open(storage, session_id, login, cancelled)?;
+        Ok(Self { login_database: state.database, state })
     }
 
-    /// The current database.
-    pub fn database(&self) -> &str {
-        &self.login.database
+    /// The name of the current database.
+    pub fn database(&self) -> String {
+        self.state.database_name(self.state.database).to_string()
     }
 
     /// Runs a batch. With parameters it is that of `sp_executesql`: they are its variables, and those marked as output
     /// come back as return values.
     pub fn batch(&mut self, sql: &str, parameters: Vec<Parameter>, out: &mut OutputSink<'_>) {
-        let _ = (sql, parameters, &self.cancelled, &self.login);
-        out(Output::Error(SqlError::unsupported("statements")));
+        let mut execution = Execution::new(&mut self.state);
+        let mut outputs = Vec::new();
+        for parameter in parameters {
+            if parameter.output {
+                outputs.push((parameter.name.clone(), parameter.sql_type));
+            }
+            execution.variables.declare(&parameter.name, parameter.sql_type, parameter.value);
+        }
+        let outcome = parse::batch(sql).and_then(|statements| execute::run_all(&mut execution, &statements, out));
+        match outcome {
+            Ok(_) => {
+                for (name, sql_type) in outputs {
+                    let slot = execution.variables.find(&name);
+                    let value = slot.and_then(|slot| execution.variables.get(slot)).map_or(Value::Null, |held| held.value.clone());
+                    out(Output::ReturnValue { name, sql_type, value });
+                }
+            }
+            Err(error) => fail(&mut execution, error, out),
+        }
+        finish(&mut execution, out);
     }
 
-    /// Runs a procedure as a request names it.
+    /// Runs a procedure as a request names it: its status and its output parameters come after what it gives.
     pub fn procedure(&mut self, name: &str, parameters: Vec<Parameter>, out: &mut OutputSink<'_>) {
-        let _ = (name, parameters);
-        out(Output::Error(SqlError::no_procedure(name)));
+        let mut execution = Execution::new(&mut self.state);
+        execution.state.now = execution.state.storage.clock().now();
+        execution.procedure = Some(Arc::from(name));
+        let outcome = parse::name(name).and_then(|name| {
+            let given = |parameter: &Parameter| Given {
+                name: (!parameter.name.is_empty()).then(|| parameter.name.clone()),
+                value: Some((parameter.value.clone(), parameter.sql_type)),
+                output: parameter.output,
+            };
+            let given: Vec<Given> = parameters.iter().map(given).collect();
+            execution.procedure = None;
+            execution.state.nesting += 1;
+            let answer = execute::call_by_name(&mut execution, &name, given, out);
+            execution.state.nesting -= 1;
+            answer
+        });
+        let mut failed = false;
+        match outcome {
+            Ok(answer) => {
+                out(Output::ReturnStatus(answer.status));
+                for (at, parameter) in parameters.iter().enumerate().filter(|(_, parameter)| parameter.output) {
+                    let position = format!("#{at}");
+                    let found = answer.outputs.iter().find(|(name, ..)| equal(name, &parameter.name) || *name == position);
+                    if let Some((_, sql_type, value)) = found {
+                        let (sql_type, value) = (*sql_type, value.clone());
+                        out(Output::ReturnValue { name: parameter.name.clone(), sql_type, value });
+                    }
+                }
+            }
+            Err(error) => {
+                failed = true;
+                transaction_after(&mut execution, &error);
+                if error.number != SqlError::cancelled().number {
+                    out(Output::Error(error));
+                }
+            }
+        }
+        out(Output::Done { finished: Finished::Procedure, rows: None, failed });
+        finish(&mut execution, out);
     }
 
     /// Transaction-manager requests. The answer is a `TransactionBegan`, `TransactionCommitted` or
     /// `TransactionRolledBack`, or an error.
     pub fn begin(&mut self, name: &str, isolation: Option<Isolation>, out: &mut OutputSink<'_>) {
-        let _ = (name, isolation);
-        out(Output::Error(SqlError::unsupported("transactions")));
+        // Transactions have names for people alone.
+        let _ = name;
+        let set = isolation.map_or(Ok(()), |isolation| self.state.set_isolation(isolation));
+        let outcome = set.and_then(|()| execute::begin(&mut self.state, out));
+        told(outcome, out);
     }
 
     pub fn commit(&mut self, out: &mut OutputSink<'_>) {
-        out(Output::Error(SqlError::unsupported("transactions")));
+        let outcome = execute::commit(&mut self.state, out);
+        told(outcome, out);
     }
 
     /// Rolls back the whole transaction, or to the savepoint where a name is given.
     pub fn rollback(&mut self, savepoint: &str, out: &mut OutputSink<'_>) {
-        let _ = savepoint;
-        out(Output::Error(SqlError::unsupported("transactions")));
+        let name = (!savepoint.is_empty()).then_some(savepoint);
+        let outcome = execute::rollback(&mut self.state, name, out);
+        told(outcome, out);
     }
 
     pub fn save(&mut self, savepoint: &str, out: &mut OutputSink<'_>) {
-        let _ = savepoint;
-        out(Output::Error(SqlError::unsupported("transactions")));
+        let outcome = execute::save(&mut self.state, savepoint);
+        told(outcome, out);
     }
 
     /// What `sp_reset_connection` and the reset bit of a packet do: rolls back, drops temporary tables, and puts options
     /// and database back to what they were after the login.
     pub fn reset(&mut self, out: &mut OutputSink<'_>) {
-        let _ = out;
+        execute::abandon(&mut self.state);
+        self.state.options = Options::default();
+        let mut execution = Execution::new(&mut self.state);
+        let keys: Vec<String> = execution.state.temporary.keys().cloned().collect();
+        if let Err(error) = execute::drop_temporary(&mut execution, &keys) {
+            out(Output::Error(error));
+        }
+        self.state.database = self.login_database;
+        self.state.identity_last = None;
+        self.state.row_count = 0;
+        self.state.error_number = 0;
+    }
+}
+
+/// A session that ends takes its temporary tables with it; its transaction rolls back by itself.
+impl Drop for Session {
+    fn drop(&mut self) {
+        execute::abandon(&mut self.state);
+        self.state.cancelled.store(false, std::sync::atomic::Ordering::Relaxed);
+        let mut execution = Execution::new(&mut self.state);
+        let keys: Vec<String> = execution.state.temporary.keys().cloned().collect();
+        // Nobody is left to hear of a failure, which leaves a table that nobody can name.
+        let _ = execute::drop_temporary(&mut execution, &keys);
+    }
+}
+
+fn told(outcome: SqlResult<()>, out: &mut OutputSink<'_>) {
+    if let Err(error) = outcome {
+        out(Output::Error(error));
+    }
+}
+
+fn transaction_after(execution: &mut Execution<'_>, error: &SqlError) {
+    execution.state.error_number = error.number;
+    execute::after_error(execution.state, error);
+}
+
+/// Tells of the error that ended a request. Cancellation is told by the answer to the attention.
+fn fail(execution: &mut Execution<'_>, error: SqlError, out: &mut OutputSink<'_>) {
+    execution.state.error_number = error.number;
+    if error.number == SqlError::cancelled().number {
+        return;
+    }
+    let _ = execute::report(execution, error, out);
+}
+
+/// Leaves the session as the next request shall find it.
+fn finish(execution: &mut Execution<'_>, out: &mut OutputSink<'_>) {
+    let state = &mut *execution.state;
+    state.statement_depth = 0;
+    state.tries = 0;
+    state.nesting = 0;
+    if state.transaction_count == 0 {
+        state.transaction = None;
+    }
+    // A batch can't leave behind a transaction that can't be committed.
+    if state.doomed {
+        execute::abandon(state);
+        let text = "Uncommittable transaction is detected at the end of the batch. The transaction is rolled back.";
+        out(Output::Error(SqlError::new(3998, 16, text)));
+    }
+    for own in std::mem::take(&mut execution.state.dropped_at_end) {
+        if let Err(error) = execute::drop_in_tempdb(execution, &own) {
+            out(Output::Error(error));
+        }
     }
 }

@@ -68,7 +68,16 @@ impl Worker {
                     let mut response = Response::new(&mut self.packets, &style);
                     answer(&message, &mut session, &mut prepared, &mut response);
                     let next = if response.is_fatal() { Next::End } else { Next::Request };
-                    response.finish().map(|()| next)
+                    let ended = if self.cancelled.load(Ordering::Acquire) {
+                        // The attention is next, unless the client has gone. Some clients look for its
+                        // acknowledgement in the response that it cut short, and not beyond.
+                        let Some(Incoming::Attention) = self.from_client.blocking_recv() else { return };
+                        self.cancelled.store(false, Ordering::Release);
+                        response.finish_cancelled()
+                    } else {
+                        response.finish()
+                    };
+                    ended.map(|()| next)
                 }
             };
             if next != Ok(Next::Request) {

@@ -1,0 +1,547 @@
+//! INSERT, UPDATE and DELETE.
+
+use std::sync::Arc;
+
+use sqlparser::ast::Expr;
+
+use crate::error::{SqlError, SqlResult};
+use crate::storage::{Row, RowId, UpdateManner};
+use crate::value::collation::{equal, folded};
+use crate::value::{SqlType, Value};
+
+use super::super::bind::{Binder, NamedSource};
+use super::super::evaluate::Scope;
+use super::super::expression::Expression;
+use super::super::plan::{Body, OutputColumn, Source};
+use super::super::run;
+use super::super::session::{ColumnMetadata, Flow, Output, OutputSink};
+use super::super::state::Execution;
+use super::super::statement::{Assignment, Delete, Insert, InsertSource, Name, OutputClause, Update};
+use super::row::{Maker, named};
+use super::target::{self, Target};
+use super::{done, module, procedure, reference, send, transaction};
+
+/// What a statement did to a row.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub before: Option<Row>,
+    pub after: Option<Row>,
+    /// The sources' rows that it was found with.
+    pub found_with: Vec<Row>,
+}
+
+/// What OUTPUT gives: bound over `inserted`, `deleted` and the sources.
+pub struct BoundOutput {
+    columns: Vec<OutputColumn>,
+    values: Vec<Expression>,
+    into: Option<(Name, Vec<String>)>,
+    sources: usize,
+    target: Target,
+}
+
+/// Binds OUTPUT: the sources keep their places, `inserted` and `deleted` come after them.
+pub fn bind_output(
+    execution: &mut Execution<'_>,
+    output: Option<&OutputClause>,
+    target: &Target,
+    sources: &[NamedSource],
+    with_action: bool,
+) -> SqlResult<Option<BoundOutput>> {
+    let Some(output) = output else { return Ok(None) };
+    let width = sources.iter().map(|source| source.slot + 1).max().unwrap_or(0);
+    let pseudo = |name: &str, slot: usize| NamedSource { by_name_only: true, ..named(&target.table, name, slot) };
+    let mut all = sources.to_vec();
+    all.extend([pseudo("inserted", width), pseudo("deleted", width + 1)]);
+    if with_action {
+        let column = super::super::bind::NamedColumn {
+            name: Arc::from("$action"),
+            sql_type: SqlType::NVarChar(crate::value::Length::Limited(10)),
+            nullable: false,
+            at: 0,
+            identity: false,
+            computed: false,
+        };
+        all.push(NamedSource { slot: width + 2, name: String::new(), schema: None, columns: vec![column], by_name_only: false });
+    }
+    let (columns, values) = Binder::with_sources(execution, all).output_list(&output.list)?;
+    Ok(Some(BoundOutput { columns, values, into: output.into.clone(), sources: width, target: target.clone() }))
+}
+
+impl BoundOutput {
+    /// Gives the rows to the client or puts them into the table.
+    pub fn give(&self, execution: &mut Execution<'_>, changes: &[Change], out: &mut OutputSink<'_>) -> SqlResult<()> {
+        let nulls: Row = Row::from(vec![Value::Null; self.target.table.row_width()]);
+        let mut rows = Vec::with_capacity(changes.len());
+        for change in changes {
+            let mut scope_row = change.found_with.clone();
+            scope_row.resize(self.sources, nulls.clone());
+            scope_row.push(change.after.clone().unwrap_or_else(|| nulls.clone()));
+            scope_row.push(change.before.clone().unwrap_or_else(|| nulls.clone()));
+            let action = match (&change.before, &change.after) {
+                (None, _) => "INSERT",
+                (_, None) => "DELETE",
+                _ => "UPDATE",
+            };
+            scope_row.push(Row::from(vec![Value::text(action)]));
+            let scope = Scope { row: &scope_row, outer: None };
+            let mut row = Vec::with_capacity(self.values.len());
+            for value in &self.values {
+                row.push(value.evaluate(execution, &scope)?);
+            }
+            rows.push(row);
+        }
+        if let Some((name, columns)) = &self.into {
+            let types: Vec<SqlType> = self.columns.iter().map(|column| column.sql_type).collect();
+            let target = target::find(execution, name)?;
+            let columns = (!columns.is_empty()).then_some(columns.as_slice());
+            return insert_rows(execution, target, columns, &rows, &types).map(|_| ());
+        }
+        let column = |column: &OutputColumn| ColumnMetadata {
+            name: column.name.clone(),
+            sql_type: column.sql_type,
+            nullable: true,
+            identity: false,
+            computed: false,
+        };
+        send(out, Output::Columns(self.columns.iter().map(column).collect()))?;
+        if !rows.is_empty() {
+            send(out, Output::Rows(rows))?;
+        }
+        Ok(())
+    }
+}
+
+// INSERT
+
+pub fn insert(execution: &mut Execution<'_>, insert: &Insert, out: &mut OutputSink<'_>) -> SqlResult<()> {
+    // The procedure of INSERT … EXEC runs statements of its own, so it goes first.
+    let given = match &insert.source {
+        InsertSource::Execute(statement) => Some(procedure::rows_of(execution, statement, out)?),
+        _ => None,
+    };
+    let rows = transaction::atomic(execution, |execution| {
+        let target = target::find(execution, &insert.target)?;
+        target::check_permission(execution, &target, "INSERT")?;
+        let output = bind_output(execution, insert.output.as_ref(), &target, &[], false)?;
+        let columns = insert.columns.as_deref();
+        let changes = match (&insert.source, given) {
+            (_, Some((rows, types))) => insert_rows(execution, target.clone(), columns, &rows, &types)?,
+            (InsertSource::DefaultValues, _) => insert_given(execution, target.clone(), &[], vec![Vec::new()])?,
+            (InsertSource::Values(rows), _) => insert_values(execution, target.clone(), columns, rows)?,
+            (InsertSource::Query(query), _) => {
+                let plan = Binder::new(execution).query(query)?;
+                let types: Vec<SqlType> = plan.columns.iter().map(|column| column.sql_type).collect();
+                let mut rows = Vec::new();
+                run::query(execution, &plan, None, &mut |_, row| {
+                    rows.push(row);
+                    Ok(Flow::Continue)
+                })?;
+                insert_rows(execution, target.clone(), columns, &rows, &types)?
+            }
+            (InsertSource::Execute(_), None) => Vec::new(),
+        };
+        module::fire(execution, &target, &changes, &[], out)?;
+        if let Some(output) = &output {
+            output.give(execution, &changes, out)?;
+        }
+        Ok(changes.len())
+    })?;
+    done(execution, u64::try_from(rows).ok(), out)
+}
+
+/// The places of the columns that an INSERT names, or of all that can be given.
+pub fn insert_slots(execution: &Execution<'_>, maker: &Maker, columns: Option<&[String]>) -> SqlResult<Vec<usize>> {
+    let table = &maker.target.table;
+    let key = (maker.target.database, table.object_id);
+    let mut slots = Vec::new();
+    match columns {
+        Some(columns) => {
+            for name in columns {
+                let column = table.column_named(name).ok_or_else(|| SqlError::invalid_column(name))?;
+                let slot = column.slot().ok_or_else(|| SqlError::invalid_column(name))?;
+                if slots.contains(&slot) {
+                    let text = format!("The column name '{name}' is specified more than once in the SET clause or column list of an INSERT.");
+                    return Err(SqlError::new(264, 16, text));
+                }
+                maker.check_insertable(execution, slot)?;
+                slots.push(slot);
+            }
+        }
+        None => {
+            let explicit = execution.state.options.identity_insert == Some(key);
+            let given = table.columns.iter().filter(|column| {
+                column.computed.is_none() && (column.identity.is_none() || explicit) && column.sql_type != SqlType::RowVersion
+            });
+            slots.extend(given.filter_map(crate::storage::Column::slot));
+        }
+    }
+    Ok(slots)
+}
+
+fn count_mismatch(slots: usize, values: usize) -> SqlError {
+    if slots > values {
+        SqlError::new(109, 15, "There are more columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.")
+    } else if slots < values {
+        SqlError::new(110, 15, "There are fewer columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.")
+    } else {
+        SqlError::new(213, 16, "Column name or number of supplied values does not match table definition.")
+    }
+}
+
+fn insert_values(execution: &mut Execution<'_>, target: Target, columns: Option<&[String]>, rows: &[Vec<Option<Expr>>]) -> SqlResult<Vec<Change>> {
+    let maker = Maker::new(execution, target.clone())?;
+    let slots = insert_slots(execution, &maker, columns)?;
+    let mut given = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.len() != slots.len() {
+            return Err(if columns.is_some() { count_mismatch(slots.len(), row.len()) } else { count_mismatch(0, 0) });
+        }
+        let mut values = Vec::with_capacity(row.len());
+        for (value, slot) in row.iter().zip(&slots) {
+            values.push(match value {
+                None => None,
+                Some(value) => {
+                    let bound = Binder::new(execution).scalar(value)?;
+                    if !bound.is_null_literal() {
+                        maker.check_type(*slot, bound.sql_type)?;
+                    }
+                    let value = bound.evaluate(execution, &Scope::EMPTY)?;
+                    Some(maker.stored(execution, *slot, &value, bound.sql_type)?)
+                }
+            });
+        }
+        given.push(values);
+    }
+    insert_made(execution, &maker, &slots, given)
+}
+
+/// Inserts rows of values of given types.
+pub fn insert_rows(execution: &mut Execution<'_>, target: Target, columns: Option<&[String]>, rows: &[Vec<Value>], types: &[SqlType]) -> SqlResult<Vec<Change>> {
+    let maker = Maker::new(execution, target)?;
+    let slots = insert_slots(execution, &maker, columns)?;
+    if slots.len() != types.len() {
+        return Err(if columns.is_some() {
+            let (number, word) = if slots.len() > types.len() { (120, "fewer") } else { (121, "more") };
+            let text = format!("The select list for the INSERT statement contains {word} items than the insert list. The number of SELECT values must match the number of INSERT columns.");
+            SqlError::new(number, 15, text)
+        } else {
+            count_mismatch(0, 0)
+        });
+    }
+    for (slot, from) in slots.iter().zip(types) {
+        maker.check_type(*slot, *from)?;
+    }
+    let mut given = Vec::with_capacity(rows.len());
+    for row in rows {
+        let mut values = Vec::with_capacity(row.len());
+        for ((value, slot), from) in row.iter().zip(&slots).zip(types) {
+            values.push(Some(maker.stored(execution, *slot, value, *from)?));
+        }
+        given.push(values);
+    }
+    insert_made(execution, &maker, &slots, given)
+}
+
+fn insert_given(execution: &mut Execution<'_>, target: Target, slots: &[usize], given: Vec<Vec<Option<Value>>>) -> SqlResult<Vec<Change>> {
+    let maker = Maker::new(execution, target)?;
+    insert_made(execution, &maker, slots, given)
+}
+
+/// Inserts rows whose values are of the columns' types already; None stands for DEFAULT.
+pub fn insert_made(execution: &mut Execution<'_>, maker: &Maker, slots: &[usize], given: Vec<Vec<Option<Value>>>) -> SqlResult<Vec<Change>> {
+    let width = maker.target.table.row_width();
+    let mut rows = Vec::with_capacity(given.len());
+    for values in given {
+        let mut whole: Vec<Option<Value>> = vec![None; width];
+        for (slot, value) in slots.iter().zip(values) {
+            if let Some(place) = whole.get_mut(*slot) {
+                *place = value;
+            }
+        }
+        rows.push(maker.inserted(execution, whole)?);
+    }
+    write(execution, &maker.target, |transaction, target| transaction.insert(target.database, &target.table, &rows).map(|_| ()))?;
+    reference::check_children(execution, &maker.target, &rows, "INSERT")?;
+    Ok(rows.into_iter().map(|row| Change { before: None, after: Some(row), found_with: Vec::new() }).collect())
+}
+
+/// Writes in the statement's transaction; to a table variable in one of its own, as no rollback takes its rows back.
+pub fn write(
+    execution: &mut Execution<'_>,
+    target: &Target,
+    write: impl FnOnce(&mut crate::storage::Transaction, &Target) -> SqlResult<()>,
+) -> SqlResult<()> {
+    if !target.variable {
+        return write(execution.state.transaction(), target);
+    }
+    let begin = crate::storage::Begin {
+        isolation: super::super::session::Isolation::ReadCommitted,
+        session_id: execution.state.session_id,
+        cancelled: Arc::clone(&execution.state.cancelled),
+        lock_timeout: execution.state.options.lock_timeout,
+        of_capture: false,
+    };
+    let mut own = execution.state.storage.begin(begin);
+    write(&mut own, target)?;
+    own.commit()
+}
+
+// UPDATE and DELETE
+
+/// The plan of a statement's rows, and which of its sources is the target.
+struct Rows {
+    plan: super::super::plan::Query,
+    slot: usize,
+    sources: Vec<NamedSource>,
+    target: Target,
+}
+
+fn rows_of_target(execution: &mut Execution<'_>, name: &Name, query: &sqlparser::ast::Query) -> SqlResult<Rows> {
+    let (plan, sources) = Binder::new(execution).query_with_sources(query)?;
+    let Body::Select(select) = &plan.body else { return Err(SqlError::syntax_near("FROM")) };
+    // By alias first; otherwise the source that is the table of that name.
+    let by_alias = name.schema.is_none().then(|| sources.iter().find(|source| equal(&source.name, &name.object))).flatten();
+    let found = match by_alias {
+        Some(source) => table_at(&select.source, source.slot),
+        None => {
+            let target = target::find(execution, name)?;
+            tables(&select.source).into_iter().find(|(_, own)| own.database == target.database && own.table.object_id == target.table.object_id)
+        }
+    };
+    let (slot, mut target) = found.ok_or_else(|| SqlError::invalid_object(&name.to_string()))?;
+    target.variable = execution.variables.tables.values().any(|own| **own == *target.table.name);
+    Ok(Rows { plan, slot, sources, target })
+}
+
+fn tables(source: &Source) -> Vec<(usize, Target)> {
+    match source {
+        Source::Table(table) => {
+            vec![(table.slot, Target { database: table.database, table: Arc::clone(&table.table), variable: false })]
+        }
+        Source::Join(join) => [tables(&join.left), tables(&join.right)].concat(),
+        _ => Vec::new(),
+    }
+}
+
+fn table_at(source: &Source, slot: usize) -> Option<(usize, Target)> {
+    tables(source).into_iter().find(|(own, _)| *own == slot)
+}
+
+/// A row to be changed: its number, its values now, and the sources' rows that it was found with.
+struct Found {
+    id: RowId,
+    row: Row,
+    with: Vec<Row>,
+}
+
+/// Finds the rows and locks them. What another transaction changed in the meantime is looked for anew, until nothing
+/// changes any more: the locks already held make that end.
+fn found_rows(execution: &mut Execution<'_>, rows: &mut Rows) -> SqlResult<Vec<Found>> {
+    if let Body::Select(select) = &mut rows.plan.body {
+        read_current(&mut select.source, rows.slot);
+    }
+    loop {
+        let found = run::target_rows(execution, &rows.plan, rows.slot)?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let locked: Vec<(RowId, Row)> = found.iter().filter_map(|(id, with)| Some((*id, with.get(rows.slot)?.clone()))).collect();
+        let target = &rows.target;
+        let transaction = execution.state.transaction();
+        if target.variable {
+            return Ok(into_found(found, rows.slot));
+        }
+        let mut stored = Vec::with_capacity(locked.len());
+        for (id, _) in &locked {
+            if let Some(row) = transaction.row(target.database, &target.table, *id)? {
+                stored.push((*id, row));
+            }
+        }
+        let changed = transaction.lock_rows(target.database, &target.table, &stored)?;
+        if changed.is_empty() && stored.len() == locked.len() && unchanged(execution, rows, &locked, &stored)? {
+            return Ok(into_found(found, rows.slot));
+        }
+        execution.state.check_cancelled()?;
+    }
+}
+
+/// Whether the rows are still those that the conditions let through.
+fn unchanged(execution: &mut Execution<'_>, rows: &Rows, read: &[(RowId, Row)], stored: &[(RowId, Row)]) -> SqlResult<bool> {
+    let (mut source, _) = super::super::bind::table_source(&mut Binder::new(execution), 0, rows.target.database, &rows.target.table)?;
+    source.filter.clear();
+    for ((_, read), (_, stored)) in read.iter().zip(stored) {
+        let whole = run::whole_row(execution, &source, Row::clone(stored))?;
+        if !Arc::ptr_eq(read, stored) && !read.iter().zip(whole.iter()).all(|(a, b)| crate::storage::identical(a, b)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn into_found(found: Vec<(RowId, Vec<Row>)>, slot: usize) -> Vec<Found> {
+    found.into_iter().filter_map(|(id, with)| Some(Found { id, row: with.get(slot)?.clone(), with })).collect()
+}
+
+/// The target is read as it is now, not from a snapshot of the statement: it is about to be changed.
+fn read_current(source: &mut Source, slot: usize) {
+    match source {
+        Source::Table(table) if table.slot == slot => table.hints.update_lock = true,
+        Source::Join(join) => {
+            read_current(&mut join.left, slot);
+            read_current(&mut join.right, slot);
+        }
+        _ => {}
+    }
+}
+
+/// A bound assignment: the column's place, the variable's, the value.
+pub struct BoundAssignment {
+    pub slot: Option<usize>,
+    pub variable: Option<usize>,
+    /// None stands for DEFAULT.
+    pub value: Option<Expression>,
+}
+
+/// Binds the assignments of a SET over the sources.
+pub fn bind_assignments(
+    execution: &mut Execution<'_>,
+    maker: &Maker,
+    assignments: &[Assignment],
+    sources: &[NamedSource],
+    target_slot: usize,
+) -> SqlResult<Vec<BoundAssignment>> {
+    let mut bound = Vec::with_capacity(assignments.len());
+    for assignment in assignments {
+        let column = match &assignment.column {
+            Some(name) => Some(maker.target.table.column_named(name).cloned().ok_or_else(|| SqlError::invalid_column(name))?),
+            None => None,
+        };
+        let slot = column.as_ref().and_then(crate::storage::Column::slot);
+        if let Some(column) = &column {
+            if column.identity.is_some() {
+                return Err(SqlError::new(8102, 16, format!("Cannot update identity column '{}'.", column.name)));
+            }
+            if column.sql_type == SqlType::RowVersion {
+                return Err(SqlError::new(272, 16, "Cannot update a timestamp column."));
+            }
+            if column.computed.is_some() {
+                maker.check_insertable(execution, slot.unwrap_or(0))?;
+            }
+        }
+        let variable = match &assignment.variable {
+            Some(name) => Some(execution.variables.find(name).ok_or_else(|| SqlError::undeclared(name))?),
+            None => None,
+        };
+        let mut binder = Binder::with_sources(execution, sources.to_vec());
+        let value = match &assignment.value {
+            None => None,
+            Some(value) => {
+                let mut value = binder.scalar(value)?;
+                if let Some(operator) = assignment.operator {
+                    let own = match (slot, variable) {
+                        (Some(slot), _) => column_value(maker, slot, target_slot),
+                        (None, Some(variable)) => variable_value(binder.execution, variable),
+                        (None, None) => return Err(SqlError::syntax_near("=")),
+                    };
+                    value = binder.operation(operator, own, value)?;
+                }
+                Some(value)
+            }
+        };
+        if let (Some(slot), Some(value)) = (slot, &value)
+            && !value.is_null_literal()
+        {
+            maker.check_type(slot, value.sql_type)?;
+        }
+        bound.push(BoundAssignment { slot, variable, value });
+    }
+    Ok(bound)
+}
+
+fn column_value(maker: &Maker, slot: usize, source: usize) -> Expression {
+    let column = maker.target.table.columns.iter().find(|column| column.slot() == Some(slot));
+    let sql_type = column.map_or(SqlType::Int, |column| column.sql_type);
+    let reference = super::super::expression::ColumnRef { depth: 0, source, column: slot };
+    Expression { node: super::super::expression::Node::Column(reference), sql_type, nullable: true }
+}
+
+fn variable_value(execution: &Execution<'_>, slot: usize) -> Expression {
+    let sql_type = execution.variables.get(slot).map_or(SqlType::Int, |variable| variable.sql_type);
+    Expression { node: super::super::expression::Node::Variable(slot), sql_type, nullable: true }
+}
+
+/// The row with its assignments made.
+pub fn assigned(execution: &mut Execution<'_>, maker: &Maker, assignments: &[BoundAssignment], row: &Row, with: &[Row]) -> SqlResult<Row> {
+    let mut values = row.to_vec();
+    for assignment in assignments {
+        let (value, from) = match &assignment.value {
+            Some(expression) => (expression.evaluate(execution, &Scope { row: with, outer: None })?, Some(expression.sql_type)),
+            None => (maker.default_of(execution, assignment.slot.unwrap_or(0))?, None),
+        };
+        let value = match (assignment.slot, from) {
+            (Some(slot), Some(from)) => maker.stored(execution, slot, &value, from)?,
+            _ => value,
+        };
+        if let Some(place) = assignment.slot.and_then(|slot| values.get_mut(slot)) {
+            *place = value.clone();
+        }
+        if let Some(variable) = assignment.variable {
+            let to = execution.variables.get(variable).map_or(SqlType::Int, |variable| variable.sql_type);
+            let from = assignment.slot.and_then(|slot| maker.target.table.columns.iter().find(|column| column.slot() == Some(slot))).map(|column| column.sql_type).or(from);
+            let value = crate::value::convert::convert(&value, from.unwrap_or(to), to, None)?;
+            execution.variables.set(variable, value);
+        }
+    }
+    maker.finished(execution, values, "UPDATE")
+}
+
+pub fn update(execution: &mut Execution<'_>, update: &Update, out: &mut OutputSink<'_>) -> SqlResult<()> {
+    let rows = transaction::atomic(execution, |execution| {
+        let mut rows = rows_of_target(execution, &update.target, &update.rows)?;
+        target::check_permission(execution, &rows.target, "UPDATE")?;
+        let maker = Maker::new(execution, rows.target.clone())?;
+        let assignments = bind_assignments(execution, &maker, &update.assignments, &rows.sources, rows.slot)?;
+        let output = bind_output(execution, update.output.as_ref(), &rows.target, &rows.sources, false)?;
+        let found = found_rows(execution, &mut rows)?;
+        let mut changes = Vec::with_capacity(found.len());
+        let mut written = Vec::with_capacity(found.len());
+        for Found { id, row, with } in found {
+            let after = assigned(execution, &maker, &assignments, &row, &with)?;
+            written.push((id, after.clone()));
+            changes.push(Change { before: Some(row), after: Some(after), found_with: with });
+        }
+        write(execution, &rows.target, |transaction, target| {
+            transaction.update(target.database, &target.table, &written, UpdateManner::InPlace)
+        })?;
+        let after: Vec<Row> = written.into_iter().map(|(_, row)| row).collect();
+        reference::check_children(execution, &rows.target, &after, "UPDATE")?;
+        reference::parents_changed(execution, &rows.target, &changes, "UPDATE")?;
+        let names: Vec<String> = update.assignments.iter().filter_map(|assignment| assignment.column.as_deref()).map(folded).collect();
+        module::fire(execution, &rows.target, &changes, &names, out)?;
+        if let Some(output) = &output {
+            output.give(execution, &changes, out)?;
+        }
+        Ok(changes.len())
+    })?;
+    done(execution, u64::try_from(rows).ok(), out)
+}
+
+pub fn delete(execution: &mut Execution<'_>, delete: &Delete, out: &mut OutputSink<'_>) -> SqlResult<()> {
+    let rows = transaction::atomic(execution, |execution| {
+        let mut rows = rows_of_target(execution, &delete.target, &delete.rows)?;
+        target::check_permission(execution, &rows.target, "DELETE")?;
+        let output = bind_output(execution, delete.output.as_ref(), &rows.target, &rows.sources, false)?;
+        let found = found_rows(execution, &mut rows)?;
+        let ids: Vec<RowId> = found.iter().map(|found| found.id).collect();
+        write(execution, &rows.target, |transaction, target| transaction.delete(target.database, &target.table, &ids))?;
+        let changes: Vec<Change> =
+            found.into_iter().map(|found| Change { before: Some(found.row), after: None, found_with: found.with }).collect();
+        reference::parents_changed(execution, &rows.target, &changes, "DELETE")?;
+        module::fire(execution, &rows.target, &changes, &[], out)?;
+        if let Some(output) = &output {
+            output.give(execution, &changes, out)?;
+        }
+        Ok(changes.len())
+    })?;
+    done(execution, u64::try_from(rows).ok(), out)
+}

@@ -1,0 +1,96 @@
+//! `SET` options.
+
+use std::time::Duration;
+
+use crate::error::{SqlError, SqlResult};
+
+use super::super::session::Isolation;
+use super::super::state::Execution;
+use super::super::statement::Name;
+use super::target;
+
+/// Sets what the words say: `XACT_ABORT, NOCOUNT ON`.
+pub fn set(execution: &mut Execution<'_>, words: &[String]) -> SqlResult<()> {
+    let upper: Vec<String> = words.iter().map(|word| word.to_ascii_uppercase()).collect();
+    let upper: Vec<&str> = upper.iter().map(String::as_str).collect();
+    if let ["TRANSACTION", "ISOLATION", "LEVEL", level @ ..] = upper.as_slice() {
+        return isolation(execution, level);
+    }
+    let Some((value, names)) = upper.split_last() else { return Err(SqlError::syntax_near("SET")) };
+    if let ["IDENTITY_INSERT", ..] = names {
+        return identity_insert(execution, words, *value == "ON");
+    }
+    let on = *value == "ON";
+    for name in names.iter().filter(|name| **name != ",") {
+        let options = &mut execution.state.options;
+        match *name {
+            "NOCOUNT" => options.no_count = on,
+            "XACT_ABORT" => options.xact_abort = on,
+            "IMPLICIT_TRANSACTIONS" => options.implicit_transactions = on,
+            "LOCK_TIMEOUT" | "-" => {
+                // -1 waits for ever; the minus is a word of its own.
+                let negative = names.contains(&"-");
+                let wait: u64 = value.parse().map_err(|_| SqlError::syntax_near(value))?;
+                options.lock_timeout = (!negative).then(|| Duration::from_millis(wait));
+                let timeout = options.lock_timeout;
+                if let Some(transaction) = &mut execution.state.transaction {
+                    transaction.set_lock_timeout(timeout);
+                }
+            }
+            "ROWCOUNT" => options.row_count = value.parse().map_err(|_| SqlError::syntax_near(value))?,
+            "DATEFIRST" => {
+                let first: u8 = value.parse().map_err(|_| SqlError::syntax_near(value))?;
+                if !(1..=7).contains(&first) {
+                    return Err(SqlError::new(2744, 16, format!("The SET DATEFIRST value {first} is not valid.")));
+                }
+                options.date_first = first;
+            }
+            "ANSI_NULLS" | "QUOTED_IDENTIFIER" | "CONCAT_NULL_YIELDS_NULL" if !on => {
+                return Err(SqlError::unsupported(format!("SET {name} OFF")));
+            }
+            "DATEFORMAT" if *value != "MDY" => return Err(SqlError::unsupported("SET DATEFORMAT other than mdy")),
+            "NOEXEC" | "PARSEONLY" | "FMTONLY" | "SHOWPLAN_TEXT" | "SHOWPLAN_ALL" | "SHOWPLAN_XML" if on => {
+                return Err(SqlError::unsupported(format!("SET {name} ON")));
+            }
+            name => {
+                options.other.insert(name.to_owned(), (*value).to_owned());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn isolation(execution: &mut Execution<'_>, level: &[&str]) -> SqlResult<()> {
+    let isolation = match level {
+        ["READ", "UNCOMMITTED"] => Isolation::ReadUncommitted,
+        ["READ", "COMMITTED"] => Isolation::ReadCommitted,
+        ["REPEATABLE", "READ"] => Isolation::RepeatableRead,
+        ["SERIALIZABLE"] => Isolation::Serializable,
+        ["SNAPSHOT"] => Isolation::Snapshot,
+        _ => return Err(SqlError::syntax_near(&level.join(" "))),
+    };
+    execution.state.set_isolation(isolation)
+}
+
+fn identity_insert(execution: &mut Execution<'_>, words: &[String], on: bool) -> SqlResult<()> {
+    let name: String = words.get(1..words.len().saturating_sub(1)).unwrap_or_default().concat();
+    let name: Name = super::super::parse::name(&name)?;
+    let target = target::find(execution, &name)?;
+    let key = (target.database, target.table.object_id);
+    let options = &mut execution.state.options;
+    if !on {
+        if options.identity_insert == Some(key) {
+            options.identity_insert = None;
+        }
+        return Ok(());
+    }
+    if !target.table.columns.iter().any(|column| column.identity.is_some()) {
+        let text = format!("Table '{}' does not have the identity property. Cannot perform SET operation.", target.table.name);
+        return Err(SqlError::new(8106, 16, text));
+    }
+    if options.identity_insert.is_some_and(|other| other != key) {
+        return Err(SqlError::new(8107, 16, "IDENTITY_INSERT is already ON for another table. Cannot perform SET operation."));
+    }
+    options.identity_insert = Some(key);
+    Ok(())
+}
