@@ -1,6 +1,8 @@
 -- What the shop has in stock, on a SQL Server, with change data capture.
 CREATE DATABASE warehouse;
 GO
+ALTER DATABASE warehouse SET READ_COMMITTED_SNAPSHOT ON;
+GO
 USE warehouse;
 GO
 CREATE TABLE dbo.stock (
