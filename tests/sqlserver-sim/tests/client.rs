@@ -13,12 +13,18 @@ pub fn start() -> SqlServerSim {
 
 /// How `sa` connects, without a look at the certificate.
 pub fn config(sim: &SqlServerSim) -> Config {
+    let mut config = wary_config(sim);
+    config.trust_cert();
+    config
+}
+
+/// How `sa` connects where the certificate must be one that the client trusts.
+pub fn wary_config(sim: &SqlServerSim) -> Config {
     let mut config = Config::new();
     config.host("127.0.0.1");
     config.port(sim.address().port());
     config.authentication(AuthMethod::sql_server("sa", Options::default().password));
     config.encryption(EncryptionLevel::Required);
-    config.trust_cert();
     config
 }
 

@@ -2,7 +2,7 @@
 
 use tiberius::{AuthMethod, EncryptionLevel};
 
-use crate::client::{config, connect_with, start};
+use crate::client::{config, connect_with, start, wary_config};
 
 #[tokio::test]
 async fn every_level_of_encryption_logs_in() {
@@ -28,13 +28,13 @@ async fn the_certificate_can_be_checked() {
     let folder = tempfile::tempdir().unwrap();
     let authority = folder.path().join("authority.pem");
     std::fs::write(&authority, sim.authority_pem()).unwrap();
-    let mut checked = config(&sim);
+    let mut checked = wary_config(&sim);
     checked.trust_cert_ca(authority.display());
     connect_with(checked).await.unwrap();
 
     let stranger = start();
     std::fs::write(&authority, stranger.authority_pem()).unwrap();
-    let mut checked = config(&sim);
+    let mut checked = wary_config(&sim);
     checked.trust_cert_ca(authority.display());
     assert!(connect_with(checked).await.is_err(), "another authority's certificate was taken");
 }

@@ -32,7 +32,7 @@ cur.execute('USE shop')
 cur.execute('CREATE TABLE dbo.t (id int PRIMARY KEY, d decimal(38,10), s nvarchar(max), b varbinary(max), '
             'dt datetime2(7), u uniqueidentifier, f float)')
 u = uuid.UUID('00112233-4455-6677-8899-aabbccddeeff')
-row = (1, decimal.Decimal('1234567890123456789.0123456789'), 'é漢😀' * 3000, bytes(range(256)) * 100,
+row = (1, decimal.Decimal('1234567890123456789.0123456789'), 'é漢😀' * 3000, pytds.Binary(bytes(range(256)) * 100),
        datetime.datetime(2024, 2, 29, 23, 59, 59, 123456), u, 0.1)
 cur.execute('INSERT INTO dbo.t VALUES (%s, %s, %s, %s, %s, %s, %s)', row)
 cur.execute('INSERT INTO dbo.t (id) VALUES (%s)', (2,))

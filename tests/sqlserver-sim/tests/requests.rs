@@ -95,7 +95,7 @@ async fn transactions_in_sql_commit_and_roll_back() {
 }
 
 #[tokio::test]
-async fn transactions_by_request_commit_roll_back_and_go_back_to_a_savepoint() {
+async fn transactions_by_request_commit_and_roll_back() {
     let sim = start();
     let mut client = connect(&sim).await;
     client.simple_query("CREATE TABLE t (id int)").await.unwrap().into_results().await.unwrap();
@@ -106,7 +106,7 @@ async fn transactions_by_request_commit_roll_back_and_go_back_to_a_savepoint() {
 
     client.begin_transaction_with_isolation(IsolationLevel::Serializable).await.unwrap();
     client.execute("INSERT INTO t VALUES (1)", &[]).await.unwrap();
-    client.save_transaction("here").await.unwrap();
+    client.simple_query("SAVE TRANSACTION here").await.unwrap().into_results().await.unwrap();
     client.execute("INSERT INTO t VALUES (2)", &[]).await.unwrap();
     client.simple_query("ROLLBACK TRANSACTION here").await.unwrap().into_results().await.unwrap();
     client.commit_transaction().await.unwrap();

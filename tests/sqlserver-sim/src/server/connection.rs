@@ -3,7 +3,7 @@
 //! The engine is synchronous, and waits for locks, so it has a thread. What it answers passes through a short queue to
 //! the socket, so a result of any size takes little memory; the thread waits while the client is behind. Requests pass
 //! through a queue in their order, attentions with them: an attention raises the flag that ends what runs at once, and is
-//! acknowledged when its turn comes, which puts the flag back. A client sends nothing between an attention and its
+//! acknowledged at the end of the response that it cut short, which puts the flag back. A client sends nothing between an attention and its
 //! acknowledgement, so the flag can't hit a later request.
 
 use std::io;

@@ -181,6 +181,13 @@ impl<'a> Response<'a> {
         }
     }
 
+    /// Ends the response of a request that was cancelled, with the acknowledgement of it.
+    pub fn finish_cancelled(mut self) -> Result<(), Closed> {
+        self.release(Place::More);
+        token::attention_acknowledged(self.packets.payload());
+        self.packets.finish()
+    }
+
     /// Ends the response. A batch that had nothing to say ends, too.
     pub fn finish(mut self) -> Result<(), Closed> {
         if self.failing || self.held.is_none() {
