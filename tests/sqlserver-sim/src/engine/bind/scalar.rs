@@ -108,6 +108,8 @@ impl Binder<'_, '_> {
     }
 
     pub fn operation(&mut self, operator: Operator, left: Expression, right: Expression) -> SqlResult<Expression> {
+        let (left_type, right_type) = (left.sql_type, right.sql_type);
+        let (left, right) = (exact_literal(left, right_type), exact_literal(right, left_type));
         // NULL takes the type of the other side.
         let left_type = if left.is_null_literal() { right.sql_type } else { left.sql_type };
         let right_type = if right.is_null_literal() { left.sql_type } else { right.sql_type };
@@ -210,6 +212,17 @@ fn refuse_mixed(operator: Operator, operand: &Expr) -> SqlResult<()> {
         return Err(SqlError::unsupported("additions and bitwise operators side by side; put parentheses around them"));
     }
     Ok(())
+}
+
+/// A whole constant beside a decimal is a decimal of as many digits as it has, not of all that an `int` may have.
+fn exact_literal(expression: Expression, beside: SqlType) -> Expression {
+    match &expression.node {
+        Node::Literal(Value::Int(number)) if beside.family() == crate::value::sql_type::Family::Decimal => {
+            let number = Decimal::new(i128::from(*number), 0);
+            Expression::literal(Value::Decimal(number), SqlType::Numeric { precision: number.digits(), scale: 0 })
+        }
+        _ => expression,
+    }
 }
 
 /// A constant as it is written.

@@ -131,7 +131,9 @@ pub fn type_of(state: &State, written: &ast::DataType) -> SqlResult<SqlType> {
         return Err(SqlError::unsupported(format!("the type {written}")));
     };
     let name = super::source::object_name(name)?;
-    let mut arguments = arguments.clone();
+    // `max` was handed to sqlparser as a name, in brackets.
+    let bare = |argument: &String| argument.trim_matches(['[', ']']).to_owned();
+    let mut arguments: Vec<String> = arguments.iter().map(bare).collect();
     let lengthy = ["char", "varchar", "nchar", "nvarchar", "binary", "varbinary"];
     if arguments.is_empty() && lengthy.iter().any(|lengthy| name.object.eq_ignore_ascii_case(lengthy)) {
         arguments.push("30".to_owned());

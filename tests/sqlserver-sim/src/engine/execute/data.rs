@@ -262,7 +262,11 @@ pub fn insert_made(execution: &mut Execution<'_>, maker: &Maker, slots: &[usize]
     }
     write(execution, &maker.target, |transaction, target| transaction.insert(target.database, &target.table, &rows).map(|_| ()))?;
     reference::check_children(execution, &maker.target, &rows, "INSERT")?;
-    Ok(rows.into_iter().map(|row| Change { before: None, after: Some(row), found_with: Vec::new() }).collect())
+    let mut changes = Vec::with_capacity(rows.len());
+    for row in rows {
+        changes.push(Change { before: None, after: Some(maker.seen(execution, &row)?), found_with: Vec::new() });
+    }
+    Ok(changes)
 }
 
 /// Writes in the statement's transaction; to a table variable in one of its own, as no rollback takes its rows back.
@@ -507,8 +511,9 @@ pub fn update(execution: &mut Execution<'_>, update: &Update, out: &mut OutputSi
         let mut written = Vec::with_capacity(found.len());
         for Found { id, row, with } in found {
             let after = assigned(execution, &maker, &assignments, &row, &with)?;
-            written.push((id, after.clone()));
-            changes.push(Change { before: Some(row), after: Some(after), found_with: with });
+            let seen = maker.seen(execution, &after)?;
+            written.push((id, after));
+            changes.push(Change { before: Some(row), after: Some(seen), found_with: with });
         }
         write(execution, &rows.target, |transaction, target| {
             transaction.update(target.database, &target.table, &written, UpdateManner::InPlace)

@@ -200,8 +200,9 @@ fn apply(
         match (&clause.action, row) {
             (Action::Update(assignments), Some((id, row))) => {
                 let after = data::assigned(execution, maker, assignments, row, with)?;
-                writes.updated.push((id, after.clone()));
-                writes.changes.push(Change { before: Some(row.clone()), after: Some(after), found_with: with.to_vec() });
+                let seen = maker.seen(execution, &after)?;
+                writes.updated.push((id, after));
+                writes.changes.push(Change { before: Some(row.clone()), after: Some(seen), found_with: with.to_vec() });
             }
             (Action::Delete, Some((id, row))) => {
                 writes.deleted.push(id);
@@ -218,8 +219,9 @@ fn apply(
                     }
                 }
                 let row = maker.inserted(execution, whole)?;
-                writes.inserted.push(row.clone());
-                writes.changes.push(Change { before: None, after: Some(row), found_with: with.to_vec() });
+                let seen = maker.seen(execution, &row)?;
+                writes.inserted.push(row);
+                writes.changes.push(Change { before: None, after: Some(seen), found_with: with.to_vec() });
             }
             _ => return Err(SqlError::new(10_711, 15, "An action of this type is not allowed in this 'WHEN' clause of a MERGE statement.")),
         }

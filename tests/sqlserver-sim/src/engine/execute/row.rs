@@ -34,6 +34,8 @@ pub struct Maker {
     pub target: Target,
     defaults: Vec<(usize, Expression)>,
     computed: Vec<(usize, Expression)>,
+    /// Computed columns that aren't stored, which triggers and OUTPUT see all the same.
+    unstored: Vec<(usize, Expression)>,
     checks: Vec<(String, Predicate)>,
     row_version: Option<usize>,
     identity: Option<usize>,
@@ -42,7 +44,7 @@ pub struct Maker {
 impl Maker {
     pub fn new(execution: &mut Execution<'_>, target: Target) -> SqlResult<Self> {
         let table = target.table.clone();
-        let (mut defaults, mut computed, mut checks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut defaults, mut computed, mut unstored, mut checks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for column in &table.columns {
             let Some(slot) = column.slot() else { continue };
             if let Some(default) = &column.default {
@@ -59,6 +61,8 @@ impl Maker {
                 let indexed = table.indexes.iter().any(|index| index.key.iter().any(|key| key.column_id == column.column_id));
                 if definition.persisted || indexed {
                     computed.push((slot, bound));
+                } else {
+                    unstored.push((slot, bound));
                 }
             }
         }
@@ -70,7 +74,7 @@ impl Maker {
         let slot_of = |test: &dyn Fn(&crate::storage::Column) -> bool| table.columns.iter().find(|column| test(column)).and_then(|column| column.slot());
         let row_version = slot_of(&|column| column.sql_type == SqlType::RowVersion);
         let identity = slot_of(&|column| column.identity.is_some());
-        Ok(Self { target, defaults, computed, checks, row_version, identity })
+        Ok(Self { target, defaults, computed, unstored, checks, row_version, identity })
     }
 
     pub fn default_of(&self, execution: &mut Execution<'_>, slot: usize) -> SqlResult<Value> {
@@ -155,6 +159,21 @@ impl Maker {
             }
         }
         Ok(row)
+    }
+
+    /// The row as readers see it, with the columns that aren't stored.
+    pub fn seen(&self, execution: &mut Execution<'_>, row: &Row) -> SqlResult<Row> {
+        if self.unstored.is_empty() {
+            return Ok(row.clone());
+        }
+        let mut values = row.to_vec();
+        for (slot, expression) in &self.unstored {
+            let value = expression.evaluate(execution, &Scope { row: &[row.clone()], outer: None })?;
+            if let Some(place) = values.get_mut(*slot) {
+                *place = value;
+            }
+        }
+        Ok(Row::from(values))
     }
 
     /// A value as a column holds it.

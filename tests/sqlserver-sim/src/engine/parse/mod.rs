@@ -14,7 +14,7 @@ use std::sync::Arc;
 use sqlparser::ast::{Expr, Query};
 use sqlparser::dialect::MsSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use crate::error::{SqlError, SqlResult};
 
@@ -521,6 +521,12 @@ impl<'a> Reader<'a> {
     ) -> SqlResult<T> {
         let dialect = MsSqlDialect {};
         let count = tokens.len();
+        // Each token's column is its place among them, by which an error tells which one it is about.
+        let place = |(at, token): (usize, TokenWithSpan)| {
+            let location = Location::new(1, u64::try_from(at).unwrap_or(0) + 1);
+            TokenWithSpan::at(token.token, location, location)
+        };
+        let tokens = tokens.into_iter().enumerate().map(place).collect();
         let mut parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
         let result = read(&mut parser);
         let end = origin.last().map_or(self.lexemes.len(), |last| last + 1);
@@ -533,8 +539,11 @@ impl<'a> Reader<'a> {
                 15,
                 "Some part of your SQL statement is nested too deeply. Rewrite the query or break it up into smaller queries.",
             )),
-            // sqlparser has gone one past the token that it didn't expect, unless it only looked at it.
-            Err(_) => Err(here(parser.index().min(count))),
+            Err(ParserError::ParserError(text) | ParserError::TokenizerError(text)) => {
+                let column = text.rsplit_once("Column: ").and_then(|(_, column)| column.trim().parse::<usize>().ok());
+                let index = column.and_then(|column| column.checked_sub(1)).unwrap_or_else(|| parser.index());
+                Err(here(index.min(count)))
+            }
         }
     }
 

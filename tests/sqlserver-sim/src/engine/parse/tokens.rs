@@ -148,6 +148,10 @@ pub fn for_sqlparser(lexemes: &[Lexeme]) -> Vec<TokenWithSpan> {
                 Token::RParen
             }
             Token::Word(word) => Token::Word(places.word(word, previous, next, lexemes.get(at + 2))),
+            // `$action` of MERGE is a column to us; `$1.5` is money.
+            Token::Placeholder(name) if name.chars().nth(1).is_some_and(char::is_alphabetic) => {
+                Token::Word(Word { value: name.clone(), quote_style: Some(PLAIN), keyword: Keyword::NoKeyword })
+            }
             other => other.clone(),
         };
         let location = Location::new(u64::from(lexeme.line), u64::try_from(at).unwrap_or(0) + 1);

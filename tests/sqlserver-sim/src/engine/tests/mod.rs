@@ -1,5 +1,6 @@
 //! The engine through [`Session`], without a wire.
 
+mod capture;
 mod data;
 mod definitions;
 mod queries;
@@ -52,7 +53,9 @@ impl Client {
             application: "a".to_owned(),
             read_only: false,
         };
-        let session = Session::open(Arc::clone(storage), 51, login, never_cancelled()).unwrap();
+        // Every session holds the storage, so that no two that are open have one number.
+        let number = u32::try_from(Arc::strong_count(storage)).unwrap() + 50;
+        let session = Session::open(Arc::clone(storage), number, login, never_cancelled()).unwrap();
         Self { session }
     }
 
