@@ -81,23 +81,42 @@ async fn a_narrowing_that_stops_the_scan_ends_when_the_table_is_captured_anew() 
     assert_eq!(world.rows("t"), ["(a='b', id=2)", "(a='short', id=1)"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn partition_switched() {
+/// Two tables of one shape, the first captured and followed.
+async fn with_an_archive(allow_partition_switch: u8) -> World {
     let mut world = World::new(
         Manual,
         "CREATE TABLE dbo.t (id int PRIMARY KEY, a int); CREATE TABLE dbo.archive (id int PRIMARY KEY, a int); \
          INSERT INTO dbo.t VALUES (1, 10), (2, 20)",
     );
-    world.enable("t", "dbo_t");
+    world.sql(&format!(
+        "EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N't', @role_name = NULL, \
+         @allow_partition_switch = {allow_partition_switch}"
+    ));
     world.scan();
     world.start();
     world.settle().await;
-    world.news();
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switched_partition_is_found_by_comparing_and_mended_by_reading_again() {
+    let mut world = with_an_archive(1).await;
     world.sql("ALTER TABLE dbo.t SWITCH TO dbo.archive");
     world.sql("INSERT INTO dbo.t VALUES (3, 30)");
+    let report = world.compare().await;
+    assert_eq!(report.tables.iter().map(|table| table.differences_total).sum::<u64>(), 2, "{report:?}");
+    world.reload("t").await;
     world.settle().await;
     assert_eq!(world.rows("t"), ["(a=30, id=3)"]);
-    assert_eq!(world.news(), ["t rows replaced reconcile"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn switching_a_partition_is_refused_where_the_instance_says_so() {
+    let mut world = with_an_archive(0).await;
+    let error = world.try_sql("ALTER TABLE dbo.t SWITCH TO dbo.archive").unwrap_err();
+    assert!(matches!(error.number(), 22842 | 22843), "{error}");
+    world.settle().await;
+    assert_eq!(world.rows("t").len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
