@@ -14,14 +14,12 @@ use crate::value::{SqlType, Value};
 
 use super::columns::{self, TableColumn};
 use super::scope::Scope;
-use super::view::{
-    BIT, INT, SMALLINT, SYSNAME, TINYINT, View, count, int, nvarchar, optional_text, text, varchar,
-};
+use super::view::{BIT, INT, SMALLINT, SYSNAME, TINYINT, View, count, int, nvarchar, optional_text, text, varchar};
 
 const REMARKS: SqlType = varchar(254);
 
 const fn parameter(name: &'static str, sql_type: SqlType) -> ProcedureParameter {
-    ProcedureParameter { name, sql_type, default: Some(Value::Null), output: false }
+    ProcedureParameter { name, sql_type, default: Some(Value::Null) }
 }
 
 const PATTERN: SqlType = nvarchar(384);
@@ -207,7 +205,9 @@ fn odbc_type(sql_type: SqlType) -> i16 {
 fn size(sql_type: SqlType) -> i32 {
     let characters = sql_type.character_length().units().and_then(|units| i32::try_from(units).ok()).unwrap_or(0);
     match sql_type {
-        SqlType::Char(_) | SqlType::VarChar(_) | SqlType::NChar(_) | SqlType::NVarChar(_) | SqlType::SysName => characters,
+        SqlType::Char(_) | SqlType::VarChar(_) | SqlType::NChar(_) | SqlType::NVarChar(_) | SqlType::SysName => {
+            characters
+        }
         SqlType::Binary(_) | SqlType::VarBinary(_) => characters,
         SqlType::Text | SqlType::Image => i32::MAX,
         SqlType::NText => i32::MAX / 2,
@@ -246,9 +246,13 @@ fn columns_view() -> Arc<dyn Relation> {
             let sql_type = it.column.sql_type;
             if has_scale(sql_type) { Value::SmallInt(i16::from(sql_type.scale())) } else { Value::Null }
         })
-        .nullable("RADIX", SMALLINT, |it, _| {
-            if it.column.sql_type.is_number() { Value::SmallInt(10) } else { Value::Null }
-        })
+        .nullable(
+            "RADIX",
+            SMALLINT,
+            |it, _| {
+                if it.column.sql_type.is_number() { Value::SmallInt(10) } else { Value::Null }
+            },
+        )
         .field("NULLABLE", SMALLINT, |it, _| Value::SmallInt(i16::from(it.column.nullable)))
         .always("REMARKS", REMARKS, Value::Null)
         .nullable("COLUMN_DEF", nvarchar(4000), |it, _| {
@@ -257,7 +261,11 @@ fn columns_view() -> Arc<dyn Relation> {
         .with(|view| small(view, "SQL_DATA_TYPE"))
         .nulls(SMALLINT, &["SQL_DATETIME_SUB"])
         .nullable("CHAR_OCTET_LENGTH", INT, |it, _| {
-            if it.column.sql_type.is_character() { int(i32::from(it.column.sql_type.max_length())) } else { Value::Null }
+            if it.column.sql_type.is_character() {
+                int(i32::from(it.column.sql_type.max_length()))
+            } else {
+                Value::Null
+            }
         })
         .field("ORDINAL_POSITION", INT, |it, _| count(it.position + 1))
         .nullable("IS_NULLABLE", varchar(254), |it, _| text(if it.column.nullable { "YES" } else { "NO" }))
@@ -334,7 +342,8 @@ fn indexes(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<Proce
             .nulls(varchar(128), &["FILTER_CONDITION"])
             .build()
     });
-    let only_unique = arguments.get(4).and_then(Value::as_text).is_some_and(|wish| wish.trim().eq_ignore_ascii_case("Y"));
+    let only_unique =
+        arguments.get(4).and_then(Value::as_text).is_some_and(|wish| wish.trim().eq_ignore_ascii_case("Y"));
     let unique = Value::SmallInt(0);
     let mut given = by_table(arguments, &[]);
     // '%' stands for all.

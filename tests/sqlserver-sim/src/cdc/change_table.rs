@@ -35,11 +35,6 @@ pub fn is_reserved(name: &str) -> bool {
     RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
 }
 
-/// Where `__$command_id` is in a change table's rows.
-pub fn command_id_position(instance: &CaptureInstance) -> usize {
-    FIRST_CAPTURED + instance.columns.len()
-}
-
 /// The type that a captured column has in the change table.
 pub fn captured_type(sql_type: SqlType) -> SqlType {
     match sql_type {

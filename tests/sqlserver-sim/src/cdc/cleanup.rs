@@ -21,20 +21,10 @@ pub static PROCEDURES: &[Procedure] = &[
 ];
 
 static CLEANUP: &[ProcedureParameter] = &[
-    ProcedureParameter { name: "@capture_instance", sql_type: SqlType::SysName, default: None, output: false },
-    ProcedureParameter { name: "@low_water_mark", sql_type: SqlType::Binary(10), default: None, output: false },
-    ProcedureParameter {
-        name: "@threshold",
-        sql_type: SqlType::BigInt,
-        default: Some(Value::BigInt(5000)),
-        output: false,
-    },
-    ProcedureParameter {
-        name: "@fcleanupfailed",
-        sql_type: SqlType::Bit,
-        default: Some(Value::Bit(false)),
-        output: true,
-    },
+    ProcedureParameter { name: "@capture_instance", sql_type: SqlType::SysName, default: None },
+    ProcedureParameter { name: "@low_water_mark", sql_type: SqlType::Binary(10), default: None },
+    ProcedureParameter { name: "@threshold", sql_type: SqlType::BigInt, default: Some(Value::BigInt(5000)) },
+    ProcedureParameter { name: "@fcleanupfailed", sql_type: SqlType::Bit, default: Some(Value::Bit(false)) },
 ];
 /// Position of the output.
 const CLEANUP_FAILED: usize = 3;

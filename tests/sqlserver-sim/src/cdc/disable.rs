@@ -15,14 +15,9 @@ pub static PROCEDURES: &[Procedure] = &[
 ];
 
 static DISABLE_TABLE: &[ProcedureParameter] = &[
-    ProcedureParameter { name: "@source_schema", sql_type: SqlType::SysName, default: None, output: false },
-    ProcedureParameter { name: "@source_name", sql_type: SqlType::SysName, default: None, output: false },
-    ProcedureParameter {
-        name: "@capture_instance",
-        sql_type: SqlType::NVarChar(Length::Limited(128)),
-        default: None,
-        output: false,
-    },
+    ProcedureParameter { name: "@source_schema", sql_type: SqlType::SysName, default: None },
+    ProcedureParameter { name: "@source_name", sql_type: SqlType::SysName, default: None },
+    ProcedureParameter { name: "@capture_instance", sql_type: SqlType::NVarChar(Length::Limited(128)), default: None },
 ];
 
 fn disable_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {

@@ -27,24 +27,19 @@ pub static PROCEDURES: &[Procedure] = &[
 ];
 
 const fn optional(name: &'static str, sql_type: SqlType) -> ProcedureParameter {
-    ProcedureParameter { name, sql_type, default: Some(Value::Null), output: false }
+    ProcedureParameter { name, sql_type, default: Some(Value::Null) }
 }
 
 static ENABLE_TABLE: &[ProcedureParameter] = &[
-    ProcedureParameter { name: "@source_schema", sql_type: SqlType::SysName, default: None, output: false },
-    ProcedureParameter { name: "@source_name", sql_type: SqlType::SysName, default: None, output: false },
+    ProcedureParameter { name: "@source_schema", sql_type: SqlType::SysName, default: None },
+    ProcedureParameter { name: "@source_name", sql_type: SqlType::SysName, default: None },
     optional("@capture_instance", SqlType::NVarChar(Length::Limited(4000))),
     optional("@supports_net_changes", SqlType::Bit),
-    ProcedureParameter { name: "@role_name", sql_type: SqlType::SysName, default: None, output: false },
+    ProcedureParameter { name: "@role_name", sql_type: SqlType::SysName, default: None },
     optional("@index_name", SqlType::SysName),
     optional("@captured_column_list", SqlType::NVarChar(Length::Max)),
     optional("@filegroup_name", SqlType::SysName),
-    ProcedureParameter {
-        name: "@allow_partition_switch",
-        sql_type: SqlType::Bit,
-        default: Some(Value::Bit(true)),
-        output: false,
-    },
+    ProcedureParameter { name: "@allow_partition_switch", sql_type: SqlType::Bit, default: Some(Value::Bit(true)) },
     optional("@enable_extended_ddl_handling", SqlType::Bit),
 ];
 

@@ -22,17 +22,12 @@ pub static PROCEDURES: &[Procedure] = &[
 ];
 
 static SOURCE: &[ProcedureParameter] = &[
-    ProcedureParameter {
-        name: "@source_schema",
-        sql_type: SqlType::SysName,
-        default: Some(Value::Null),
-        output: false,
-    },
-    ProcedureParameter { name: "@source_name", sql_type: SqlType::SysName, default: Some(Value::Null), output: false },
+    ProcedureParameter { name: "@source_schema", sql_type: SqlType::SysName, default: Some(Value::Null) },
+    ProcedureParameter { name: "@source_name", sql_type: SqlType::SysName, default: Some(Value::Null) },
 ];
 
 static INSTANCE: &[ProcedureParameter] =
-    &[ProcedureParameter { name: "@capture_instance", sql_type: SqlType::SysName, default: None, output: false }];
+    &[ProcedureParameter { name: "@capture_instance", sql_type: SqlType::SysName, default: None }];
 
 fn check_enabled(context: &CdcContext<'_>) -> SqlResult<Arc<Catalog>> {
     let catalog = context.catalog()?;

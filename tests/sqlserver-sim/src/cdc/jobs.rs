@@ -48,16 +48,15 @@ pub static PROCEDURES: &[Procedure] = &[
 const TYPE: SqlType = SqlType::NVarChar(Length::Limited(20));
 
 const fn optional(name: &'static str, sql_type: SqlType) -> ProcedureParameter {
-    ProcedureParameter { name, sql_type, default: Some(Value::Null), output: false }
+    ProcedureParameter { name, sql_type, default: Some(Value::Null) }
 }
 
-static JOB_TYPE: &[ProcedureParameter] =
-    &[ProcedureParameter { name: "@job_type", sql_type: TYPE, default: None, output: false }];
+static JOB_TYPE: &[ProcedureParameter] = &[ProcedureParameter { name: "@job_type", sql_type: TYPE, default: None }];
 /// NULL is the capture job.
 static JOB_TYPE_OR_CAPTURE: &[ProcedureParameter] = &[optional("@job_type", TYPE)];
 static ADD_JOB: &[ProcedureParameter] = &[
-    ProcedureParameter { name: "@job_type", sql_type: TYPE, default: None, output: false },
-    ProcedureParameter { name: "@start_job", sql_type: SqlType::Bit, default: Some(Value::Bit(true)), output: false },
+    ProcedureParameter { name: "@job_type", sql_type: TYPE, default: None },
+    ProcedureParameter { name: "@start_job", sql_type: SqlType::Bit, default: Some(Value::Bit(true)) },
     optional("@maxtrans", SqlType::Int),
     optional("@maxscans", SqlType::Int),
     optional("@continuous", SqlType::Bit),

@@ -26,7 +26,8 @@ pub fn columns() -> Vec<Column> {
 /// 297 without the permission to see the database's state.
 pub fn rows(context: &mut CdcContext<'_>, arguments: &[Value], sink: &mut RowSink<'_>) -> SqlResult<()> {
     check_permission(context)?;
-    let Some(number) = arguments.first().and_then(Value::as_integer).and_then(|number| u32::try_from(number).ok()) else {
+    let Some(number) = arguments.first().and_then(Value::as_integer).and_then(|number| u32::try_from(number).ok())
+    else {
         return Ok(());
     };
     let storage = context.storage();
@@ -35,12 +36,20 @@ pub fn rows(context: &mut CdcContext<'_>, arguments: &[Value], sink: &mut RowSin
     };
     let end = storage.with_log(database.id, |log| log.end())?;
     let text = |lsn: crate::storage::Lsn| Value::text(&lsn.to_string());
-    sink(vec![Value::Int(i32::try_from(number).unwrap_or(i32::MAX)), Value::text("FULL"), text(crate::storage::Lsn::ZERO), text(end)])
+    sink(vec![
+        Value::Int(i32::try_from(number).unwrap_or(i32::MAX)),
+        Value::text("FULL"),
+        text(crate::storage::Lsn::ZERO),
+        text(end),
+    ])
 }
 
 fn check_permission(context: &CdcContext<'_>) -> SqlResult<()> {
-    let by_login =
-        context.login.permissions.iter().any(|held| matches!(&**held, "VIEW SERVER STATE" | "VIEW SERVER PERFORMANCE STATE"));
+    let by_login = context
+        .login
+        .permissions
+        .iter()
+        .any(|held| matches!(&**held, "VIEW SERVER STATE" | "VIEW SERVER PERFORMANCE STATE"));
     if context.is_owner()? || by_login {
         return Ok(());
     }

@@ -45,7 +45,6 @@ pub struct ProcedureParameter {
     pub sql_type: SqlType,
     /// None where the caller must give it (error 201).
     pub default: Option<Value>,
-    pub output: bool,
 }
 
 /// What a procedure gives.
@@ -90,8 +89,6 @@ pub struct Function {
 /// A function that gives rows: those of a capture instance's changes, or what the log says of itself.
 #[derive(Debug)]
 pub struct TableFunction {
-    /// `cdc.fn_cdc_get_all_changes_dbo_t`, as in messages.
-    pub name: String,
     pub parameters: Vec<SqlType>,
     pub columns: Vec<Column>,
     kind: TableFunctionKind,
@@ -141,7 +138,6 @@ pub fn function(name: &str) -> Option<Function> {
 pub fn table_function(catalog: &Catalog, schema: SchemaId, name: &str) -> Option<TableFunction> {
     if schema == SchemaId::SYS && name.eq_ignore_ascii_case("dm_db_log_stats") {
         return Some(TableFunction {
-            name: "sys.dm_db_log_stats".to_owned(),
             parameters: vec![SqlType::Int],
             columns: log_stats::columns(),
             kind: TableFunctionKind::LogStats,
@@ -159,7 +155,6 @@ pub fn table_function(catalog: &Catalog, schema: SchemaId, name: &str) -> Option
         let function = changes::AllChanges::new(catalog, catalog.instance_named(instance)?, &qualified)?;
         return Some(TableFunction {
             columns: function.columns(),
-            name: qualified,
             parameters: vec![lsn, lsn, filter],
             kind: TableFunctionKind::AllChanges(function),
         });
@@ -170,7 +165,6 @@ pub fn table_function(catalog: &Catalog, schema: SchemaId, name: &str) -> Option
         let function = net_changes::NetChanges::new(catalog, catalog.instance_named(instance)?, &qualified)?;
         return Some(TableFunction {
             columns: function.columns(),
-            name: qualified,
             parameters: vec![lsn, lsn, filter],
             kind: TableFunctionKind::NetChanges(function),
         });

@@ -30,7 +30,7 @@ pub static PROCEDURES: &[Procedure] = &[
 ];
 
 const fn parameter(name: &'static str, sql_type: SqlType, default: Value) -> ProcedureParameter {
-    ProcedureParameter { name, sql_type, default: Some(default), output: false }
+    ProcedureParameter { name, sql_type, default: Some(default) }
 }
 
 static SCAN: &[ProcedureParameter] = &[

@@ -24,14 +24,12 @@ pub enum SystemTable {
 pub mod change_tables {
     pub const CAPTURE_INSTANCE: usize = 3;
     pub const START_LSN: usize = 4;
-    pub const CREATE_DATE: usize = 11;
 }
 
 /// Columns of `cdc.lsn_time_mapping` by position.
 pub mod lsn_time_mapping {
     pub const START_LSN: usize = 0;
     pub const TRAN_END_TIME: usize = 2;
-    pub const TRAN_ID: usize = 3;
 }
 
 const LSN: SqlType = SqlType::Binary(10);

@@ -12,18 +12,8 @@ pub static PROCEDURES: &[Procedure] =
     &[Procedure { name: "sp_cdc_generate_wrapper_function", parameters: GENERATE, run: generate }];
 
 static GENERATE: &[ProcedureParameter] = &[
-    ProcedureParameter {
-        name: "@capture_instance",
-        sql_type: SqlType::SysName,
-        default: Some(Value::Null),
-        output: false,
-    },
-    ProcedureParameter {
-        name: "@closed_high_end_point",
-        sql_type: SqlType::Bit,
-        default: Some(Value::Bit(true)),
-        output: false,
-    },
+    ProcedureParameter { name: "@capture_instance", sql_type: SqlType::SysName, default: Some(Value::Null) },
+    ProcedureParameter { name: "@closed_high_end_point", sql_type: SqlType::Bit, default: Some(Value::Bit(true)) },
 ];
 
 /// One row for each function of the instance, or of all: its name, and the statement that creates it.

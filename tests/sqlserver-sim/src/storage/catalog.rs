@@ -197,10 +197,6 @@ impl Catalog {
         self.modules.values()
     }
 
-    pub fn module(&self, id: ObjectId) -> Option<&Arc<Module>> {
-        self.modules.get(&id)
-    }
-
     pub fn module_named(&self, schema: SchemaId, name: &str) -> Option<&Arc<Module>> {
         self.modules.get(self.names.get(&(schema, folded(name)))?)
     }

@@ -46,10 +46,6 @@ impl Clock {
             Time::Real { ahead } => *ahead += ticks(by),
         }
     }
-
-    pub fn is_manual(&self) -> bool {
-        matches!(*self.0.lock().unwrap_or_else(PoisonError::into_inner), Time::Manual(_))
-    }
 }
 
 fn ticks(duration: Duration) -> i128 {

@@ -315,7 +315,7 @@ impl TableData {
         }
         Ok(match (same, fresh) {
             (false, false) => Locked::Changed,
-            (false, true) => Locked::ChangedAndLocked,
+            (false, true) => Locked::ChangedNow,
             (true, true) => Locked::Now,
             (true, false) => Locked::Before,
         })
@@ -540,11 +540,14 @@ impl TableData {
 /// What came of locking a row that was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Locked {
+    /// As it was read.
     Now,
     /// It was this transaction's already.
     Before,
+    /// Changed since it was read, and this transaction's already.
     Changed,
-    ChangedAndLocked,
+    /// Changed since it was read, and locked now.
+    ChangedNow,
 }
 
 /// Why reading paused.

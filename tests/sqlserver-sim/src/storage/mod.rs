@@ -24,11 +24,11 @@ mod write;
 
 pub use alter::{Alteration, Ddl};
 pub use capture::{CaptureInstance, CapturedColumn};
-pub use catalog::{Catalog, DatabaseId, DatabaseOptions, Module, ModuleKind, Object, ObjectId, Schema, SchemaId};
+pub use catalog::{Catalog, DatabaseId, Module, ModuleKind, Object, ObjectId, Schema, SchemaId};
 pub use clock::Clock;
 pub use data::ReadCursor;
 pub use key::RowId;
-pub use lock::{LockDuration, LockMode, TransactionId, never_cancelled};
+pub use lock::{LockDuration, LockMode, never_cancelled};
 pub use log::{LogChange, LogRecord, LoggedTransaction, Retyped};
 pub use lsn::Lsn;
 pub use principal::{Grant, Login, Permission, Principal, PrincipalId, PrincipalKind, Securable};

@@ -99,6 +99,11 @@ impl Transaction {
     ) -> SqlResult<bool> {
         let rows_max = out.len() + rows_max.min(STEP_ROWS_MAX);
         let view = self.view(request.database, &request.table, request.visibility)?;
+        let mode = match view {
+            View::Newest | View::Snapshot(_) => LockMode::SchemaStability,
+            View::Committed | View::SkipHeld => LockMode::IntentShared,
+        };
+        self.lock_for_reading(request.database, request.table.object_id, mode)?;
         let span = Span {
             index: request.index,
             low: &request.range.low,

@@ -55,6 +55,8 @@ pub struct Transaction {
     snapshot: Option<u64>,
     /// Of a statement under READ_COMMITTED_SNAPSHOT.
     statement_snapshot: Option<u64>,
+    /// Tables that the statement has locked for reading.
+    read_locks: Vec<(DatabaseId, ObjectId, LockMode)>,
     pub(super) undo: Vec<Undo>,
     pub(super) parts: BTreeMap<DatabaseId, Part>,
     ended: bool,
@@ -100,6 +102,7 @@ impl Transaction {
             began,
             snapshot: None,
             statement_snapshot: None,
+            read_locks: Vec::new(),
             undo: Vec::new(),
             parts: BTreeMap::new(),
             ended: false,
@@ -130,11 +133,6 @@ impl Transaction {
         self.begin.lock_timeout = timeout;
     }
 
-    /// Whether it has written anything.
-    pub fn has_written(&self) -> bool {
-        !self.undo.is_empty()
-    }
-
     /// Where it is in the database's log; None before it wrote there.
     pub fn log_positions(&self, database: DatabaseId) -> Option<LogPositions> {
         self.parts.get(&database).map(|part| LogPositions { begin: part.begin, last: part.last })
@@ -161,7 +159,17 @@ impl Transaction {
         if let Some(commit) = self.statement_snapshot.take() {
             self.storage.drop_snapshot(commit);
         }
+        self.read_locks.clear();
         self.storage.locks.release(self.id, true);
+    }
+
+    /// Keeps a table as it is while the statement reads it.
+    pub(super) fn lock_for_reading(&mut self, database: DatabaseId, table: ObjectId, mode: LockMode) -> SqlResult<()> {
+        if !self.read_locks.contains(&(database, table, mode)) {
+            self.lock_table(database, table, mode, LockDuration::Statement)?;
+            self.read_locks.push((database, table, mode));
+        }
+        Ok(())
     }
 
     /// The commit up to which a SNAPSHOT transaction sees; taken at its first reading.

@@ -6,6 +6,7 @@ use crate::cdc::guard;
 use crate::error::{SqlError, SqlResult};
 use crate::value::{Value, format};
 
+use super::alter::stored;
 use super::catalog::{Catalog, DatabaseId, ObjectId};
 use super::data::{Locked, Refusal, TableData, Written};
 use super::key::RowId;
@@ -13,7 +14,7 @@ use super::lock::{LockDuration, LockMode};
 use super::log::LogChange;
 use super::lsn::Lsn;
 use super::server::State;
-use super::table::{IndexId, Row, Table};
+use super::table::{Column, IndexId, Row, Table};
 use super::transaction::{Part, Transaction, Undo};
 
 /// How an update is carried out, which shows in the log.
@@ -35,6 +36,7 @@ impl Transaction {
     /// 2627 or 2601 where a unique index has a key already; 7139 for large values that capture can't take; 1205, 1222 or cancellation while waiting; 911 or 208.
     pub fn insert(&mut self, database: DatabaseId, table: &Arc<Table>, rows: &[Row]) -> SqlResult<Vec<RowId>> {
         self.lock_table(database, table.object_id, LockMode::IntentExclusive, LockDuration::Transaction)?;
+        let (table, rows) = &self.as_now(database, table, rows)?;
         guard::check_large_values(&*self.catalog(database)?, &self.storage, table, rows.iter())?;
         let id = self.id;
         self.write_whole(database, table, |data, written| {
@@ -64,19 +66,22 @@ impl Transaction {
         manner: UpdateManner,
     ) -> SqlResult<()> {
         self.lock_table(database, table.object_id, LockMode::IntentExclusive, LockDuration::Transaction)?;
-        guard::check_large_values(&*self.catalog(database)?, &self.storage, table, rows.iter().map(|(_, row)| row))?;
+        let (ids, images): (Vec<RowId>, Vec<Row>) = rows.iter().cloned().unzip();
+        let (table, images) = &self.as_now(database, table, &images)?;
+        let rows: Vec<(RowId, Row)> = ids.into_iter().zip(images.iter().cloned()).collect();
+        guard::check_large_values(&*self.catalog(database)?, &self.storage, table, images.iter())?;
         let id = self.id;
         let snapshot = self.write_snapshot();
         let changes = self.write_whole(database, table, |data, written| {
             let mut changes = Vec::with_capacity(rows.len());
-            for (row_id, row) in rows {
+            for (row_id, row) in &rows {
                 let before = data.newest(*row_id).cloned();
                 if data.write(id, *row_id, Some(Arc::clone(row)), snapshot)? {
                     written.push(Written::Version(*row_id));
                     changes.extend(before.map(|before| (before, Arc::clone(row))));
                 }
             }
-            for (row_id, _) in rows {
+            for (row_id, _) in &rows {
                 data.check_row(id, *row_id)?;
             }
             Ok(changes)
@@ -125,10 +130,10 @@ impl Transaction {
             let mut changed = Vec::new();
             for (row_id, row) in rows {
                 let locked = data.lock(id, *row_id, row, snapshot)?;
-                if matches!(locked, Locked::Now | Locked::ChangedAndLocked) {
+                if matches!(locked, Locked::Now | Locked::ChangedNow) {
                     written.push(Written::Lock(*row_id));
                 }
-                if matches!(locked, Locked::Changed | Locked::ChangedAndLocked) {
+                if matches!(locked, Locked::Changed | Locked::ChangedNow) {
                     changed.push(*row_id);
                 }
             }
@@ -169,6 +174,36 @@ impl Transaction {
     pub fn set_identity_last(&mut self, database: DatabaseId, table: ObjectId, last: Option<i128>) -> SqlResult<()> {
         self.storage.write_state().database_mut(database)?.data_mut(table)?.identity_last = last;
         Ok(())
+    }
+
+    /// The table as it is now that it is locked, and the rows as it has them. A statement may have been prepared before
+    /// another changed the table that it then had to wait for.
+    fn as_now(&self, database: DatabaseId, table: &Arc<Table>, rows: &[Row]) -> SqlResult<(Arc<Table>, Vec<Row>)> {
+        let catalog = self.catalog(database)?;
+        let Some(now) = catalog.table(table.object_id).filter(|now| !Arc::ptr_eq(now, table)) else {
+            return Ok((Arc::clone(table), rows.to_vec()));
+        };
+        let same =
+            |column: &Column| table.column(column.column_id).is_some_and(|then| then.sql_type == column.sql_type);
+        if now.columns.len() == table.columns.len() && now.columns.iter().all(same) {
+            return Ok((Arc::clone(now), rows.to_vec()));
+        }
+        let brought = rows.iter().map(|row| {
+            let mut values = vec![Value::Null; now.row_width()];
+            for column in &now.columns {
+                let value = match table.column(column.column_id) {
+                    Some(then) => {
+                        stored(table.value(then, row), then.sql_type, column.sql_type, &now.name, &column.name)?
+                    }
+                    None => column.missing.clone().unwrap_or(Value::Null),
+                };
+                if let Some(target) = column.slot().and_then(|slot| values.get_mut(slot)) {
+                    *target = value;
+                }
+            }
+            Ok(Row::from(values))
+        });
+        Ok((Arc::clone(now), brought.collect::<SqlResult<Vec<Row>>>()?))
     }
 
     /// Writes all of a statement's rows in one step. Where another transaction holds one of them, what was written is taken

@@ -253,6 +253,33 @@ fn a_table_lock_keeps_others_out() {
 }
 
 #[test]
+fn a_statement_prepared_before_a_column_changed_writes_what_the_table_has_now() {
+    let (harness, table) = plain();
+    let wide = Alteration::AlterColumn { column: ColumnId(3), sql_type: SqlType::BigInt, nullable: true };
+    harness.alter(&table, wide, "").unwrap();
+    let mut added = Column::new("added", SqlType::Int);
+    added.missing = Some(Value::Int(42));
+    harness.alter(&table, Alteration::AddColumns(vec![added]), "").unwrap();
+    let old: Vec<Row> = vec![Row::from(row(1, "a", 7))];
+    harness.step(|transaction| transaction.insert(harness.database, &table, &old)).unwrap();
+    let written = harness.rows("dbo", "t").remove(0);
+    assert!(matches!(&written[2..], [Value::BigInt(7), Value::Int(42)]), "{written:?}");
+}
+
+#[test]
+fn a_reader_keeps_the_table_as_it_is_while_its_statement_lasts() {
+    let (harness, table) = plain();
+    harness.insert(&table, &[&row(1, "a", 1)]);
+    let mut reader = harness.begin(Isolation::ReadCommitted);
+    reader.begin_statement();
+    assert_eq!(read(&harness, &mut reader, &table, Visibility::Isolation), [1]);
+    let add = || Alteration::AddColumns(vec![Column::new("x", SqlType::Int)]);
+    assert_eq!(number(harness.alter(&table, add(), "")), 1222);
+    reader.end_statement();
+    harness.alter(&table, add(), "").unwrap();
+}
+
+#[test]
 fn rows_that_changed_since_they_were_read_are_told() {
     let (harness, table) = plain();
     let rows = harness.insert(&table, &[&row(1, "a", 1), &row(2, "b", 1)]);
