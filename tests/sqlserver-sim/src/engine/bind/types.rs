@@ -5,8 +5,8 @@ use sqlparser::ast;
 use crate::error::{SqlError, SqlResult};
 use crate::value::{Length, SqlType};
 
-use super::super::statement::{Name, TypeName};
 use super::super::state::State;
+use super::super::statement::{Name, TypeName};
 
 /// A type of the server by name and arguments.
 ///
@@ -47,7 +47,9 @@ fn length(arguments: &[&str], limit: u16, name: &str) -> SqlResult<Length> {
     }
     let units = number(arguments.first(), 1)?;
     if units == 0 || units > limit {
-        let text = format!("The size ({units}) given to the type '{name}' exceeds the maximum allowed for any data type (8000).");
+        let text = format!(
+            "The size ({units}) given to the type '{name}' exceeds the maximum allowed for any data type (8000)."
+        );
         return Err(SqlError::new(131, 15, text));
     }
     Ok(Length::Limited(units))
@@ -96,7 +98,11 @@ fn system_type(name: &str, arguments: &[&str]) -> SqlResult<Option<SqlType>> {
         "smallmoney" => SqlType::SmallMoney,
         "real" => SqlType::Real,
         "float" => {
-            if number(arguments.first(), 53)? <= 24 { SqlType::Real } else { SqlType::Float }
+            if number(arguments.first(), 53)? <= 24 {
+                SqlType::Real
+            } else {
+                SqlType::Float
+            }
         }
         "char" | "character" => SqlType::Char(fixed(arguments, 8000, &lower)?),
         "varchar" => SqlType::VarChar(length(arguments, 8000, &lower)?),
