@@ -38,7 +38,9 @@ impl Expression {
     pub fn evaluate(&self, execution: &mut Execution<'_>, scope: &Scope<'_>) -> SqlResult<Value> {
         match &self.node {
             Node::Literal(value) => Ok(value.clone()),
-            Node::Variable(slot) => Ok(execution.variables.get(*slot).map_or(Value::Null, |variable| variable.value.clone())),
+            Node::Variable(slot) => {
+                Ok(execution.variables.get(*slot).map_or(Value::Null, |variable| variable.value.clone()))
+            }
             Node::Column(column) => {
                 let row = scope.at(column.depth).and_then(|scope| scope.row.get(column.source));
                 Ok(row.and_then(|row| row.get(column.column)).cloned().unwrap_or(Value::Null))
@@ -46,7 +48,9 @@ impl Expression {
             Node::Convert { value, style, attempt } => {
                 let from = value.sql_type;
                 let style = match style {
-                    Some(style) => style.evaluate(execution, scope)?.as_integer().and_then(|style| i32::try_from(style).ok()),
+                    Some(style) => {
+                        style.evaluate(execution, scope)?.as_integer().and_then(|style| i32::try_from(style).ok())
+                    }
                     None => None,
                 };
                 let value = value.evaluate(execution, scope)?;

@@ -22,16 +22,36 @@ pub enum Node {
     Literal(Value),
     Variable(usize),
     Column(ColumnRef),
-    Convert { value: Box<Expression>, style: Option<Box<Expression>>, attempt: bool },
-    Arithmetic { operator: Operator, left: Box<Expression>, right: Box<Expression> },
+    Convert {
+        value: Box<Expression>,
+        style: Option<Box<Expression>>,
+        attempt: bool,
+    },
+    Arithmetic {
+        operator: Operator,
+        left: Box<Expression>,
+        right: Box<Expression>,
+    },
     Negate(Box<Expression>),
     Complement(Box<Expression>),
-    Case { branches: Vec<(Predicate, Expression)>, otherwise: Option<Box<Expression>> },
+    Case {
+        branches: Vec<(Predicate, Expression)>,
+        otherwise: Option<Box<Expression>>,
+    },
     Coalesce(Vec<Expression>),
-    Function { function: &'static Builtin, arguments: Vec<Expression> },
+    Function {
+        function: &'static Builtin,
+        arguments: Vec<Expression>,
+    },
     /// A function of change data capture.
-    System { function: Function, arguments: Vec<Expression> },
-    User { function: Arc<ScalarFunction>, arguments: Vec<Expression> },
+    System {
+        function: Function,
+        arguments: Vec<Expression>,
+    },
+    User {
+        function: Arc<ScalarFunction>,
+        arguments: Vec<Expression>,
+    },
     Subquery(Box<Query>),
 }
 
@@ -80,18 +100,40 @@ impl Comparison {
 /// A condition: true, false or unknown.
 #[derive(Clone, Debug)]
 pub enum Predicate {
-    Compare { comparison: Comparison, left: Expression, right: Expression },
+    Compare {
+        comparison: Comparison,
+        left: Expression,
+        right: Expression,
+    },
     And(Vec<Predicate>),
     Or(Vec<Predicate>),
     Not(Box<Predicate>),
     IsNull(Expression),
-    Like { value: Expression, pattern: Expression, escape: Option<Expression> },
-    In { value: Expression, list: Vec<Expression> },
-    InQuery { value: Expression, query: Box<Query> },
+    Like {
+        value: Expression,
+        pattern: Expression,
+        escape: Option<Expression>,
+    },
+    In {
+        value: Expression,
+        list: Vec<Expression>,
+    },
+    InQuery {
+        value: Expression,
+        query: Box<Query>,
+    },
     Exists(Box<Query>),
-    Quantified { comparison: Comparison, value: Expression, query: Box<Query>, all: bool },
+    Quantified {
+        comparison: Comparison,
+        value: Expression,
+        query: Box<Query>,
+        all: bool,
+    },
     /// NULL is equal to NULL and different from the rest.
-    Distinct { left: Expression, right: Expression },
+    Distinct {
+        left: Expression,
+        right: Expression,
+    },
     /// `UPDATE(column)` in a trigger: whether the statement set the column.
     Updated(Arc<str>),
 }

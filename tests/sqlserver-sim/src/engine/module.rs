@@ -64,7 +64,10 @@ pub fn inline_function(definition: &str) -> SqlResult<(Vec<ModuleParameter>, Box
 pub fn scalar_function(binder: &mut Binder<'_, '_>, name: &Name) -> SqlResult<Arc<ScalarFunction>> {
     let state = &*binder.execution.state;
     let missing = || {
-        let text = format!("Cannot find either column \"{}\" or the user-defined function or aggregate \"{name}\", or the name is ambiguous.", name.schema.as_deref().unwrap_or_default());
+        let text = format!(
+            "Cannot find either column \"{}\" or the user-defined function or aggregate \"{name}\", or the name is ambiguous.",
+            name.schema.as_deref().unwrap_or_default()
+        );
         SqlError::new(4121, 16, text)
     };
     let database = state.database_of(name)?;
@@ -72,16 +75,27 @@ pub fn scalar_function(binder: &mut Binder<'_, '_>, name: &Name) -> SqlResult<Ar
     if module.kind != StoredKind::ScalarFunction {
         return Err(missing());
     }
-    let ModuleKind::ScalarFunction { parameters, returns, body } = read(&module.definition)?.kind else { return Err(missing()) };
+    let ModuleKind::ScalarFunction { parameters, returns, body } = read(&module.definition)?.kind else {
+        return Err(missing());
+    };
     let mut typed = Vec::with_capacity(parameters.len());
     for parameter in parameters {
         typed.push(Parameter { sql_type: named_type(state, &parameter.data_type)?, name: parameter.name });
     }
-    Ok(Arc::new(ScalarFunction { name: Arc::clone(&module.name), parameters: typed, returns: named_type(state, &returns)?, body }))
+    Ok(Arc::new(ScalarFunction {
+        name: Arc::clone(&module.name),
+        parameters: typed,
+        returns: named_type(state, &returns)?,
+        body,
+    }))
 }
 
 /// Runs a scalar function: its statements may not write, and end with RETURN.
-pub fn call_scalar(execution: &mut Execution<'_>, function: &ScalarFunction, arguments: Vec<Value>) -> SqlResult<Value> {
+pub fn call_scalar(
+    execution: &mut Execution<'_>,
+    function: &ScalarFunction,
+    arguments: Vec<Value>,
+) -> SqlResult<Value> {
     if execution.state.nesting >= NESTING_MAX {
         return Err(too_deep());
     }

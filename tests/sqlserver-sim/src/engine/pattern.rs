@@ -35,7 +35,10 @@ pub fn position(text: &str, pattern: &str) -> usize {
     }
     let text: Vec<char> = text.chars().collect();
     let starts = if anchored { 0..=0 } else { 0..=text.len() };
-    starts.into_iter().find(|start| text.get(*start..).is_some_and(|rest| matches(rest, &symbols))).map_or(0, |start| start + 1)
+    starts
+        .into_iter()
+        .find(|start| text.get(*start..).is_some_and(|rest| matches(rest, &symbols)))
+        .map_or(0, |start| start + 1)
 }
 
 fn symbols(pattern: &str, escape: Option<char>) -> Vec<Symbol> {

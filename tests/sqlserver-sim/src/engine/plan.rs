@@ -33,7 +33,11 @@ pub enum Body {
     Select(Box<Select>),
     /// All rows of each, one after the other. A list, as programs ask hundreds of tables in one statement.
     UnionAll(Vec<Query>),
-    Set { operation: SetOperation, left: Box<Query>, right: Box<Query> },
+    Set {
+        operation: SetOperation,
+        left: Box<Query>,
+        right: Box<Query>,
+    },
     Values(Vec<Vec<Expression>>),
 }
 
@@ -130,10 +134,18 @@ pub enum WindowKind {
     DenseRank,
     Tiles(Expression),
     /// LAG and LEAD: the value, how far (behind if `back`), and what stands in beyond the ends.
-    Neighbour { value: Expression, distance: Option<Expression>, default: Option<Expression>, back: bool },
+    Neighbour {
+        value: Expression,
+        distance: Option<Expression>,
+        default: Option<Expression>,
+        back: bool,
+    },
     First(Expression),
     Last(Expression),
-    Aggregate { aggregate: Aggregate, running: Running },
+    Aggregate {
+        aggregate: Aggregate,
+        running: Running,
+    },
 }
 
 /// Over which rows of the partition an aggregate goes.
@@ -152,13 +164,35 @@ pub enum Source {
     Table(Box<TableSource>),
     Relation(Box<RelationSource>),
     /// A subquery in FROM, a view, a common table expression, an inline function.
-    Derived { slot: usize, query: Box<Query>, filter: Vec<Predicate> },
-    Function { slot: usize, function: TableFunction, arguments: Vec<Expression>, filter: Vec<Predicate> },
+    Derived {
+        slot: usize,
+        query: Box<Query>,
+        filter: Vec<Predicate>,
+    },
+    Function {
+        slot: usize,
+        function: TableFunction,
+        arguments: Vec<Expression>,
+        filter: Vec<Predicate>,
+    },
     /// What a recursive common table expression has found in its last step.
-    Working { slot: usize, table: usize },
-    Recursive { slot: usize, table: usize, anchor: Box<Query>, step: Box<Query>, filter: Vec<Predicate> },
+    Working {
+        slot: usize,
+        table: usize,
+    },
+    Recursive {
+        slot: usize,
+        table: usize,
+        anchor: Box<Query>,
+        step: Box<Query>,
+        filter: Vec<Predicate>,
+    },
     /// Rows held by the statement: the `inserted` and `deleted` of a trigger.
-    Held { slot: usize, rows: Arc<Vec<Arc<[Value]>>>, filter: Vec<Predicate> },
+    Held {
+        slot: usize,
+        rows: Arc<Vec<Arc<[Value]>>>,
+        filter: Vec<Predicate>,
+    },
     Join(Box<Join>),
 }
 
@@ -190,7 +224,10 @@ pub enum JoinKind {
 #[derive(Clone, Debug)]
 pub enum TableFunction {
     /// A function of change data capture, by its name.
-    System { function: Arc<SystemTable>, database: DatabaseId },
+    System {
+        function: Arc<SystemTable>,
+        database: DatabaseId,
+    },
     SplitString,
     GenerateSeries(SqlType),
 }
@@ -348,7 +385,8 @@ impl Query {
 
 impl Window {
     fn expressions(&self) -> Vec<&Expression> {
-        let mut all: Vec<&Expression> = self.partition.iter().chain(self.order.iter().map(|(value, _)| value)).collect();
+        let mut all: Vec<&Expression> =
+            self.partition.iter().chain(self.order.iter().map(|(value, _)| value)).collect();
         match &self.kind {
             WindowKind::RowNumber | WindowKind::Rank | WindowKind::DenseRank => {}
             WindowKind::Tiles(value) | WindowKind::First(value) | WindowKind::Last(value) => all.push(value),

@@ -147,7 +147,9 @@ impl Session {
             Ok(_) => {
                 for (name, sql_type) in outputs {
                     let slot = execution.variables.find(&name);
-                    let value = slot.and_then(|slot| execution.variables.get(slot)).map_or(Value::Null, |held| held.value.clone());
+                    let value = slot
+                        .and_then(|slot| execution.variables.get(slot))
+                        .map_or(Value::Null, |held| held.value.clone());
                     out(Output::ReturnValue { name, sql_type, value });
                 }
             }
@@ -180,7 +182,8 @@ impl Session {
                 out(Output::ReturnStatus(answer.status));
                 for (at, parameter) in parameters.iter().enumerate().filter(|(_, parameter)| parameter.output) {
                     let position = format!("#{at}");
-                    let found = answer.outputs.iter().find(|(name, ..)| equal(name, &parameter.name) || *name == position);
+                    let found =
+                        answer.outputs.iter().find(|(name, ..)| equal(name, &parameter.name) || *name == position);
                     if let Some((_, sql_type, value)) = found {
                         let (sql_type, value) = (*sql_type, value.clone());
                         out(Output::ReturnValue { name: parameter.name.clone(), sql_type, value });

@@ -101,8 +101,10 @@ impl State {
             let text = format!("Login failed for user '{}'.", login.name);
             SqlError::new(18456, 14, text)
         };
-        let known = storage.login_named(&login.name).filter(|known| *known.password == *login.password).ok_or_else(refused)?;
-        let wanted = if login.database.is_empty() { known.default_database.to_string() } else { login.database.clone() };
+        let known =
+            storage.login_named(&login.name).filter(|known| *known.password == *login.password).ok_or_else(refused)?;
+        let wanted =
+            if login.database.is_empty() { known.default_database.to_string() } else { login.database.clone() };
         let cannot_open = || {
             let text = format!("Cannot open database \"{wanted}\" requested by the login. The login failed.");
             SqlError::new(4060, 11, text)
@@ -137,7 +139,11 @@ impl State {
             login,
         };
         if !state.may_enter(database) {
-            return Err(SqlError::new(4060, 11, format!("Cannot open database \"{wanted}\" requested by the login. The login failed.")));
+            return Err(SqlError::new(
+                4060,
+                11,
+                format!("Cannot open database \"{wanted}\" requested by the login. The login failed."),
+            ));
         }
         Ok(state)
     }
@@ -199,7 +205,10 @@ impl State {
     /// 3951 where an open transaction would become one of SNAPSHOT.
     pub fn set_isolation(&mut self, isolation: Isolation) -> SqlResult<()> {
         if let Some(transaction) = &mut self.transaction {
-            if isolation == Isolation::Snapshot && transaction.isolation() != Isolation::Snapshot && self.transaction_count > 0 {
+            if isolation == Isolation::Snapshot
+                && transaction.isolation() != Isolation::Snapshot
+                && self.transaction_count > 0
+            {
                 let text = "Transaction failed because this statement cannot set snapshot isolation in a transaction that did not start in it.";
                 return Err(SqlError::new(3951, 16, text));
             }

@@ -44,7 +44,8 @@ fn with_context<T>(
 ) -> SqlResult<T> {
     let user = state.user(database)?;
     let login = state.storage.login_named(&state.login_name);
-    let login = login.ok_or_else(|| SqlError::new(18456, 14, format!("Login failed for user '{}'.", state.login_name)))?;
+    let login =
+        login.ok_or_else(|| SqlError::new(18456, 14, format!("Login failed for user '{}'.", state.login_name)))?;
     let mut context = CdcContext { transaction: state.transaction(), database, user, login: &login };
     run(&mut context)
 }

@@ -92,7 +92,7 @@ fn weight(character: char) -> u32 {
     }
     let lower = single_lowercase(character);
     match base_letter(lower) {
-        Some(base) => ascii_weight(base) + 1 + (u32::from(lower) % (MARKS - 1)),
+        Some((base, place)) => ascii_weight(base) + 1 + place,
         None => (0x1_0000 + u32::from(lower)) * MARKS,
     }
 }
@@ -117,29 +117,34 @@ fn single_lowercase(character: char) -> char {
     }
 }
 
-/// The letter under the mark, for the letters of Latin-1 and Latin Extended-A.
-fn base_letter(lower: char) -> Option<char> {
-    Some(match lower {
-        'à'..='å' | 'ā' | 'ă' | 'ą' | 'ª' | 'æ' => 'a',
-        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => 'c',
-        'ď' | 'đ' | 'ð' => 'd',
-        'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => 'e',
-        'ĝ' | 'ğ' | 'ġ' | 'ģ' => 'g',
-        'ĥ' | 'ħ' => 'h',
-        'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' => 'i',
-        'ĵ' => 'j',
-        'ķ' => 'k',
-        'ĺ' | 'ļ' | 'ľ' | 'ŀ' | 'ł' => 'l',
-        'ñ' | 'ń' | 'ņ' | 'ň' => 'n',
-        'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' | 'º' | 'œ' => 'o',
-        'ŕ' | 'ŗ' | 'ř' => 'r',
-        'ś' | 'ŝ' | 'ş' | 'š' | 'ß' => 's',
-        'ţ' | 'ť' | 'ŧ' | 'þ' => 't',
-        'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' => 'u',
-        'ŵ' => 'w',
-        'ý' | 'ÿ' | 'ŷ' => 'y',
-        'ź' | 'ż' | 'ž' => 'z',
-        _ => return None,
+/// Letters with a mark by the letter under it, in lower case: Latin-1 and Latin Extended-A.
+const MARKED: &[(char, &str)] = &[
+    ('a', "ªàáâãäåāăąæ"),
+    ('c', "çćĉċč"),
+    ('d', "ďđð"),
+    ('e', "èéêëēĕėęě"),
+    ('g', "ĝğġģ"),
+    ('h', "ĥħ"),
+    ('i', "ìíîïĩīĭįı"),
+    ('j', "ĵ"),
+    ('k', "ķ"),
+    ('l', "ĺļľŀł"),
+    ('n', "ñńņň"),
+    ('o', "ºòóôõöøōŏőœ"),
+    ('r', "ŕŗř"),
+    ('s', "śŝşšß"),
+    ('t', "ţťŧþ"),
+    ('u', "ùúûüũūŭůűų"),
+    ('w', "ŵ"),
+    ('y', "ýÿŷ"),
+    ('z', "źżž"),
+];
+
+/// The letter under the mark, and the mark's place among those of that letter.
+fn base_letter(lower: char) -> Option<(char, u32)> {
+    MARKED.iter().find_map(|(base, marked)| {
+        let place = marked.chars().position(|own| own == lower)?;
+        Some((*base, u32::try_from(place).ok()?))
     })
 }
 

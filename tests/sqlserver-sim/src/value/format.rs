@@ -321,22 +321,22 @@ mod tests {
 
     #[test]
     fn datetimes_have_their_styles() {
-        assert_eq!(at(0), "Mar 16 2023  9:05AM");
-        assert_eq!(at(121), "2023-03-16 09:05:07.123");
-        assert_eq!(at(126), "2023-03-16T09:05:07.123");
-        assert_eq!(at(112), "20230316");
+        assert_eq!(at(0), "Mar 17 2023  9:05AM");
+        assert_eq!(at(121), "2023-03-17 09:05:07.123");
+        assert_eq!(at(126), "2023-03-17T09:05:07.123");
+        assert_eq!(at(112), "20230317");
         assert_eq!(at(114), "09:05:07:123");
-        assert_eq!(at(101), "03/16/2023");
-        assert_eq!(at(109), "Mar 16 2023  9:05:07:123AM");
+        assert_eq!(at(101), "03/17/2023");
+        assert_eq!(at(109), "Mar 17 2023  9:05:07:123AM");
     }
 
     #[test]
     fn later_types_show_as_many_places_as_they_have() {
         let value = Value::DateTime2(Moment { days: 738_000, ticks: 12_345_678 });
-        assert_eq!(text(&value, SqlType::DateTime2(3), None).unwrap(), "2021-07-29 00:00:01.234");
-        assert_eq!(text(&value, SqlType::DateTime2(0), None).unwrap(), "2021-07-29 00:00:01");
+        assert_eq!(text(&value, SqlType::DateTime2(3), None).unwrap(), "2021-07-30 00:00:01.234");
+        assert_eq!(text(&value, SqlType::DateTime2(0), None).unwrap(), "2021-07-30 00:00:01");
         let zoned = Value::DateTimeOffset(Moment { days: 738_000, ticks: 0 }, -90);
-        assert_eq!(text(&zoned, SqlType::DateTimeOffset(0), None).unwrap(), "2021-07-28 22:30:00 -01:30");
+        assert_eq!(text(&zoned, SqlType::DateTimeOffset(0), None).unwrap(), "2021-07-29 22:30:00 -01:30");
     }
 
     #[test]

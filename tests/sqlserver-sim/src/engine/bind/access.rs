@@ -54,7 +54,10 @@ fn settle(source: &mut Source, pool: &mut Vec<Predicate>) {
             let equalities = equalities(&relation.filter, relation.slot);
             relation.equal = equalities.into_iter().map(|(column, value)| (column.column, value)).collect();
         }
-        Source::Derived { filter, .. } | Source::Function { filter, .. } | Source::Recursive { filter, .. } | Source::Held { filter, .. } => {
+        Source::Derived { filter, .. }
+        | Source::Function { filter, .. }
+        | Source::Recursive { filter, .. }
+        | Source::Held { filter, .. } => {
             filter.extend(take_within(pool, &slots));
         }
         Source::Join(join) => settle_join(join, pool),
@@ -279,7 +282,8 @@ fn gives_order(table: &TableSource, index: &Index, wanted: &[(ColumnRef, bool)])
             return None;
         }
         let own = index.key.get(position)?.descending;
-        if position >= table.access.equal.len() && *direction.get_or_insert(own != *descending) != (own != *descending) {
+        if position >= table.access.equal.len() && *direction.get_or_insert(own != *descending) != (own != *descending)
+        {
             return None;
         }
         position += 1;

@@ -30,7 +30,9 @@ impl Binder<'_, '_> {
     /// The key of the groups that an expression is, once rows are grouped.
     pub(super) fn group_key(&mut self, expression: &Expr) -> SqlResult<Option<Expression>> {
         let Some(level) = self.levels.last() else { return Ok(None) };
-        let Some(keys) = level.keys.clone().filter(|keys| !level.within_aggregate && !keys.is_empty()) else { return Ok(None) };
+        let Some(keys) = level.keys.clone().filter(|keys| !level.within_aggregate && !keys.is_empty()) else {
+            return Ok(None);
+        };
         if matches!(expression, Expr::Value(_) | Expr::Subquery(_) | Expr::Nested(_)) {
             return Ok(None);
         }
@@ -55,10 +57,18 @@ impl Binder<'_, '_> {
         let Some(kind) = kind_of(name) else { return Ok(None) };
         let level = self.level();
         if level.within_aggregate && level.keys.is_some() {
-            return Err(SqlError::new(130, 15, "Cannot perform an aggregate function on an expression containing an aggregate or a subquery."));
+            return Err(SqlError::new(
+                130,
+                15,
+                "Cannot perform an aggregate function on an expression containing an aggregate or a subquery.",
+            ));
         }
         if level.no_aggregates {
-            return Err(SqlError::new(147, 15, "An aggregate may not appear in the WHERE clause unless it is in a subquery contained in a HAVING clause or a select list, and the column being aggregated is an outer reference."));
+            return Err(SqlError::new(
+                147,
+                15,
+                "An aggregate may not appear in the WHERE clause unless it is in a subquery contained in a HAVING clause or a select list, and the column being aggregated is an outer reference.",
+            ));
         }
         if level.keys.is_none() {
             // Found before grouping: the caller groups, and resolves again.
@@ -85,7 +95,14 @@ impl Binder<'_, '_> {
                 return Err(SqlError::syntax_near("*"));
             }
             let kind = AggregateKind::CountRows;
-            return Ok(Aggregate { kind, distinct, value: None, separator: None, order: Vec::new(), sql_type: count_type });
+            return Ok(Aggregate {
+                kind,
+                distinct,
+                value: None,
+                separator: None,
+                order: Vec::new(),
+                sql_type: count_type,
+            });
         }
         let before = self.level().within_aggregate;
         self.level().within_aggregate = true;
@@ -128,7 +145,11 @@ impl Binder<'_, '_> {
     fn window(&mut self, name: &str, function: &ast::Function, over: &ast::WindowType) -> SqlResult<Expression> {
         let ast::WindowType::WindowSpec(spec) = over else { return Err(SqlError::unsupported("named windows")) };
         if self.level().no_aggregates {
-            return Err(SqlError::new(4108, 15, "Windowed functions can only appear in the SELECT or ORDER BY clauses."));
+            return Err(SqlError::new(
+                4108,
+                15,
+                "Windowed functions can only appear in the SELECT or ORDER BY clauses.",
+            ));
         }
         let mut partition = Vec::with_capacity(spec.partition_by.len());
         for item in &spec.partition_by {
@@ -151,7 +172,10 @@ impl Binder<'_, '_> {
         spec: &ast::WindowSpec,
         ordered: bool,
     ) -> SqlResult<(WindowKind, SqlType)> {
-        let ranking = matches!(name, "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "NTILE" | "LAG" | "LEAD" | "FIRST_VALUE" | "LAST_VALUE");
+        let ranking = matches!(
+            name,
+            "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "NTILE" | "LAG" | "LEAD" | "FIRST_VALUE" | "LAST_VALUE"
+        );
         if ranking && !ordered {
             let text = format!("The function '{name}' must have an OVER clause with ORDER BY.");
             return Err(SqlError::new(4112, 15, text));
@@ -188,7 +212,12 @@ impl Binder<'_, '_> {
     }
 
     /// The argument of an aggregate over a window sees the rows that the window does: groups, if there are any.
-    fn aggregate_of_window(&mut self, kind: AggregateKind, name: &str, function: &ast::Function) -> SqlResult<Aggregate> {
+    fn aggregate_of_window(
+        &mut self,
+        kind: AggregateKind,
+        name: &str,
+        function: &ast::Function,
+    ) -> SqlResult<Aggregate> {
         if kind == AggregateKind::Concatenate {
             return Err(SqlError::unsupported("STRING_AGG as a window function"));
         }
@@ -196,7 +225,14 @@ impl Binder<'_, '_> {
         let count_type = if name == "COUNT_BIG" { SqlType::BigInt } else { SqlType::Int };
         if let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard)] = list.args.as_slice() {
             let kind = AggregateKind::CountRows;
-            return Ok(Aggregate { kind, distinct: false, value: None, separator: None, order: Vec::new(), sql_type: count_type });
+            return Ok(Aggregate {
+                kind,
+                distinct: false,
+                value: None,
+                separator: None,
+                order: Vec::new(),
+                sql_type: count_type,
+            });
         }
         let [argument] = list.args.as_slice() else { return Err(SqlError::syntax_near(name)) };
         let value = self.argument(argument)?;

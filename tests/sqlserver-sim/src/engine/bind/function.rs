@@ -15,7 +15,10 @@ const DATE_PART_FUNCTIONS: &[&str] = &["DATEADD", "DATEDIFF", "DATEDIFF_BIG", "D
 
 impl Binder<'_, '_> {
     pub(super) fn function(&mut self, function: &ast::Function) -> SqlResult<Expression> {
-        if function.filter.is_some() || function.null_treatment.is_some() || !matches!(function.parameters, ast::FunctionArguments::None) {
+        if function.filter.is_some()
+            || function.null_treatment.is_some()
+            || !matches!(function.parameters, ast::FunctionArguments::None)
+        {
             return Err(SqlError::syntax_near(&function.name.to_string()));
         }
         let name = source::object_name(&function.name)?;
@@ -122,12 +125,14 @@ impl Binder<'_, '_> {
         }
         let function = functions::find(upper).ok_or_else(|| SqlError::no_function(&upper.to_lowercase()))?;
         if !function.arguments.contains(&arguments.len()) {
-            let text = format!("The {} function requires {} argument(s).", upper.to_lowercase(), function.arguments.start());
+            let text =
+                format!("The {} function requires {} argument(s).", upper.to_lowercase(), function.arguments.start());
             return Err(SqlError::new(174, 15, text));
         }
         let mut converted = Vec::with_capacity(arguments.len());
         for (at, argument) in arguments.into_iter().enumerate() {
-            let parameter = function.parameters.get(at).or(function.parameters.last()).copied().unwrap_or(Parameter::Any);
+            let parameter =
+                function.parameters.get(at).or(function.parameters.last()).copied().unwrap_or(Parameter::Any);
             converted.push(self.as_parameter(argument, parameter)?);
         }
         let types: Vec<SqlType> = converted.iter().map(|argument| argument.sql_type).collect();
@@ -167,7 +172,9 @@ impl Binder<'_, '_> {
     /// Unlike COALESCE, it has the type of the first.
     fn is_null(&mut self, arguments: Vec<Expression>) -> SqlResult<Expression> {
         let mut arguments = arguments.into_iter();
-        let (Some(first), Some(second)) = (arguments.next(), arguments.next()) else { return Err(SqlError::syntax_near("ISNULL")) };
+        let (Some(first), Some(second)) = (arguments.next(), arguments.next()) else {
+            return Err(SqlError::syntax_near("ISNULL"));
+        };
         let sql_type = if first.is_null_literal() { second.sql_type } else { first.sql_type };
         let first = self.converted(first, sql_type)?;
         let second = self.converted(second, sql_type)?;
@@ -177,7 +184,9 @@ impl Binder<'_, '_> {
 
     fn null_if(&mut self, arguments: Vec<Expression>) -> SqlResult<Expression> {
         let mut arguments = arguments.into_iter();
-        let (Some(first), Some(second)) = (arguments.next(), arguments.next()) else { return Err(SqlError::syntax_near("NULLIF")) };
+        let (Some(first), Some(second)) = (arguments.next(), arguments.next()) else {
+            return Err(SqlError::syntax_near("NULLIF"));
+        };
         let sql_type = first.sql_type;
         let null = Expression::literal(Value::Null, sql_type);
         let (left, right) = self.compared(first.clone(), second)?;
@@ -208,7 +217,11 @@ impl Binder<'_, '_> {
         let unbounded = arguments.iter().any(|argument| argument.sql_type.character_length() == Length::Max);
         let limit = if unicode { 4000 } else { 8000 };
         let units: usize = arguments.iter().filter_map(|argument| argument.sql_type.character_length().units()).sum();
-        let length = if unbounded { Length::Max } else { Length::Limited(u16::try_from(units).unwrap_or(limit).clamp(1, limit)) };
+        let length = if unbounded {
+            Length::Max
+        } else {
+            Length::Limited(u16::try_from(units).unwrap_or(limit).clamp(1, limit))
+        };
         let sql_type = if unicode { SqlType::NVarChar(length) } else { SqlType::VarChar(length) };
         let piece = if unicode { SqlType::NVarChar(Length::Max) } else { SqlType::VarChar(Length::Max) };
         let mut texts = Vec::with_capacity(arguments.len());
@@ -222,7 +235,8 @@ impl Binder<'_, '_> {
     /// `IIF(condition, a, b)`, whose first argument isn't a value.
     pub(super) fn iif(&mut self, function: &ast::Function) -> SqlResult<Expression> {
         let ast::FunctionArguments::List(list) = &function.args else { return Err(SqlError::syntax_near("IIF")) };
-        let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(condition)), then, otherwise] = list.args.as_slice() else {
+        let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(condition)), then, otherwise] = list.args.as_slice()
+        else {
             return Err(SqlError::syntax_near("IIF"));
         };
         let condition = self.predicate(condition)?;

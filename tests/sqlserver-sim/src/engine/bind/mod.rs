@@ -125,7 +125,11 @@ impl<'e, 's> Binder<'e, 's> {
     /// Runs without the queries around: a view or common table doesn't see them.
     fn apart<T>(&mut self, common: Vec<CommonTable>, read: impl FnOnce(&mut Self) -> SqlResult<T>) -> SqlResult<T> {
         if self.execution.view_depth >= VIEW_DEPTH_MAX {
-            return Err(SqlError::new(217, 16, "Maximum stored procedure, function, trigger, or view nesting level exceeded (limit 32)."));
+            return Err(SqlError::new(
+                217,
+                16,
+                "Maximum stored procedure, function, trigger, or view nesting level exceeded (limit 32).",
+            ));
         }
         let levels = std::mem::take(&mut self.levels);
         let common = std::mem::replace(&mut self.common, common);
@@ -149,11 +153,16 @@ impl<'e, 's> Binder<'e, 's> {
             }
             if let Some((source, named)) = find(level, qualifiers, &column.value)? {
                 let reference = ColumnRef { depth, source, column: named.at };
-                let expression = Expression { node: Node::Column(reference), sql_type: named.sql_type, nullable: named.nullable };
+                let expression =
+                    Expression { node: Node::Column(reference), sql_type: named.sql_type, nullable: named.nullable };
                 return self.grouped_column(depth, expression, parts);
             }
         }
-        Err(if qualifiers.is_empty() { SqlError::invalid_column(&column.value) } else { SqlError::unbound(&dotted(parts)) })
+        Err(if qualifiers.is_empty() {
+            SqlError::invalid_column(&column.value)
+        } else {
+            SqlError::unbound(&dotted(parts))
+        })
     }
 
     /// Once rows are grouped, a column is one of the keys.
@@ -203,7 +212,11 @@ impl<'e, 's> Binder<'e, 's> {
     fn compared(&self, left: Expression, right: Expression) -> SqlResult<(Expression, Expression)> {
         if left.is_null_literal() || right.is_null_literal() || comparable(left.sql_type, right.sql_type) {
             for side in [&left, &right] {
-                if side.sql_type.is_incomparable() && !side.is_null_literal() && side.sql_type != SqlType::Text && side.sql_type != SqlType::NText {
+                if side.sql_type.is_incomparable()
+                    && !side.is_null_literal()
+                    && side.sql_type != SqlType::Text
+                    && side.sql_type != SqlType::NText
+                {
                     let text = format!("The data type {} cannot be compared.", side.sql_type.name());
                     return Err(SqlError::new(306, 16, text));
                 }
@@ -267,4 +280,3 @@ fn is_called(source: &NamedSource, qualifiers: &[ast::Ident]) -> bool {
 fn dotted(parts: &[ast::Ident]) -> String {
     parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".")
 }
-

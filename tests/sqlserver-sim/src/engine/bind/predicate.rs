@@ -85,7 +85,9 @@ impl Binder<'_, '_> {
             Expr::AllOp { left, compare_op, right } => self.quantified(left, compare_op, right, true)?,
             Expr::Function(function) if is_updated(function) => {
                 let column = match &function.args {
-                    ast::FunctionArguments::List(list) => list.args.first().map(ToString::to_string).unwrap_or_default(),
+                    ast::FunctionArguments::List(list) => {
+                        list.args.first().map(ToString::to_string).unwrap_or_default()
+                    }
                     _ => String::new(),
                 };
                 let name = column.trim_matches(['[', ']', '"']).to_lowercase();
@@ -135,7 +137,11 @@ impl Binder<'_, '_> {
         Ok(Predicate::In { value, list: items })
     }
 
-    fn compared_with_query(&mut self, value: Expression, query: &ast::Query) -> SqlResult<(Expression, super::super::plan::Query)> {
+    fn compared_with_query(
+        &mut self,
+        value: Expression,
+        query: &ast::Query,
+    ) -> SqlResult<(Expression, super::super::plan::Query)> {
         let mut query = self.subquery(query, false)?;
         let [column] = query.columns.as_slice() else { return Err(one_column_wanted()) };
         let of_query = column.sql_type;
@@ -169,11 +175,21 @@ impl Binder<'_, '_> {
 }
 
 fn is_updated(function: &ast::Function) -> bool {
-    function.name.0.len() == 1 && function.name.0.first().and_then(ast::ObjectNamePart::as_ident).is_some_and(|name| name.value.eq_ignore_ascii_case("UPDATE"))
+    function.name.0.len() == 1
+        && function
+            .name
+            .0
+            .first()
+            .and_then(ast::ObjectNamePart::as_ident)
+            .is_some_and(|name| name.value.eq_ignore_ascii_case("UPDATE"))
 }
 
 pub fn one_column_wanted() -> SqlError {
-    SqlError::new(116, 16, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.")
+    SqlError::new(
+        116,
+        16,
+        "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.",
+    )
 }
 
 fn not_a_condition() -> SqlError {

@@ -9,9 +9,7 @@ use crate::value::{SqlType, Value};
 
 use super::super::expression::{ColumnRef, Expression, Node, Predicate};
 use super::super::parse::QUOTED;
-use super::super::plan::{
-    Body, Grouping, OrderKey, OrderValue, OutputColumn, Query, Select, SetOperation, Top,
-};
+use super::super::plan::{Body, Grouping, OrderKey, OrderValue, OutputColumn, Query, Select, SetOperation, Top};
 use super::{Binder, Level, NamedSource, access};
 
 impl Binder<'_, '_> {
@@ -20,7 +18,11 @@ impl Binder<'_, '_> {
         if query.for_clause.is_some() {
             return Err(SqlError::unsupported("FOR XML and FOR JSON"));
         }
-        if !query.locks.is_empty() || query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty() {
+        if !query.locks.is_empty()
+            || query.settings.is_some()
+            || query.format_clause.is_some()
+            || !query.pipe_operators.is_empty()
+        {
             return Err(SqlError::syntax_near("FOR"));
         }
         self.with_common(query.with.as_ref(), |binder| binder.query_without_with(query))
@@ -104,7 +106,11 @@ impl Binder<'_, '_> {
             }
             let width = rows.first().map_or(0, Vec::len);
             if rows.iter().any(|row: &Vec<Expression>| row.len() != width) {
-                return Err(SqlError::new(10_709, 16, "The number of columns for each row in a table value constructor must be the same."));
+                return Err(SqlError::new(
+                    10_709,
+                    16,
+                    "The number of columns for each row in a table value constructor must be the same.",
+                ));
             }
             let mut types = Vec::with_capacity(width);
             for column in 0..width {
@@ -120,7 +126,8 @@ impl Binder<'_, '_> {
             }
             Ok((rows, types))
         })?;
-        let column = |sql_type| OutputColumn { name: String::new(), sql_type, nullable: true, identity: false, computed: false };
+        let column =
+            |sql_type| OutputColumn { name: String::new(), sql_type, nullable: true, identity: false, computed: false };
         let columns = types.into_iter().map(column).collect();
         Ok(Query { body: Body::Values(rows), columns, order: Vec::new(), offset: None, fetch: None })
     }
@@ -129,12 +136,16 @@ impl Binder<'_, '_> {
     fn set_operation(&mut self, body: &SetExpr) -> SqlResult<Query> {
         let mut parts = Vec::new();
         let mut rest = body;
-        while let SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier: SetQuantifier::All, right } = rest {
+        while let SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier: SetQuantifier::All, right } =
+            rest
+        {
             parts.push(right.as_ref());
             rest = left;
         }
         if parts.is_empty() {
-            let SetExpr::SetOperation { left, op, set_quantifier, right } = body else { return Err(SqlError::syntax_near("UNION")) };
+            let SetExpr::SetOperation { left, op, set_quantifier, right } = body else {
+                return Err(SqlError::syntax_near("UNION"));
+            };
             let operation = match (op, set_quantifier) {
                 (SetOperator::Union, SetQuantifier::None | SetQuantifier::Distinct) => SetOperation::Union,
                 (SetOperator::Except, SetQuantifier::None) => SetOperation::Except,
@@ -143,7 +154,9 @@ impl Binder<'_, '_> {
             };
             let mut sides = vec![self.body(left)?, self.body(right)?];
             let columns = unify_columns(&mut sides)?;
-            let (Some(right), Some(left)) = (sides.pop(), sides.pop()) else { return Err(SqlError::syntax_near("UNION")) };
+            let (Some(right), Some(left)) = (sides.pop(), sides.pop()) else {
+                return Err(SqlError::syntax_near("UNION"));
+            };
             let body = Body::Set { operation, left: Box::new(left), right: Box::new(right) };
             return Ok(Query { body, columns, order: Vec::new(), offset: None, fetch: None });
         }
@@ -190,7 +203,8 @@ impl Binder<'_, '_> {
             }
         };
         let level = self.level();
-        let grouping = level.keys.take().map(|keys| Grouping { keys, aggregates: std::mem::take(&mut level.aggregates) });
+        let grouping =
+            level.keys.take().map(|keys| Grouping { keys, aggregates: std::mem::take(&mut level.aggregates) });
         let mut plan = Select {
             source,
             width: level.width,
@@ -206,7 +220,13 @@ impl Binder<'_, '_> {
             ordered: false,
         };
         access::choose(&mut plan);
-        Ok(Query { body: Body::Select(Box::new(plan)), columns: bound.columns, order: Vec::new(), offset: None, fetch: None })
+        Ok(Query {
+            body: Body::Select(Box::new(plan)),
+            columns: bound.columns,
+            order: Vec::new(),
+            offset: None,
+            fetch: None,
+        })
     }
 
     fn top(&mut self, select: &ast::Select) -> SqlResult<Option<Top>> {
@@ -239,14 +259,23 @@ impl Binder<'_, '_> {
         for expression in expressions {
             let key = self.scalar(expression)?;
             if key.sql_type.is_incomparable() {
-                return Err(SqlError::new(306, 16, "The text, ntext, and image data types cannot be compared or sorted, except when using IS NULL or LIKE operator."));
+                return Err(SqlError::new(
+                    306,
+                    16,
+                    "The text, ntext, and image data types cannot be compared or sorted, except when using IS NULL or LIKE operator.",
+                ));
             }
             keys.push(key);
         }
         Ok(Some(keys))
     }
 
-    fn outputs(&mut self, select: &ast::Select, order: &[ast::OrderByExpr], sources: &[NamedSource]) -> SqlResult<Outputs> {
+    fn outputs(
+        &mut self,
+        select: &ast::Select,
+        order: &[ast::OrderByExpr],
+        sources: &[NamedSource],
+    ) -> SqlResult<Outputs> {
         let mut outputs = Outputs::default();
         for item in &select.projection {
             self.output_item(item, sources, &mut outputs)?;
@@ -254,7 +283,11 @@ impl Binder<'_, '_> {
         if let Some(variables) = &outputs.assignments
             && variables.len() != outputs.output.len()
         {
-            return Err(SqlError::new(141, 15, "A SELECT statement that assigns a value to a variable must not be combined with data-retrieval operations."));
+            return Err(SqlError::new(
+                141,
+                15,
+                "A SELECT statement that assigns a value to a variable must not be combined with data-retrieval operations.",
+            ));
         }
         outputs.having = select.having.as_ref().map(|having| self.predicate(having)).transpose()?;
         let distinct = matches!(select.distinct, Some(ast::Distinct::Distinct));
@@ -262,7 +295,11 @@ impl Binder<'_, '_> {
             let descending = is_descending(&item.options)?;
             let value = self.order_value(&item.expr, &outputs)?;
             if distinct && matches!(value, OrderValue::Expression(_)) {
-                return Err(SqlError::new(145, 15, "ORDER BY items must appear in the select list if SELECT DISTINCT is specified."));
+                return Err(SqlError::new(
+                    145,
+                    15,
+                    "ORDER BY items must appear in the select list if SELECT DISTINCT is specified.",
+                ));
             }
             outputs.order.push(OrderKey { value, descending });
         }
@@ -276,7 +313,9 @@ impl Binder<'_, '_> {
         {
             let position: usize = digits.parse().map_err(|_| SqlError::syntax_near(digits))?;
             if position == 0 || position > outputs.columns.len() {
-                let text = format!("The ORDER BY position number {position} is out of range of the number of items in the select list.");
+                let text = format!(
+                    "The ORDER BY position number {position} is out of range of the number of items in the select list."
+                );
                 return Err(SqlError::new(108, 16, text));
             }
             return Ok(OrderValue::Output(position - 1));
@@ -308,12 +347,17 @@ impl Binder<'_, '_> {
                 let source = source.ok_or_else(|| SqlError::new(107, 15, format!("The column prefix '{name}' does not match with a table name or alias name used in the query.")))?;
                 self.all_columns(source, outputs)
             }
-            SelectItem::ExprWithAlias { expr, alias } if alias.value.starts_with('@') && alias.quote_style != Some(QUOTED) => {
+            SelectItem::ExprWithAlias { expr, alias }
+                if alias.value.starts_with('@') && alias.quote_style != Some(QUOTED) =>
+            {
                 self.assignment(alias, expr, outputs)
             }
             SelectItem::ExprWithAlias { expr, alias } => self.plain_output(expr, Some(&alias.value), outputs),
-            SelectItem::UnnamedExpr(Expr::BinaryOp { left, op: ast::BinaryOperator::Eq, right }) => match left.as_ref() {
-                Expr::Identifier(name) if name.value.starts_with('@') && name.quote_style != Some(QUOTED) => self.assignment(name, right, outputs),
+            SelectItem::UnnamedExpr(Expr::BinaryOp { left, op: ast::BinaryOperator::Eq, right }) => match left.as_ref()
+            {
+                Expr::Identifier(name) if name.value.starts_with('@') && name.quote_style != Some(QUOTED) => {
+                    self.assignment(name, right, outputs)
+                }
                 Expr::Identifier(name) => self.plain_output(right, Some(&name.value), outputs),
                 Expr::Value(value) => match &value.value {
                     ast::Value::SingleQuotedString(name) => self.plain_output(right, Some(name), outputs),
@@ -323,7 +367,9 @@ impl Binder<'_, '_> {
             },
             SelectItem::UnnamedExpr(expr) => {
                 let name = match expr {
-                    Expr::Identifier(name) if !name.value.starts_with('@') || name.quote_style == Some(QUOTED) => Some(name.value.clone()),
+                    Expr::Identifier(name) if !name.value.starts_with('@') || name.quote_style == Some(QUOTED) => {
+                        Some(name.value.clone())
+                    }
                     Expr::CompoundIdentifier(parts) => parts.last().map(|part| part.value.clone()),
                     _ => None,
                 };
@@ -338,10 +384,20 @@ impl Binder<'_, '_> {
         let (identity, computed, own) = self.traits_of(&bound);
         // A column is called as its table calls it, whatever its case in the statement.
         let name = match (expression, own) {
-            (Expr::Identifier(_) | Expr::CompoundIdentifier(_), Some(own)) if name.is_some_and(|name| equal(name, &own)) => own,
+            (Expr::Identifier(_) | Expr::CompoundIdentifier(_), Some(own))
+                if name.is_some_and(|name| equal(name, &own)) =>
+            {
+                own
+            }
             _ => name.unwrap_or_default().to_owned(),
         };
-        outputs.columns.push(OutputColumn { name, sql_type: bound.sql_type, nullable: bound.nullable, identity, computed });
+        outputs.columns.push(OutputColumn {
+            name,
+            sql_type: bound.sql_type,
+            nullable: bound.nullable,
+            identity,
+            computed,
+        });
         outputs.output.push(bound);
         Ok(())
     }
@@ -358,12 +414,19 @@ impl Binder<'_, '_> {
     }
 
     fn assignment(&mut self, variable: &ast::Ident, value: &Expr, outputs: &mut Outputs) -> SqlResult<()> {
-        let slot = self.execution.variables.find(&variable.value).ok_or_else(|| SqlError::undeclared(&variable.value))?;
+        let slot =
+            self.execution.variables.find(&variable.value).ok_or_else(|| SqlError::undeclared(&variable.value))?;
         let sql_type = self.execution.variables.get(slot).map_or(SqlType::Int, |variable| variable.sql_type);
         let bound = self.scalar(value)?;
         let bound = self.converted(bound, sql_type)?;
         outputs.assignments.get_or_insert_with(Vec::new).push(slot);
-        outputs.columns.push(OutputColumn { name: String::new(), sql_type, nullable: true, identity: false, computed: false });
+        outputs.columns.push(OutputColumn {
+            name: String::new(),
+            sql_type,
+            nullable: true,
+            identity: false,
+            computed: false,
+        });
         outputs.output.push(bound);
         Ok(())
     }
@@ -371,7 +434,8 @@ impl Binder<'_, '_> {
     fn all_columns(&mut self, source: &NamedSource, outputs: &mut Outputs) -> SqlResult<()> {
         for column in &source.columns {
             let reference = ColumnRef { depth: 0, source: source.slot, column: column.at };
-            let expression = Expression { node: Node::Column(reference), sql_type: column.sql_type, nullable: column.nullable };
+            let expression =
+                Expression { node: Node::Column(reference), sql_type: column.sql_type, nullable: column.nullable };
             let ident = ast::Ident::new(column.name.to_string());
             outputs.output.push(self.grouped_column(0, expression, &[ident])?);
             outputs.columns.push(OutputColumn {
@@ -404,7 +468,11 @@ pub fn is_descending(options: &ast::OrderByOptions) -> SqlResult<bool> {
 }
 
 fn order_by_refused() -> SqlError {
-    SqlError::new(1033, 15, "The ORDER BY clause is invalid in views, inline functions, derived tables, subqueries, and common table expressions, unless TOP, OFFSET or FOR XML is also specified.")
+    SqlError::new(
+        1033,
+        15,
+        "The ORDER BY clause is invalid in views, inline functions, derived tables, subqueries, and common table expressions, unless TOP, OFFSET or FOR XML is also specified.",
+    )
 }
 
 fn order_expressions(query: &ast::Query) -> SqlResult<&[ast::OrderByExpr]> {
@@ -419,7 +487,9 @@ fn order_expressions(query: &ast::Query) -> SqlResult<&[ast::OrderByExpr]> {
 fn page(query: &ast::Query) -> SqlResult<(Option<&Expr>, Option<&Expr>)> {
     let offset = match &query.limit_clause {
         None => None,
-        Some(ast::LimitClause::LimitOffset { limit: None, offset: Some(offset), limit_by }) if limit_by.is_empty() => Some(&offset.value),
+        Some(ast::LimitClause::LimitOffset { limit: None, offset: Some(offset), limit_by }) if limit_by.is_empty() => {
+            Some(&offset.value)
+        }
         Some(_) => return Err(SqlError::syntax_near("LIMIT")),
     };
     let fetch = match &query.fetch {
@@ -436,14 +506,20 @@ fn page(query: &ast::Query) -> SqlResult<(Option<&Expr>, Option<&Expr>)> {
 /// The order of a set operation's rows: by the names or positions of its columns.
 fn order_of_columns(columns: &[OutputColumn], order: &[ast::OrderByExpr]) -> SqlResult<Vec<(usize, bool)>> {
     let refused = || {
-        SqlError::new(104, 16, "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator.")
+        SqlError::new(
+            104,
+            16,
+            "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator.",
+        )
     };
     let mut keys = Vec::with_capacity(order.len());
     for item in order {
         let at = match &item.expr {
             Expr::Identifier(name) => columns.iter().position(|column| equal(&column.name, &name.value)),
             Expr::Value(value) => match &value.value {
-                ast::Value::Number(digits, _) => digits.parse::<usize>().ok().and_then(|at| at.checked_sub(1)).filter(|at| *at < columns.len()),
+                ast::Value::Number(digits, _) => {
+                    digits.parse::<usize>().ok().and_then(|at| at.checked_sub(1)).filter(|at| *at < columns.len())
+                }
                 _ => None,
             },
             _ => None,
@@ -475,7 +551,11 @@ fn unify_columns(queries: &mut [Query]) -> SqlResult<Vec<OutputColumn>> {
     let mut columns = first.columns.clone();
     for query in queries.iter().skip(1) {
         if query.columns.len() != columns.len() {
-            return Err(SqlError::new(205, 16, "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists."));
+            return Err(SqlError::new(
+                205,
+                16,
+                "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.",
+            ));
         }
     }
     for (at, column) in columns.iter_mut().enumerate() {
@@ -505,7 +585,11 @@ fn is_null_column(query: &Query, at: usize) -> bool {
 /// Converts a query's columns.
 pub fn convert_columns(query: &mut Query, types: &[SqlType]) -> SqlResult<()> {
     if query.columns.len() != types.len() {
-        return Err(SqlError::new(205, 16, "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists."));
+        return Err(SqlError::new(
+            205,
+            16,
+            "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.",
+        ));
     }
     for (at, to) in types.iter().enumerate() {
         let null = is_null_column(query, at);
@@ -525,7 +609,11 @@ pub fn convert_columns(query: &mut Query, types: &[SqlType]) -> SqlResult<()> {
 fn convert_column(body: &mut Body, at: usize, to: SqlType) -> SqlResult<()> {
     let wrap = |cell: &mut Expression| {
         let own = std::mem::replace(cell, Expression::literal(Value::Null, to));
-        *cell = if own.is_null_literal() { Expression { sql_type: to, ..own } } else { Binder::wrapped(own, to, None, false) };
+        *cell = if own.is_null_literal() {
+            Expression { sql_type: to, ..own }
+        } else {
+            Binder::wrapped(own, to, None, false)
+        };
     };
     match body {
         Body::Select(select) => {

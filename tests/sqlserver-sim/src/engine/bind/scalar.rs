@@ -46,10 +46,17 @@ impl Binder<'_, '_> {
                 };
                 self.cast(expr, data_type, &[], attempt)
             }
-            Expr::Convert { is_try, expr, data_type: Some(data_type), charset: None, target_before_value: true, styles } => {
-                self.cast(expr, data_type, styles, *is_try)
+            Expr::Convert {
+                is_try,
+                expr,
+                data_type: Some(data_type),
+                charset: None,
+                target_before_value: true,
+                styles,
+            } => self.cast(expr, data_type, styles, *is_try),
+            Expr::Case { operand, conditions, else_result, .. } => {
+                self.case(operand.as_deref(), conditions, else_result.as_deref())
             }
-            Expr::Case { operand, conditions, else_result, .. } => self.case(operand.as_deref(), conditions, else_result.as_deref()),
             Expr::Function(function) => self.function(function),
             Expr::Subquery(query) => {
                 let query = self.subquery(query, false)?;
@@ -63,7 +70,12 @@ impl Binder<'_, '_> {
                 let (value, zone) = (self.scalar(timestamp)?, self.scalar(time_zone)?);
                 self.call("AT_TIME_ZONE", vec![value, zone])
             }
-            Expr::Exists { .. } | Expr::InList { .. } | Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::Like { .. } | Expr::Between { .. } => {
+            Expr::Exists { .. }
+            | Expr::InList { .. }
+            | Expr::IsNull(_)
+            | Expr::IsNotNull(_)
+            | Expr::Like { .. }
+            | Expr::Between { .. } => {
                 Err(SqlError::new(156, 15, "Incorrect syntax: a condition stands where a value is expected."))
             }
             other => Err(SqlError::unsupported(format!("the expression {other}"))),
@@ -149,7 +161,13 @@ impl Binder<'_, '_> {
         }
     }
 
-    fn cast(&mut self, value: &Expr, data_type: &ast::DataType, styles: &[Expr], attempt: bool) -> SqlResult<Expression> {
+    fn cast(
+        &mut self,
+        value: &Expr,
+        data_type: &ast::DataType,
+        styles: &[Expr],
+        attempt: bool,
+    ) -> SqlResult<Expression> {
         let value = self.scalar(value)?;
         let to = types::type_of(self.execution.state, data_type)?;
         if !value.is_null_literal() {
@@ -163,7 +181,12 @@ impl Binder<'_, '_> {
         Ok(Self::wrapped(value, to, style, attempt))
     }
 
-    fn case(&mut self, operand: Option<&Expr>, conditions: &[ast::CaseWhen], otherwise: Option<&Expr>) -> SqlResult<Expression> {
+    fn case(
+        &mut self,
+        operand: Option<&Expr>,
+        conditions: &[ast::CaseWhen],
+        otherwise: Option<&Expr>,
+    ) -> SqlResult<Expression> {
         let operand = operand.map(|operand| self.scalar(operand)).transpose()?;
         let mut whens = Vec::with_capacity(conditions.len());
         let mut thens = Vec::with_capacity(conditions.len() + 1);
@@ -186,10 +209,16 @@ impl Binder<'_, '_> {
     }
 
     /// A CASE of conditions and results; the last result, one more than there are conditions, is that of ELSE.
-    pub(super) fn case_of(&mut self, whens: Vec<Predicate>, thens: Vec<Expression>, has_otherwise: bool) -> SqlResult<Expression> {
+    pub(super) fn case_of(
+        &mut self,
+        whens: Vec<Predicate>,
+        thens: Vec<Expression>,
+        has_otherwise: bool,
+    ) -> SqlResult<Expression> {
         let (mut thens, sql_type) = self.unified(thens)?;
         let otherwise = if has_otherwise { thens.pop().map(Box::new) } else { None };
-        let nullable = otherwise.as_ref().is_none_or(|otherwise| otherwise.nullable) || thens.iter().any(|then| then.nullable);
+        let nullable =
+            otherwise.as_ref().is_none_or(|otherwise| otherwise.nullable) || thens.iter().any(|then| then.nullable);
         let branches = whens.into_iter().zip(thens).collect();
         Ok(Expression { node: Node::Case { branches, otherwise }, sql_type, nullable })
     }
@@ -254,7 +283,13 @@ fn number(digits: &str) -> SqlResult<Expression> {
     if let Ok(number) = digits.parse::<i32>() {
         return Ok(Expression::literal(Value::Int(number), SqlType::Int));
     }
-    let too_long = || SqlError::new(1007, 15, format!("The number '{digits}' is out of the range for numeric representation (maximum precision 38)."));
+    let too_long = || {
+        SqlError::new(
+            1007,
+            15,
+            format!("The number '{digits}' is out of the range for numeric representation (maximum precision 38)."),
+        )
+    };
     let number = Decimal::parse(digits).ok_or_else(|| SqlError::syntax_near(digits))?.map_err(|_| too_long())?;
     let precision = number.digits().max(number.scale()).max(1);
     Ok(Expression::literal(Value::Decimal(number), SqlType::Numeric { precision, scale: number.scale() }))

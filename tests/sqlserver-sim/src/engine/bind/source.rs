@@ -19,7 +19,8 @@ use super::{Binder, CommonTable, Level, NamedColumn, NamedSource};
 
 /// A name of sqlparser's.
 pub fn object_name(name: &ast::ObjectName) -> SqlResult<Name> {
-    let mut parts = name.0.iter().rev().map(|part| part.as_ident().map(|ident| ident.value.clone()).unwrap_or_default());
+    let mut parts =
+        name.0.iter().rev().map(|part| part.as_ident().map(|ident| ident.value.clone()).unwrap_or_default());
     let filled = |part: Option<String>| part.filter(|part| !part.is_empty());
     let object = parts.next().unwrap_or_default();
     let (schema, database) = (filled(parts.next()), filled(parts.next()));
@@ -30,7 +31,12 @@ pub fn object_name(name: &ast::ObjectName) -> SqlResult<Name> {
 }
 
 /// A table as a source of rows, all of its columns named.
-pub fn table_source(binder: &mut Binder<'_, '_>, slot: usize, database: DatabaseId, table: &Arc<Table>) -> SqlResult<(TableSource, Vec<NamedColumn>)> {
+pub fn table_source(
+    binder: &mut Binder<'_, '_>,
+    slot: usize,
+    database: DatabaseId,
+    table: &Arc<Table>,
+) -> SqlResult<(TableSource, Vec<NamedColumn>)> {
     let named: Vec<NamedColumn> = table
         .columns
         .iter()
@@ -47,15 +53,19 @@ pub fn table_source(binder: &mut Binder<'_, '_>, slot: usize, database: Database
         .collect();
     let mut computed = Vec::new();
     for column in &table.columns {
-        if let (Some(definition), Some(at)) = (column.computed.as_ref().filter(|computed| !computed.persisted), column.slot()) {
-            let stored = NamedSource { slot: 0, name: String::new(), schema: None, columns: named.clone(), by_name_only: false };
+        if let (Some(definition), Some(at)) =
+            (column.computed.as_ref().filter(|computed| !computed.persisted), column.slot())
+        {
+            let stored =
+                NamedSource { slot: 0, name: String::new(), schema: None, columns: named.clone(), by_name_only: false };
             let expression = parse::expression(&definition.definition)?;
             let mut own = Binder::with_sources(binder.execution, vec![stored]);
             let expression = own.scalar(&expression)?;
             computed.push((at, own.converted(expression, column.sql_type)?));
         }
     }
-    let columns = table.columns.iter().map(|column| Column::new(&column.name, column.sql_type, column.nullable)).collect();
+    let columns =
+        table.columns.iter().map(|column| Column::new(&column.name, column.sql_type, column.nullable)).collect();
     let source = TableSource {
         slot,
         database,
@@ -87,9 +97,15 @@ impl Binder<'_, '_> {
         let mut left = self.factor(&item.relation, false)?;
         for join in &item.joins {
             let (kind, constraint, apply) = match &join.join_operator {
-                JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (JoinKind::Inner, constraint, false),
-                JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => (JoinKind::Left, constraint, false),
-                JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => (JoinKind::Right, constraint, false),
+                JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => {
+                    (JoinKind::Inner, constraint, false)
+                }
+                JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
+                    (JoinKind::Left, constraint, false)
+                }
+                JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
+                    (JoinKind::Right, constraint, false)
+                }
                 JoinOperator::FullOuter(constraint) => (JoinKind::Full, constraint, false),
                 JoinOperator::CrossJoin(constraint) => (JoinKind::Inner, constraint, false),
                 JoinOperator::CrossApply => (JoinKind::Inner, &JoinConstraint::None, true),
@@ -113,7 +129,13 @@ impl Binder<'_, '_> {
         Ok(left)
     }
 
-    fn joined(&mut self, kind: JoinKind, left: Source, right: Source, on: Vec<super::super::expression::Predicate>) -> Source {
+    fn joined(
+        &mut self,
+        kind: JoinKind,
+        left: Source,
+        right: Source,
+        on: Vec<super::super::expression::Predicate>,
+    ) -> Source {
         let (left_slots, right_slots) = (left.slots(), right.slots());
         let level = self.level();
         let width = |slot: &usize| {
@@ -142,7 +164,9 @@ impl Binder<'_, '_> {
         let slot = level.width;
         let taken = level.sources.iter().any(|source| equal(&source.name, name) && source.schema.as_deref() == schema);
         if taken {
-            let text = format!("The objects \"{name}\" and \"{name}\" in the FROM clause have the same exposed names. Use correlation names to distinguish them.");
+            let text = format!(
+                "The objects \"{name}\" and \"{name}\" in the FROM clause have the same exposed names. Use correlation names to distinguish them."
+            );
             return Err(SqlError::new(1013, 16, text));
         }
         level.width += 1;
@@ -158,9 +182,17 @@ impl Binder<'_, '_> {
 
     fn factor(&mut self, factor: &TableFactor, apply: bool) -> SqlResult<Source> {
         match factor {
-            TableFactor::Table { name, alias, args, with_hints, version: None, with_ordinality: false, partitions, sample: None, .. }
-                if partitions.is_empty() =>
-            {
+            TableFactor::Table {
+                name,
+                alias,
+                args,
+                with_hints,
+                version: None,
+                with_ordinality: false,
+                partitions,
+                sample: None,
+                ..
+            } if partitions.is_empty() => {
                 let name = object_name(name)?;
                 let arguments = args.as_ref().map(|args| args.args.as_slice());
                 let (arguments, old_hints) = match arguments {
@@ -215,7 +247,8 @@ impl Binder<'_, '_> {
             if name.object.starts_with('@') {
                 let own = self.execution.variables.tables.get(&folded(&name.object)).cloned();
                 let own = own.ok_or_else(|| {
-                    SqlError::new(1087, 15, format!("Must declare the table variable \"{}\".", name.object)).with_state(2)
+                    SqlError::new(1087, 15, format!("Must declare the table variable \"{}\".", name.object))
+                        .with_state(2)
                 })?;
                 return self.temporary_table(&own, &exposed, hints);
             }
@@ -226,7 +259,8 @@ impl Binder<'_, '_> {
             return self.temporary_table(&own, &exposed, hints);
         }
         let database = self.execution.state.database_of(name)?;
-        let shown_schema = if alias.is_some() { None } else { Some(name.schema.clone().unwrap_or_else(|| "dbo".to_owned())) };
+        let shown_schema =
+            if alias.is_some() { None } else { Some(name.schema.clone().unwrap_or_else(|| "dbo".to_owned())) };
         if let Some(schema) = &name.schema
             && let Some(relation) = catalog::relation(&self.execution.state.storage, schema, &name.object)
         {
@@ -258,14 +292,24 @@ impl Binder<'_, '_> {
         let state = &self.execution.state;
         let catalog = state.catalog(database)?;
         let user = state.user(database)?;
-        if user == PrincipalId::DBO || self.execution.view_depth > 0 || has_permission(&catalog, user, "SELECT", Securable::Object(table.object_id)) {
+        if user == PrincipalId::DBO
+            || self.execution.view_depth > 0
+            || has_permission(&catalog, user, "SELECT", Securable::Object(table.object_id))
+        {
             return Ok(());
         }
         let schema = catalog.schema(table.schema_id).map_or_else(|| Arc::from(""), |schema| Arc::clone(&schema.name));
         Err(SqlError::permission_denied("SELECT", &table.name, &state.database_name(database), &schema))
     }
 
-    fn stored_table(&mut self, database: DatabaseId, table: &Arc<Table>, exposed: &str, schema: Option<&str>, hints: Hints) -> SqlResult<Source> {
+    fn stored_table(
+        &mut self,
+        database: DatabaseId,
+        table: &Arc<Table>,
+        exposed: &str,
+        schema: Option<&str>,
+        hints: Hints,
+    ) -> SqlResult<Source> {
         let (mut source, columns) = table_source(self, 0, database, table)?;
         source.slot = self.add(exposed, schema, columns)?;
         source.hints = hints;
@@ -303,7 +347,11 @@ impl Binder<'_, '_> {
 
     // Common table expressions
 
-    pub(super) fn with_common<T>(&mut self, with: Option<&ast::With>, read: impl FnOnce(&mut Self) -> SqlResult<T>) -> SqlResult<T> {
+    pub(super) fn with_common<T>(
+        &mut self,
+        with: Option<&ast::With>,
+        read: impl FnOnce(&mut Self) -> SqlResult<T>,
+    ) -> SqlResult<T> {
         let before = self.common.len();
         for table in with.map_or(&[][..], |with| &with.cte_tables) {
             let columns = alias_columns(Some(&table.alias));
@@ -355,7 +403,12 @@ impl Binder<'_, '_> {
 
     // Functions
 
-    fn called(&mut self, name: &Name, arguments: &[ast::FunctionArg], alias: Option<&ast::TableAlias>) -> SqlResult<Source> {
+    fn called(
+        &mut self,
+        name: &Name,
+        arguments: &[ast::FunctionArg],
+        alias: Option<&ast::TableAlias>,
+    ) -> SqlResult<Source> {
         let exposed = alias.map_or(name.object.as_str(), |alias| alias.name.value.as_str()).to_owned();
         let mut bound = Vec::with_capacity(arguments.len());
         for argument in arguments {
@@ -364,7 +417,9 @@ impl Binder<'_, '_> {
         let renamed = alias_columns(alias);
         if name.schema.is_none() {
             let (function, column) = match name.object.to_ascii_uppercase().as_str() {
-                "STRING_SPLIT" if bound.len() == 2 => (TableFunction::SplitString, Column::new("value", SqlType::NVarChar(Length::Max), false)),
+                "STRING_SPLIT" if bound.len() == 2 => {
+                    (TableFunction::SplitString, Column::new("value", SqlType::NVarChar(Length::Max), false))
+                }
                 "GENERATE_SERIES" if bound.len() >= 2 => {
                     let sql_type = bound.first().map_or(SqlType::Int, |first| first.sql_type);
                     (TableFunction::GenerateSeries(sql_type), Column::new("value", sql_type, false))
@@ -376,7 +431,8 @@ impl Binder<'_, '_> {
         }
         let database = self.execution.state.database_of(name)?;
         let catalog = self.execution.state.catalog(database)?;
-        let schema = name.schema.as_deref().and_then(|schema| catalog.schema_named(schema)).map(|schema| schema.schema_id);
+        let schema =
+            name.schema.as_deref().and_then(|schema| catalog.schema_named(schema)).map(|schema| schema.schema_id);
         let Some(schema) = schema else { return Err(SqlError::invalid_object(&name.to_string())) };
         if let Some(function) = system::table_function(&catalog, schema, &name.object) {
             let parameters = system::table_parameters(&function).to_vec();
@@ -467,7 +523,8 @@ fn hints(words: impl Iterator<Item = String>) -> SqlResult<Hints> {
             }
             "HOLDLOCK" | "SERIALIZABLE" | "REPEATABLEREAD" => hints.hold = true,
             "READCOMMITTEDLOCK" => hints.read_committed_lock = true,
-            "READCOMMITTED" | "ROWLOCK" | "PAGLOCK" | "FORCESEEK" | "FORCESCAN" | "NOEXPAND" | "NOWAIT" | "SNAPSHOT" | "KEEPIDENTITY" => {}
+            "READCOMMITTED" | "ROWLOCK" | "PAGLOCK" | "FORCESEEK" | "FORCESCAN" | "NOEXPAND" | "NOWAIT"
+            | "SNAPSHOT" | "KEEPIDENTITY" => {}
             other if other.starts_with("INDEX") => {}
             other => {
                 let text = format!("\"{other}\" is not a recognized table hints option.");
@@ -502,16 +559,28 @@ fn renamed_columns(columns: &[Column], renamed: &[String]) -> Vec<NamedColumn> {
 fn named_columns(query: &Query, renamed: &[String], name: &str) -> SqlResult<Vec<NamedColumn>> {
     if !renamed.is_empty() && renamed.len() != query.columns.len() {
         let (number, word) = if renamed.len() < query.columns.len() { (8158, "more") } else { (8159, "fewer") };
-        return Err(SqlError::new(number, 16, format!("'{name}' has {word} columns than were specified in the column list.")));
+        return Err(SqlError::new(
+            number,
+            16,
+            format!("'{name}' has {word} columns than were specified in the column list."),
+        ));
     }
     let mut named: Vec<NamedColumn> = Vec::with_capacity(query.columns.len());
     for (at, column) in query.columns.iter().enumerate() {
         let own = renamed.get(at).unwrap_or(&column.name);
         if own.is_empty() {
-            return Err(SqlError::new(8155, 16, format!("No column name was specified for column {} of '{name}'.", at + 1)));
+            return Err(SqlError::new(
+                8155,
+                16,
+                format!("No column name was specified for column {} of '{name}'.", at + 1),
+            ));
         }
         if named.iter().any(|other| equal(&other.name, own)) {
-            return Err(SqlError::new(8156, 16, format!("The column '{own}' was specified multiple times for '{name}'.")));
+            return Err(SqlError::new(
+                8156,
+                16,
+                format!("The column '{own}' was specified multiple times for '{name}'."),
+            ));
         }
         named.push(NamedColumn {
             name: Arc::from(own.as_str()),
@@ -527,15 +596,26 @@ fn named_columns(query: &Query, renamed: &[String], name: &str) -> SqlResult<Vec
 
 /// The anchor and the recursive part of a common table expression that names itself.
 fn recursive_parts(query: &ast::Query, name: &str) -> Option<(ast::Query, ast::Query)> {
-    let ast::SetExpr::SetOperation { left, op: ast::SetOperator::Union, set_quantifier: ast::SetQuantifier::All, right } = query.body.as_ref() else {
+    let ast::SetExpr::SetOperation {
+        left,
+        op: ast::SetOperator::Union,
+        set_quantifier: ast::SetQuantifier::All,
+        right,
+    } = query.body.as_ref()
+    else {
         return None;
     };
     let ast::SetExpr::Select(select) = right.as_ref() else { return None };
     let is_named = |factor: &TableFactor| match factor {
-        TableFactor::Table { name: own, .. } => object_name(own).is_ok_and(|own| own.schema.is_none() && equal(&own.object, name)),
+        TableFactor::Table { name: own, .. } => {
+            object_name(own).is_ok_and(|own| own.schema.is_none() && equal(&own.object, name))
+        }
         _ => false,
     };
-    let names_itself = select.from.iter().any(|item| is_named(&item.relation) || item.joins.iter().any(|join| is_named(&join.relation)));
+    let names_itself = select
+        .from
+        .iter()
+        .any(|item| is_named(&item.relation) || item.joins.iter().any(|join| is_named(&join.relation)));
     let part = |body: &ast::SetExpr| ast::Query { body: Box::new(body.clone()), ..query.clone() };
     names_itself.then(|| (part(left), part(right)))
 }

@@ -42,7 +42,11 @@ pub fn control(execution: &mut Execution<'_>, kind: &Kind, out: &mut OutputSink<
         Kind::Continue => Ok(Next::Again),
         Kind::Return(value) => {
             let status = match value {
-                Some(value) => value_of(execution, value)?.0.as_integer().and_then(|status| i32::try_from(status).ok()).unwrap_or(0),
+                Some(value) => value_of(execution, value)?
+                    .0
+                    .as_integer()
+                    .and_then(|status| i32::try_from(status).ok())
+                    .unwrap_or(0),
                 None => 0,
             };
             Ok(Next::Return(status))
@@ -116,7 +120,12 @@ fn holds(execution: &mut Execution<'_>, condition: &Expr) -> SqlResult<bool> {
     })
 }
 
-fn try_catch(execution: &mut Execution<'_>, body: &[Statement], handler: &[Statement], out: &mut OutputSink<'_>) -> SqlResult<Next> {
+fn try_catch(
+    execution: &mut Execution<'_>,
+    body: &[Statement],
+    handler: &[Statement],
+    out: &mut OutputSink<'_>,
+) -> SqlResult<Next> {
     execution.state.tries += 1;
     let outcome = run_all(execution, body, out);
     execution.state.tries -= 1;
@@ -135,7 +144,10 @@ fn try_catch(execution: &mut Execution<'_>, body: &[Statement], handler: &[State
 
 fn declare(execution: &mut Execution<'_>, declaration: &Declaration) -> SqlResult<()> {
     let taken = || {
-        let text = format!("The variable name '{}' has already been declared. Variable names must be unique within a query batch or stored procedure.", declaration.name);
+        let text = format!(
+            "The variable name '{}' has already been declared. Variable names must be unique within a query batch or stored procedure.",
+            declaration.name
+        );
         SqlError::new(134, 15, text)
     };
     match &declaration.kind {
@@ -189,21 +201,34 @@ fn throw(execution: &mut Execution<'_>, arguments: Option<&[Expr; 3]>) -> SqlRes
             SqlError::new(10_704, 15, "To rethrow an error, a THROW statement must be used inside a CATCH block. Insert the THROW statement inside a CATCH block, or add error parameters to the THROW statement.")
         });
     };
-    let number = value_of(execution, number)?.0.as_integer().and_then(|number| i32::try_from(number).ok()).unwrap_or(50_000);
+    let number =
+        value_of(execution, number)?.0.as_integer().and_then(|number| i32::try_from(number).ok()).unwrap_or(50_000);
     let (text, from) = value_of(execution, message)?;
     let text = convert::convert(&text, from, SqlType::NVarChar(crate::value::Length::Limited(2048)), None)?;
     let state = value_of(execution, state)?.0.as_integer().and_then(|state| u8::try_from(state).ok()).unwrap_or(1);
     if number < 50_000 {
-        let text = format!("Error number {number} in the THROW statement is outside the valid range. Specify an error number in the valid range of 50000 to 2147483647.");
+        let text = format!(
+            "Error number {number} in the THROW statement is outside the valid range. Specify an error number in the valid range of 50000 to 2147483647."
+        );
         return Err(SqlError::new(35_100, 16, text));
     }
     Ok(SqlError::new(number, 16, text.as_text().unwrap_or_default()).with_state(state))
 }
 
-fn raise_error(execution: &mut Execution<'_>, arguments: &[Expr], options: &[String], out: &mut OutputSink<'_>) -> SqlResult<Next> {
+fn raise_error(
+    execution: &mut Execution<'_>,
+    arguments: &[Expr],
+    options: &[String],
+    out: &mut OutputSink<'_>,
+) -> SqlResult<Next> {
     let [message, severity, state, rest @ ..] = arguments else { return Err(SqlError::syntax_near("RAISERROR")) };
     let (message, from) = value_of(execution, message)?;
-    let severity = value_of(execution, severity)?.0.as_integer().and_then(|severity| u8::try_from(severity).ok()).unwrap_or(16).min(25);
+    let severity = value_of(execution, severity)?
+        .0
+        .as_integer()
+        .and_then(|severity| u8::try_from(severity).ok())
+        .unwrap_or(16)
+        .min(25);
     let state = value_of(execution, state)?.0.as_integer().and_then(|state| u8::try_from(state).ok()).unwrap_or(1);
     let mut values = Vec::with_capacity(rest.len());
     for argument in rest {
@@ -258,4 +283,3 @@ fn formatted(pattern: &str, values: &[String]) -> String {
     }
     text
 }
-

@@ -61,7 +61,13 @@ pub fn bind_output(
             identity: false,
             computed: false,
         };
-        all.push(NamedSource { slot: width + 2, name: String::new(), schema: None, columns: vec![column], by_name_only: false });
+        all.push(NamedSource {
+            slot: width + 2,
+            name: String::new(),
+            schema: None,
+            columns: vec![column],
+            by_name_only: false,
+        });
     }
     let (columns, values) = Binder::with_sources(execution, all).output_list(&output.list)?;
     Ok(Some(BoundOutput { columns, values, into: output.into.clone(), sources: width, target: target.clone() }))
@@ -160,7 +166,9 @@ pub fn insert_slots(execution: &Execution<'_>, maker: &Maker, columns: Option<&[
                 let column = table.column_named(name).ok_or_else(|| SqlError::invalid_column(name))?;
                 let slot = column.slot().ok_or_else(|| SqlError::invalid_column(name))?;
                 if slots.contains(&slot) {
-                    let text = format!("The column name '{name}' is specified more than once in the SET clause or column list of an INSERT.");
+                    let text = format!(
+                        "The column name '{name}' is specified more than once in the SET clause or column list of an INSERT."
+                    );
                     return Err(SqlError::new(264, 16, text));
                 }
                 maker.check_insertable(execution, slot)?;
@@ -170,7 +178,9 @@ pub fn insert_slots(execution: &Execution<'_>, maker: &Maker, columns: Option<&[
         None => {
             let explicit = execution.state.options.identity_insert == Some(key);
             let given = table.columns.iter().filter(|column| {
-                column.computed.is_none() && (column.identity.is_none() || explicit) && column.sql_type != SqlType::RowVersion
+                column.computed.is_none()
+                    && (column.identity.is_none() || explicit)
+                    && column.sql_type != SqlType::RowVersion
             });
             slots.extend(given.filter_map(crate::storage::Column::slot));
         }
@@ -180,15 +190,28 @@ pub fn insert_slots(execution: &Execution<'_>, maker: &Maker, columns: Option<&[
 
 fn count_mismatch(slots: usize, values: usize) -> SqlError {
     if slots > values {
-        SqlError::new(109, 15, "There are more columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.")
+        SqlError::new(
+            109,
+            15,
+            "There are more columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.",
+        )
     } else if slots < values {
-        SqlError::new(110, 15, "There are fewer columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.")
+        SqlError::new(
+            110,
+            15,
+            "There are fewer columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.",
+        )
     } else {
         SqlError::new(213, 16, "Column name or number of supplied values does not match table definition.")
     }
 }
 
-fn insert_values(execution: &mut Execution<'_>, target: Target, columns: Option<&[String]>, rows: &[Vec<Option<Expr>>]) -> SqlResult<Vec<Change>> {
+fn insert_values(
+    execution: &mut Execution<'_>,
+    target: Target,
+    columns: Option<&[String]>,
+    rows: &[Vec<Option<Expr>>],
+) -> SqlResult<Vec<Change>> {
     let maker = Maker::new(execution, target.clone())?;
     let slots = insert_slots(execution, &maker, columns)?;
     let mut given = Vec::with_capacity(rows.len());
@@ -216,13 +239,21 @@ fn insert_values(execution: &mut Execution<'_>, target: Target, columns: Option<
 }
 
 /// Inserts rows of values of given types.
-pub fn insert_rows(execution: &mut Execution<'_>, target: Target, columns: Option<&[String]>, rows: &[Vec<Value>], types: &[SqlType]) -> SqlResult<Vec<Change>> {
+pub fn insert_rows(
+    execution: &mut Execution<'_>,
+    target: Target,
+    columns: Option<&[String]>,
+    rows: &[Vec<Value>],
+    types: &[SqlType],
+) -> SqlResult<Vec<Change>> {
     let maker = Maker::new(execution, target)?;
     let slots = insert_slots(execution, &maker, columns)?;
     if slots.len() != types.len() {
         return Err(if columns.is_some() {
             let (number, word) = if slots.len() > types.len() { (120, "fewer") } else { (121, "more") };
-            let text = format!("The select list for the INSERT statement contains {word} items than the insert list. The number of SELECT values must match the number of INSERT columns.");
+            let text = format!(
+                "The select list for the INSERT statement contains {word} items than the insert list. The number of SELECT values must match the number of INSERT columns."
+            );
             SqlError::new(number, 15, text)
         } else {
             count_mismatch(0, 0)
@@ -242,13 +273,23 @@ pub fn insert_rows(execution: &mut Execution<'_>, target: Target, columns: Optio
     insert_made(execution, &maker, &slots, given)
 }
 
-fn insert_given(execution: &mut Execution<'_>, target: Target, slots: &[usize], given: Vec<Vec<Option<Value>>>) -> SqlResult<Vec<Change>> {
+fn insert_given(
+    execution: &mut Execution<'_>,
+    target: Target,
+    slots: &[usize],
+    given: Vec<Vec<Option<Value>>>,
+) -> SqlResult<Vec<Change>> {
     let maker = Maker::new(execution, target)?;
     insert_made(execution, &maker, slots, given)
 }
 
 /// Inserts rows whose values are of the columns' types already; None stands for DEFAULT.
-pub fn insert_made(execution: &mut Execution<'_>, maker: &Maker, slots: &[usize], given: Vec<Vec<Option<Value>>>) -> SqlResult<Vec<Change>> {
+pub fn insert_made(
+    execution: &mut Execution<'_>,
+    maker: &Maker,
+    slots: &[usize],
+    given: Vec<Vec<Option<Value>>>,
+) -> SqlResult<Vec<Change>> {
     let width = maker.target.table.row_width();
     let mut rows = Vec::with_capacity(given.len());
     for values in given {
@@ -260,7 +301,9 @@ pub fn insert_made(execution: &mut Execution<'_>, maker: &Maker, slots: &[usize]
         }
         rows.push(maker.inserted(execution, whole)?);
     }
-    write(execution, &maker.target, |transaction, target| transaction.insert(target.database, &target.table, &rows).map(|_| ()))?;
+    write(execution, &maker.target, |transaction, target| {
+        transaction.insert(target.database, &target.table, &rows).map(|_| ())
+    })?;
     reference::check_children(execution, &maker.target, &rows, "INSERT")?;
     let mut changes = Vec::with_capacity(rows.len());
     for row in rows {
@@ -304,12 +347,15 @@ fn rows_of_target(execution: &mut Execution<'_>, name: &Name, query: &sqlparser:
     let (plan, sources) = Binder::new(execution).query_with_sources(query)?;
     let Body::Select(select) = &plan.body else { return Err(SqlError::syntax_near("FROM")) };
     // By alias first; otherwise the source that is the table of that name.
-    let by_alias = name.schema.is_none().then(|| sources.iter().find(|source| equal(&source.name, &name.object))).flatten();
+    let by_alias =
+        name.schema.is_none().then(|| sources.iter().find(|source| equal(&source.name, &name.object))).flatten();
     let found = match by_alias {
         Some(source) => table_at(&select.source, source.slot),
         None => {
             let target = target::find(execution, name)?;
-            tables(&select.source).into_iter().find(|(_, own)| own.database == target.database && own.table.object_id == target.table.object_id)
+            tables(&select.source)
+                .into_iter()
+                .find(|(_, own)| own.database == target.database && own.table.object_id == target.table.object_id)
         }
     };
     let (slot, mut target) = found.ok_or_else(|| SqlError::invalid_object(&name.to_string()))?;
@@ -349,7 +395,8 @@ fn found_rows(execution: &mut Execution<'_>, rows: &mut Rows) -> SqlResult<Vec<F
         if found.is_empty() {
             return Ok(Vec::new());
         }
-        let locked: Vec<(RowId, Row)> = found.iter().filter_map(|(id, with)| Some((*id, with.get(rows.slot)?.clone()))).collect();
+        let locked: Vec<(RowId, Row)> =
+            found.iter().filter_map(|(id, with)| Some((*id, with.get(rows.slot)?.clone()))).collect();
         let target = &rows.target;
         let transaction = execution.state.transaction();
         if target.variable {
@@ -370,8 +417,14 @@ fn found_rows(execution: &mut Execution<'_>, rows: &mut Rows) -> SqlResult<Vec<F
 }
 
 /// Whether the rows are still those that the conditions let through.
-fn unchanged(execution: &mut Execution<'_>, rows: &Rows, read: &[(RowId, Row)], stored: &[(RowId, Row)]) -> SqlResult<bool> {
-    let (mut source, _) = super::super::bind::table_source(&mut Binder::new(execution), 0, rows.target.database, &rows.target.table)?;
+fn unchanged(
+    execution: &mut Execution<'_>,
+    rows: &Rows,
+    read: &[(RowId, Row)],
+    stored: &[(RowId, Row)],
+) -> SqlResult<bool> {
+    let (mut source, _) =
+        super::super::bind::table_source(&mut Binder::new(execution), 0, rows.target.database, &rows.target.table)?;
     source.filter.clear();
     for ((_, read), (_, stored)) in read.iter().zip(stored) {
         let whole = run::whole_row(execution, &source, Row::clone(stored))?;
@@ -417,7 +470,9 @@ pub fn bind_assignments(
     let mut bound = Vec::with_capacity(assignments.len());
     for assignment in assignments {
         let column = match &assignment.column {
-            Some(name) => Some(maker.target.table.column_named(name).cloned().ok_or_else(|| SqlError::invalid_column(name))?),
+            Some(name) => {
+                Some(maker.target.table.column_named(name).cloned().ok_or_else(|| SqlError::invalid_column(name))?)
+            }
             None => None,
         };
         let slot = column.as_ref().and_then(crate::storage::Column::slot);
@@ -475,11 +530,19 @@ fn variable_value(execution: &Execution<'_>, slot: usize) -> Expression {
 }
 
 /// The row with its assignments made.
-pub fn assigned(execution: &mut Execution<'_>, maker: &Maker, assignments: &[BoundAssignment], row: &Row, with: &[Row]) -> SqlResult<Row> {
+pub fn assigned(
+    execution: &mut Execution<'_>,
+    maker: &Maker,
+    assignments: &[BoundAssignment],
+    row: &Row,
+    with: &[Row],
+) -> SqlResult<Row> {
     let mut values = row.to_vec();
     for assignment in assignments {
         let (value, from) = match &assignment.value {
-            Some(expression) => (expression.evaluate(execution, &Scope { row: with, outer: None })?, Some(expression.sql_type)),
+            Some(expression) => {
+                (expression.evaluate(execution, &Scope { row: with, outer: None })?, Some(expression.sql_type))
+            }
             None => (maker.default_of(execution, assignment.slot.unwrap_or(0))?, None),
         };
         let value = match (assignment.slot, from) {
@@ -491,7 +554,11 @@ pub fn assigned(execution: &mut Execution<'_>, maker: &Maker, assignments: &[Bou
         }
         if let Some(variable) = assignment.variable {
             let to = execution.variables.get(variable).map_or(SqlType::Int, |variable| variable.sql_type);
-            let from = assignment.slot.and_then(|slot| maker.target.table.columns.iter().find(|column| column.slot() == Some(slot))).map(|column| column.sql_type).or(from);
+            let from = assignment
+                .slot
+                .and_then(|slot| maker.target.table.columns.iter().find(|column| column.slot() == Some(slot)))
+                .map(|column| column.sql_type)
+                .or(from);
             let value = crate::value::convert::convert(&value, from.unwrap_or(to), to, None)?;
             execution.variables.set(variable, value);
         }
@@ -521,7 +588,8 @@ pub fn update(execution: &mut Execution<'_>, update: &Update, out: &mut OutputSi
         let after: Vec<Row> = written.into_iter().map(|(_, row)| row).collect();
         reference::check_children(execution, &rows.target, &after, "UPDATE")?;
         reference::parents_changed(execution, &rows.target, &changes, "UPDATE")?;
-        let names: Vec<String> = update.assignments.iter().filter_map(|assignment| assignment.column.as_deref()).map(folded).collect();
+        let names: Vec<String> =
+            update.assignments.iter().filter_map(|assignment| assignment.column.as_deref()).map(folded).collect();
         module::fire(execution, &rows.target, &changes, &names, out)?;
         if let Some(output) = &output {
             output.give(execution, &changes, out)?;
@@ -539,8 +607,10 @@ pub fn delete(execution: &mut Execution<'_>, delete: &Delete, out: &mut OutputSi
         let found = found_rows(execution, &mut rows)?;
         let ids: Vec<RowId> = found.iter().map(|found| found.id).collect();
         write(execution, &rows.target, |transaction, target| transaction.delete(target.database, &target.table, &ids))?;
-        let changes: Vec<Change> =
-            found.into_iter().map(|found| Change { before: Some(found.row), after: None, found_with: found.with }).collect();
+        let changes: Vec<Change> = found
+            .into_iter()
+            .map(|found| Change { before: Some(found.row), after: None, found_with: found.with })
+            .collect();
         reference::parents_changed(execution, &rows.target, &changes, "DELETE")?;
         module::fire(execution, &rows.target, &changes, &[], out)?;
         if let Some(output) = &output {

@@ -11,7 +11,10 @@ pub fn use_database(execution: &mut Execution<'_>, name: &str, out: &mut OutputS
     let state = &mut *execution.state;
     let database = state.storage.database_named(name).ok_or_else(|| SqlError::no_database(name))?;
     if !state.may_enter(database) {
-        let text = format!("The server principal \"{}\" is not able to access the database \"{name}\" under the current security context.", state.login_name);
+        let text = format!(
+            "The server principal \"{}\" is not able to access the database \"{name}\" under the current security context.",
+            state.login_name
+        );
         return Err(SqlError::new(916, 14, text));
     }
     let from = state.database_name(state.database).to_string();
@@ -23,7 +26,11 @@ pub fn use_database(execution: &mut Execution<'_>, name: &str, out: &mut OutputS
 
 fn check_outside_transaction(execution: &Execution<'_>, statement: &str) -> SqlResult<()> {
     if execution.state.transaction_count > 0 {
-        return Err(SqlError::new(226, 16, format!("{statement} statement not allowed within multi-statement transaction.")));
+        return Err(SqlError::new(
+            226,
+            16,
+            format!("{statement} statement not allowed within multi-statement transaction."),
+        ));
     }
     if !execution.state.sysadmin {
         return Err(SqlError::new(262, 14, format!("{statement} permission denied in database 'master'.")));
@@ -79,7 +86,26 @@ fn alter(execution: &mut Execution<'_>, name: Option<&str>, options: &[String]) 
                     catalog.options.compatibility_level = level.parse().map_err(|_| SqlError::syntax_near(level))?;
                 }
                 // What has no effect that anyone sees here.
-                ["SET", "RECOVERY" | "AUTO_CLOSE" | "AUTO_SHRINK" | "SINGLE_USER" | "MULTI_USER" | "RESTRICTED_USER" | "TRUSTWORTHY" | "PAGE_VERIFY" | "AUTO_CREATE_STATISTICS" | "AUTO_UPDATE_STATISTICS" | "DELAYED_DURABILITY" | "TARGET_RECOVERY_TIME" | "QUERY_STORE" | "ANSI_NULLS" | "QUOTED_IDENTIFIER" | "ACCELERATED_DATABASE_RECOVERY", ..] => {}
+                [
+                    "SET",
+                    "RECOVERY"
+                    | "AUTO_CLOSE"
+                    | "AUTO_SHRINK"
+                    | "SINGLE_USER"
+                    | "MULTI_USER"
+                    | "RESTRICTED_USER"
+                    | "TRUSTWORTHY"
+                    | "PAGE_VERIFY"
+                    | "AUTO_CREATE_STATISTICS"
+                    | "AUTO_UPDATE_STATISTICS"
+                    | "DELAYED_DURABILITY"
+                    | "TARGET_RECOVERY_TIME"
+                    | "QUERY_STORE"
+                    | "ANSI_NULLS"
+                    | "QUOTED_IDENTIFIER"
+                    | "ACCELERATED_DATABASE_RECOVERY",
+                    ..,
+                ] => {}
                 _ => return Err(SqlError::unsupported(format!("ALTER DATABASE {}", words.join(" ")))),
             }
             Ok(())

@@ -105,19 +105,30 @@ fn shift(source: &mut NamedSource, offset: &mut usize) {
     source.slot = TARGET + 1;
 }
 
-fn bind_clause(execution: &mut Execution<'_>, maker: &Maker, clause: &MergeClause, all: &[NamedSource]) -> SqlResult<Clause> {
+fn bind_clause(
+    execution: &mut Execution<'_>,
+    maker: &Maker,
+    clause: &MergeClause,
+    all: &[NamedSource],
+) -> SqlResult<Clause> {
     let condition = match &clause.condition {
         Some(condition) => Some(Binder::with_sources(execution, all.to_vec()).predicate(condition)?),
         None => None,
     };
     let action = match &clause.action {
         MergeAction::Delete => Action::Delete,
-        MergeAction::Update(assignments) => Action::Update(data::bind_assignments(execution, maker, assignments, all, TARGET)?),
+        MergeAction::Update(assignments) => {
+            Action::Update(data::bind_assignments(execution, maker, assignments, all, TARGET)?)
+        }
         MergeAction::Insert { columns, values } => {
             let slots = data::insert_slots(execution, maker, columns.as_deref())?;
             let values = values.clone().unwrap_or_else(|| vec![None; slots.len()]);
             if values.len() != slots.len() {
-                return Err(SqlError::new(10_709, 16, "The number of columns for each row in a table value constructor must be the same."));
+                return Err(SqlError::new(
+                    10_709,
+                    16,
+                    "The number of columns for each row in a table value constructor must be the same.",
+                ));
             }
             let mut bound = Vec::with_capacity(values.len());
             for (value, slot) in values.iter().zip(&slots) {
@@ -138,9 +149,16 @@ fn bind_clause(execution: &mut Execution<'_>, maker: &Maker, clause: &MergeClaus
     Ok(Clause { when: clause.when, condition, action })
 }
 
-fn decide(execution: &mut Execution<'_>, maker: &Maker, on: &Predicate, clauses: &[Clause], source_rows: &[Row]) -> SqlResult<Writes> {
+fn decide(
+    execution: &mut Execution<'_>,
+    maker: &Maker,
+    on: &Predicate,
+    clauses: &[Clause],
+    source_rows: &[Row],
+) -> SqlResult<Writes> {
     let target = &maker.target;
-    let request = crate::storage::ReadRequest::all(target.database, target.table.clone()).visible(crate::storage::Visibility::Current);
+    let request = crate::storage::ReadRequest::all(target.database, target.table.clone())
+        .visible(crate::storage::Visibility::Current);
     let stored = execution.state.transaction().read_all(&request)?;
     let (whole, _) = super::super::bind::table_source(&mut Binder::new(execution), 0, target.database, &target.table)?;
     let mut target_rows = Vec::with_capacity(stored.len());
@@ -162,8 +180,14 @@ fn decide(execution: &mut Execution<'_>, maker: &Maker, on: &Predicate, clauses:
             }
             matched = true;
             matched_targets.insert(*id);
-            if apply(execution, maker, clauses, MergeMatch::Matched, Some((*id, row)), &with, &mut writes)? && !touched.insert(*id) {
-                return Err(SqlError::new(8672, 16, "The MERGE statement attempted to UPDATE or DELETE the same row more than once. This happens when a target row matches more than one source row. A MERGE statement cannot UPDATE/DELETE the same row of the target table multiple times. Refine the ON clause to ensure a target row matches at most one source row, or use the GROUP BY clause to group the source rows."));
+            if apply(execution, maker, clauses, MergeMatch::Matched, Some((*id, row)), &with, &mut writes)?
+                && !touched.insert(*id)
+            {
+                return Err(SqlError::new(
+                    8672,
+                    16,
+                    "The MERGE statement attempted to UPDATE or DELETE the same row more than once. This happens when a target row matches more than one source row. A MERGE statement cannot UPDATE/DELETE the same row of the target table multiple times. Refine the ON clause to ensure a target row matches at most one source row, or use the GROUP BY clause to group the source rows.",
+                ));
             }
         }
         if !matched {
@@ -223,7 +247,13 @@ fn apply(
                 writes.inserted.push(row);
                 writes.changes.push(Change { before: None, after: Some(seen), found_with: with.to_vec() });
             }
-            _ => return Err(SqlError::new(10_711, 15, "An action of this type is not allowed in this 'WHEN' clause of a MERGE statement.")),
+            _ => {
+                return Err(SqlError::new(
+                    10_711,
+                    15,
+                    "An action of this type is not allowed in this 'WHEN' clause of a MERGE statement.",
+                ));
+            }
         }
         return Ok(true);
     }

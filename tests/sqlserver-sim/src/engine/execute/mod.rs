@@ -25,7 +25,7 @@ use super::session::{ColumnMetadata, Finished, Flow, Output, OutputSink};
 use super::state::Execution;
 use super::statement::{Kind, Statement};
 
-pub use procedure::{call_by_name, Given};
+pub use procedure::{Given, call_by_name};
 pub use table::{drop_in_tempdb, drop_temporary};
 pub use transaction::{abandon, after_error, begin, commit, rollback, save};
 
@@ -66,7 +66,8 @@ pub fn run_all(execution: &mut Execution<'_>, statements: &[Statement], out: &mu
 /// Errors after which nothing more of the batch runs.
 fn ends_batch(execution: &Execution<'_>, error: &SqlError) -> bool {
     const NUMBERS: &[i32] = &[
-        102, 105, 137, 156, 207, 208, 209, 241, 242, 245, 248, 244, 1205, 1222, 2812, 3609, 3617, 3998, 4104, 8114, 8120, 8169, 40_517, 217, 1087,
+        102, 105, 137, 156, 207, 208, 209, 241, 242, 245, 248, 244, 1205, 1222, 2812, 3609, 3617, 3998, 4104, 8114,
+        8120, 8169, 40_517, 217, 1087,
     ];
     execution.state.options.xact_abort || error.is_fatal() || NUMBERS.contains(&error.number)
 }
@@ -79,7 +80,11 @@ pub fn report(execution: &mut Execution<'_>, error: SqlError, out: &mut OutputSi
 }
 
 pub fn finished(execution: &Execution<'_>) -> Finished {
-    if execution.procedure.is_some() || execution.state.nesting > 0 { Finished::InProcedure } else { Finished::Statement }
+    if execution.procedure.is_some() || execution.state.nesting > 0 {
+        Finished::InProcedure
+    } else {
+        Finished::Statement
+    }
 }
 
 /// Hands a part of the answer on.
@@ -110,7 +115,11 @@ pub fn without_results(execution: &mut Execution<'_>, statement: &Statement) -> 
         gave |= matches!(output, Output::Columns(_));
         Flow::Continue
     })?;
-    if gave { Err(SqlError::new(444, 16, "Select statements included within a function cannot return data to a client.")) } else { Ok(()) }
+    if gave {
+        Err(SqlError::new(444, 16, "Select statements included within a function cannot return data to a client."))
+    } else {
+        Ok(())
+    }
 }
 
 fn one(execution: &mut Execution<'_>, statement: &Statement, out: &mut OutputSink<'_>) -> SqlResult<Next> {
@@ -122,7 +131,10 @@ fn one(execution: &mut Execution<'_>, statement: &Statement, out: &mut OutputSin
     let outcome = kind(execution, statement, out);
     match &outcome {
         Ok(_) => {
-            if !matches!(statement.kind, Kind::If { .. } | Kind::While { .. } | Kind::Block(_) | Kind::TryCatch { .. } | Kind::Execute(_)) {
+            if !matches!(
+                statement.kind,
+                Kind::If { .. } | Kind::While { .. } | Kind::Block(_) | Kind::TryCatch { .. } | Kind::Execute(_)
+            ) {
                 execution.state.error_number = 0;
             }
         }
@@ -151,7 +163,9 @@ fn kind(execution: &mut Execution<'_>, statement: &Statement, out: &mut OutputSi
             table::truncate(execution, name)?;
             done(execution, None, out)?;
         }
-        Kind::Begin { .. } | Kind::Commit | Kind::Rollback { .. } | Kind::Save { .. } => transaction::statement(execution, &statement.kind, out)?,
+        Kind::Begin { .. } | Kind::Commit | Kind::Rollback { .. } | Kind::Save { .. } => {
+            transaction::statement(execution, &statement.kind, out)?
+        }
         Kind::Use(name) => database::use_database(execution, name, out)?,
         Kind::SetOption(words) => option::set(execution, words)?,
         Kind::Execute(execute) => procedure::execute(execution, execute, out)?,
@@ -178,9 +192,16 @@ fn kind(execution: &mut Execution<'_>, statement: &Statement, out: &mut OutputSi
     Ok(Next::Continue)
 }
 
-fn define(execution: &mut Execution<'_>, kind: &Kind, text: &std::sync::Arc<str>, out: &mut OutputSink<'_>) -> SqlResult<()> {
+fn define(
+    execution: &mut Execution<'_>,
+    kind: &Kind,
+    text: &std::sync::Arc<str>,
+    out: &mut OutputSink<'_>,
+) -> SqlResult<()> {
     match kind {
-        Kind::CreateDatabase { .. } | Kind::DropDatabase { .. } | Kind::AlterDatabase { .. } => database::define(execution, kind),
+        Kind::CreateDatabase { .. } | Kind::DropDatabase { .. } | Kind::AlterDatabase { .. } => {
+            database::define(execution, kind)
+        }
         Kind::CreateLogin { .. }
         | Kind::AlterLogin { .. }
         | Kind::CreateUser { .. }
@@ -191,7 +212,9 @@ fn define(execution: &mut Execution<'_>, kind: &Kind, text: &std::sync::Arc<str>
         Kind::AlterTable { name, actions } => table::alter(execution, name, actions, text),
         Kind::CreateIndex(index) => table::create_index(execution, index, text),
         Kind::DropIndex { index, table, if_exists } => table::drop_index(execution, index, table, *if_exists, text),
-        Kind::AlterIndex { index, table, action } => table::alter_index(execution, index.as_deref(), table, action, text),
+        Kind::AlterIndex { index, table, action } => {
+            table::alter_index(execution, index.as_deref(), table, action, text)
+        }
         Kind::CreateModule(module) => module::create(execution, module),
         Kind::CreateSchema { .. } | Kind::TransferSchema { .. } | Kind::CreateType { .. } | Kind::Drop { .. } => {
             module::define(execution, kind, text)
@@ -277,7 +300,10 @@ fn into_of(query: &sqlparser::ast::Query) -> SqlResult<Option<super::statement::
 }
 
 /// The value of an expression that stands by itself in a statement.
-fn value_of(execution: &mut Execution<'_>, expression: &sqlparser::ast::Expr) -> SqlResult<(Value, crate::value::SqlType)> {
+fn value_of(
+    execution: &mut Execution<'_>,
+    expression: &sqlparser::ast::Expr,
+) -> SqlResult<(Value, crate::value::SqlType)> {
     transaction::atomic(execution, |execution| {
         let bound = Binder::new(execution).scalar(expression)?;
         Ok((bound.evaluate(execution, &Scope::EMPTY)?, bound.sql_type))

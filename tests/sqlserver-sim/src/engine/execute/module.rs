@@ -55,8 +55,14 @@ pub fn create(execution: &mut Execution<'_>, module: &Module) -> SqlResult<()> {
         let existing = catalog.object_named(schema, &module.name.object);
         let now = execution.state.now;
         let object_id = match (&existing, module.manner) {
-            (Some(Object::Module(old)), CreateManner::Alter | CreateManner::CreateOrAlter) if old.kind == stored_kind(&module.kind) => old.object_id,
-            (Some(_), CreateManner::Create | CreateManner::CreateOrAlter) => return Err(SqlError::object_exists(&module.name.object)),
+            (Some(Object::Module(old)), CreateManner::Alter | CreateManner::CreateOrAlter)
+                if old.kind == stored_kind(&module.kind) =>
+            {
+                old.object_id
+            }
+            (Some(_), CreateManner::Create | CreateManner::CreateOrAlter) => {
+                return Err(SqlError::object_exists(&module.name.object));
+            }
             (_, CreateManner::Alter) => return Err(SqlError::invalid_object(&module.name.to_string())),
             (None, _) => execution.state.transaction().next_object_id(database)?,
         };
@@ -73,7 +79,13 @@ pub fn create(execution: &mut Execution<'_>, module: &Module) -> SqlResult<()> {
 }
 
 /// The text is kept as a CREATE, however the statement began.
-fn stored(module: &Module, object_id: ObjectId, schema_id: crate::storage::SchemaId, created: Moment, modified: Moment) -> Stored {
+fn stored(
+    module: &Module,
+    object_id: ObjectId,
+    schema_id: crate::storage::SchemaId,
+    created: Moment,
+    modified: Moment,
+) -> Stored {
     let text = module.definition.as_ref();
     let definition = match module.manner {
         CreateManner::Alter => format!("CREATE{}", text.get("ALTER".len()..).unwrap_or_default()),
@@ -96,7 +108,9 @@ pub fn define(execution: &mut Execution<'_>, kind: &Kind, text: &str) -> SqlResu
         Kind::CreateSchema { name, owner } => create_schema(execution, name, owner.as_deref()),
         Kind::TransferSchema { schema, object } => transfer(execution, schema, object, text),
         Kind::CreateType { name, base, .. } => create_type(execution, name, base),
-        Kind::Drop { kind: ObjectKind::Table, names, if_exists } => table::drop_tables(execution, names, *if_exists, text),
+        Kind::Drop { kind: ObjectKind::Table, names, if_exists } => {
+            table::drop_tables(execution, names, *if_exists, text)
+        }
         Kind::Drop { kind: ObjectKind::Schema, names, if_exists } => drop_schemas(execution, names, *if_exists),
         Kind::Drop { kind: kind @ (ObjectKind::Login | ObjectKind::User | ObjectKind::Role), names, if_exists } => {
             security::drop_principals(execution, *kind, names, *if_exists)
@@ -116,7 +130,13 @@ fn create_schema(execution: &mut Execution<'_>, name: &str, owner: Option<&str>)
             }
             let owner = match owner {
                 Some(owner) => catalog.principal_named(owner).map(|owner| owner.principal_id).ok_or_else(|| {
-                    SqlError::new(15_151, 16, format!("Cannot find the user '{owner}', because it does not exist or you do not have permission."))
+                    SqlError::new(
+                        15_151,
+                        16,
+                        format!(
+                            "Cannot find the user '{owner}', because it does not exist or you do not have permission."
+                        ),
+                    )
                 })?,
                 None => PrincipalId::DBO,
             };
@@ -153,7 +173,11 @@ fn transfer(execution: &mut Execution<'_>, schema: &str, object: &Name, text: &s
     transaction::atomic(execution, |execution| {
         let catalog = execution.state.catalog(database)?;
         let schema = catalog.schema_named(schema).map(|schema| schema.schema_id).ok_or_else(|| {
-            SqlError::new(15_151, 16, format!("Cannot find the schema '{schema}', because it does not exist or you do not have permission."))
+            SqlError::new(
+                15_151,
+                16,
+                format!("Cannot find the schema '{schema}', because it does not exist or you do not have permission."),
+            )
         })?;
         let target = target::find(execution, object)?;
         let ddl = target::ddl(execution.state, database, text)?;
@@ -173,7 +197,9 @@ fn fits(kind: ObjectKind, stored: StoredKind) -> bool {
     match kind {
         ObjectKind::View => stored == StoredKind::View,
         ObjectKind::Procedure => stored == StoredKind::Procedure,
-        ObjectKind::Function => matches!(stored, StoredKind::ScalarFunction | StoredKind::InlineFunction | StoredKind::TableFunction),
+        ObjectKind::Function => {
+            matches!(stored, StoredKind::ScalarFunction | StoredKind::InlineFunction | StoredKind::TableFunction)
+        }
         ObjectKind::Trigger => stored == StoredKind::Trigger,
         _ => false,
     }
@@ -191,7 +217,14 @@ fn drop_modules(execution: &mut Execution<'_>, kind: ObjectKind, names: &[Name],
                         Ok(())
                     })
                 }
-                Some(_) => Err(SqlError::new(3705, 16, format!("Cannot use DROP {} with '{name}' because it is of another kind.", kind.noun().to_uppercase()))),
+                Some(_) => Err(SqlError::new(
+                    3705,
+                    16,
+                    format!(
+                        "Cannot use DROP {} with '{name}' because it is of another kind.",
+                        kind.noun().to_uppercase()
+                    ),
+                )),
                 None if if_exists => Ok(()),
                 None => Err(SqlError::cannot_drop(kind.noun(), &name.to_string())),
             }
@@ -229,7 +262,13 @@ fn triggers(execution: &Execution<'_>, target: &Target) -> SqlResult<Vec<(Arc<St
 }
 
 /// Runs the triggers of what a statement did. A statement that touched no row fires them too, which nobody here needs.
-pub fn fire(execution: &mut Execution<'_>, target: &Target, changes: &[Change], updated: &[String], out: &mut OutputSink<'_>) -> SqlResult<()> {
+pub fn fire(
+    execution: &mut Execution<'_>,
+    target: &Target,
+    changes: &[Change],
+    updated: &[String],
+    out: &mut OutputSink<'_>,
+) -> SqlResult<()> {
     if changes.is_empty() || target.database == crate::storage::DatabaseId::TEMPDB {
         return Ok(());
     }
@@ -243,7 +282,11 @@ pub fn fire(execution: &mut Execution<'_>, target: &Target, changes: &[Change], 
         // MERGE does several things at once: each event fires with its own rows.
         for (wanted, present, rows) in [
             (events.insert, happened.insert, rows_of(changes, |change| change.before.is_none())),
-            (events.update, happened.update, rows_of(changes, |change| change.before.is_some() && change.after.is_some())),
+            (
+                events.update,
+                happened.update,
+                rows_of(changes, |change| change.before.is_some() && change.after.is_some()),
+            ),
             (events.delete, happened.delete, rows_of(changes, |change| change.after.is_none())),
         ] {
             if wanted && present {
@@ -278,7 +321,11 @@ fn run_trigger(
         table: Arc::clone(&target.table),
         inserted: Arc::new(inserted),
         deleted: Arc::new(deleted),
-        updated: if updated.is_empty() { target.table.columns.iter().map(|column| column.name.to_lowercase()).collect() } else { updated.to_vec() },
+        updated: if updated.is_empty() {
+            target.table.columns.iter().map(|column| column.name.to_lowercase()).collect()
+        } else {
+            updated.to_vec()
+        },
     };
     let state = &mut *execution.state;
     let before = (state.database, state.options.clone(), state.transaction_count, state.tries);
@@ -325,7 +372,8 @@ pub fn enable_triggers(execution: &Execution<'_>, target: &Target, enable: bool,
 // Application locks
 
 pub fn application_lock(execution: &mut Execution<'_>, given: &[Given]) -> SqlResult<Answer> {
-    let text = |name: &str, at: usize| argument(given, name, at).and_then(Value::as_text).unwrap_or_default().to_owned();
+    let text =
+        |name: &str, at: usize| argument(given, name, at).and_then(Value::as_text).unwrap_or_default().to_owned();
     let name = text("@Resource", 0);
     let mode = match text("@LockMode", 1).to_ascii_lowercase().as_str() {
         "shared" => LockMode::Shared,
@@ -356,4 +404,3 @@ pub fn application_unlock(execution: &mut Execution<'_>, given: &[Given]) -> Sql
     let released = execution.state.transaction().release_named(database, &name);
     Ok(Answer { status: if released { 0 } else { -999 }, outputs: Vec::new() })
 }
-

@@ -85,11 +85,16 @@ fn identity_insert(execution: &mut Execution<'_>, words: &[String], on: bool) ->
         return Ok(());
     }
     if !target.table.columns.iter().any(|column| column.identity.is_some()) {
-        let text = format!("Table '{}' does not have the identity property. Cannot perform SET operation.", target.table.name);
+        let text =
+            format!("Table '{}' does not have the identity property. Cannot perform SET operation.", target.table.name);
         return Err(SqlError::new(8106, 16, text));
     }
     if options.identity_insert.is_some_and(|other| other != key) {
-        return Err(SqlError::new(8107, 16, "IDENTITY_INSERT is already ON for another table. Cannot perform SET operation."));
+        return Err(SqlError::new(
+            8107,
+            16,
+            "IDENTITY_INSERT is already ON for another table. Cannot perform SET operation.",
+        ));
     }
     options.identity_insert = Some(key);
     Ok(())

@@ -55,7 +55,9 @@ pub fn execute(execution: &mut Execution<'_>, execute: &Execute, out: &mut Outpu
             Some(value) => Some(value_of(execution, value)?),
             None => None,
         };
-        if argument.output && let Some(Expr::Identifier(variable)) = &argument.value {
+        if argument.output
+            && let Some(Expr::Identifier(variable)) = &argument.value
+        {
             receivers.push((argument.name.clone(), at, variable.value.clone()));
         }
         given.push(Given { name: argument.name.clone(), value, output: argument.output });
@@ -64,7 +66,9 @@ pub fn execute(execution: &mut Execution<'_>, execute: &Execute, out: &mut Outpu
     for (parameter, at, variable) in receivers {
         let found = match &parameter {
             Some(parameter) => answer.outputs.iter().find(|(name, ..)| equal(name, parameter)),
-            None => answer.outputs.iter().find(|(name, ..)| *name == format!("#{at}")).or_else(|| answer.outputs.get(at)),
+            None => {
+                answer.outputs.iter().find(|(name, ..)| *name == format!("#{at}")).or_else(|| answer.outputs.get(at))
+            }
         };
         if let (Some((_, from, value)), Some(slot)) = (found, execution.variables.find(&variable)) {
             let to = execution.variables.get(slot).map_or(*from, |variable| variable.sql_type);
@@ -87,7 +91,12 @@ pub fn execute_text(execution: &mut Execution<'_>, text: &Expr, out: &mut Output
 }
 
 /// Runs a text as a batch of its own, with variables of its own.
-fn inner_batch(execution: &mut Execution<'_>, text: &str, variables: Variables, out: &mut OutputSink<'_>) -> SqlResult<(Next, Variables)> {
+fn inner_batch(
+    execution: &mut Execution<'_>,
+    text: &str,
+    variables: Variables,
+    out: &mut OutputSink<'_>,
+) -> SqlResult<(Next, Variables)> {
     let statements = parse::batch(text)?;
     nested(execution, None, variables, &statements, out)
 }
@@ -124,7 +133,12 @@ fn nested(
 }
 
 /// Calls a procedure, wherever it is.
-pub fn call_by_name(execution: &mut Execution<'_>, name: &Name, given: Vec<Given>, out: &mut OutputSink<'_>) -> SqlResult<Answer> {
+pub fn call_by_name(
+    execution: &mut Execution<'_>,
+    name: &Name,
+    given: Vec<Given>,
+    out: &mut OutputSink<'_>,
+) -> SqlResult<Answer> {
     let database = execution.state.database_of(name)?;
     if let Some((_, Object::Module(module))) = execution.state.object(database, name)?
         && module.kind == StoredKind::Procedure
@@ -144,7 +158,9 @@ pub fn call_by_name(execution: &mut Execution<'_>, name: &Name, given: Vec<Given
         }
         "sp_getapplock" => module::application_lock(execution, &given),
         "sp_releaseapplock" => module::application_unlock(execution, &given),
-        "sp_set_session_context" | "sp_updatestats" | "sp_recompile" | "sp_configure" | "sp_refreshview" => Ok(Answer::default()),
+        "sp_set_session_context" | "sp_updatestats" | "sp_recompile" | "sp_configure" | "sp_refreshview" => {
+            Ok(Answer::default())
+        }
         "sp_reset_connection" => Ok(Answer::default()),
         _ => Err(SqlError::no_procedure(&name.to_string())),
     }
@@ -161,7 +177,8 @@ fn matched<'g>(procedure: &str, names: &[String], given: &'g [Given]) -> SqlResu
                 names.iter().position(|own| equal(own, name)).ok_or_else(|| SqlError::no_parameter(procedure, name))?
             }
             None if named => {
-                let text = format!("Must pass parameter number {} and subsequent parameters as '@name = value'.", at + 1);
+                let text =
+                    format!("Must pass parameter number {} and subsequent parameters as '@name = value'.", at + 1);
                 return Err(SqlError::new(119, 15, text));
             }
             None => at,
@@ -175,12 +192,27 @@ fn matched<'g>(procedure: &str, names: &[String], given: &'g [Given]) -> SqlResu
     Ok(values)
 }
 
-fn call_user(execution: &mut Execution<'_>, database: DatabaseId, stored: &crate::storage::Module, given: Vec<Given>, out: &mut OutputSink<'_>) -> SqlResult<Answer> {
+fn call_user(
+    execution: &mut Execution<'_>,
+    database: DatabaseId,
+    stored: &crate::storage::Module,
+    given: Vec<Given>,
+    out: &mut OutputSink<'_>,
+) -> SqlResult<Answer> {
     let catalog = execution.state.catalog(database)?;
     let user = execution.state.user(database)?;
-    if user != PrincipalId::DBO && execution.procedure.is_none() && !has_permission(&catalog, user, "EXECUTE", Securable::Object(stored.object_id)) {
-        let schema = catalog.schema(stored.schema_id).map_or_else(|| Arc::from("dbo"), |schema| Arc::clone(&schema.name));
-        return Err(SqlError::permission_denied("EXECUTE", &stored.name, &execution.state.database_name(database), &schema));
+    if user != PrincipalId::DBO
+        && execution.procedure.is_none()
+        && !has_permission(&catalog, user, "EXECUTE", Securable::Object(stored.object_id))
+    {
+        let schema =
+            catalog.schema(stored.schema_id).map_or_else(|| Arc::from("dbo"), |schema| Arc::clone(&schema.name));
+        return Err(SqlError::permission_denied(
+            "EXECUTE",
+            &stored.name,
+            &execution.state.database_name(database),
+            &schema,
+        ));
     }
     let ModuleKind::Procedure { parameters, body } = modules::read(&stored.definition)?.kind else {
         return Err(SqlError::no_procedure(&stored.name));
@@ -193,11 +225,15 @@ fn call_user(execution: &mut Execution<'_>, database: DatabaseId, stored: &crate
         let sql_type = named_type(execution.state, &parameter.data_type)?;
         let value = match argument.and_then(|argument| argument.value.as_ref()) {
             Some((value, from)) => {
-                convert::check(*from, sql_type, convert::Manner::Implicit).or_else(|error| if value.is_null() { Ok(()) } else { Err(error) })?;
+                convert::check(*from, sql_type, convert::Manner::Implicit)
+                    .or_else(|error| if value.is_null() { Ok(()) } else { Err(error) })?;
                 convert::convert(value, *from, sql_type, None)?
             }
             None => {
-                let default = parameter.default.as_ref().ok_or_else(|| SqlError::parameter_missing(&stored.name, &parameter.name))?;
+                let default = parameter
+                    .default
+                    .as_ref()
+                    .ok_or_else(|| SqlError::parameter_missing(&stored.name, &parameter.name))?;
                 let (value, from) = match default {
                     Expr::Identifier(word) => (Value::text(&word.value), SqlType::NVarChar(Length::Limited(4000))),
                     default => value_of(execution, default)?,
@@ -231,17 +267,27 @@ fn call_user(execution: &mut Execution<'_>, database: DatabaseId, stored: &crate
     Ok(Answer { status: if let Next::Return(status) = next { status } else { 0 }, outputs })
 }
 
-fn call_system(execution: &mut Execution<'_>, database: DatabaseId, procedure: &system::Procedure, given: Vec<Given>, out: &mut OutputSink<'_>) -> SqlResult<Answer> {
+fn call_system(
+    execution: &mut Execution<'_>,
+    database: DatabaseId,
+    procedure: &system::Procedure,
+    given: Vec<Given>,
+    out: &mut OutputSink<'_>,
+) -> SqlResult<Answer> {
     let names: Vec<String> = procedure.parameters.iter().map(|parameter| parameter.name.to_owned()).collect();
     let arguments = matched(procedure.name, &names, &given)?;
     let mut values = Vec::with_capacity(arguments.len());
     for (parameter, argument) in procedure.parameters.iter().zip(arguments) {
         values.push(match argument.and_then(|argument| argument.value.as_ref()) {
             Some((value, from)) => convert::convert(value, *from, parameter.sql_type, None)?,
-            None => parameter.default.clone().ok_or_else(|| SqlError::parameter_missing(procedure.name, parameter.name))?,
+            None => {
+                parameter.default.clone().ok_or_else(|| SqlError::parameter_missing(procedure.name, parameter.name))?
+            }
         });
     }
-    let result = transaction::atomic(execution, |execution| system::call_procedure(execution.state, database, procedure, &values))?;
+    let result = transaction::atomic(execution, |execution| {
+        system::call_procedure(execution.state, database, procedure, &values)
+    })?;
     for message in result.messages {
         send(out, Output::Message(message))?;
     }
@@ -287,7 +333,10 @@ fn sp_executesql(execution: &mut Execution<'_>, given: Vec<Given>, out: &mut Out
         let value = match argument.and_then(|argument| argument.value.as_ref()) {
             Some((value, from)) => convert::convert(value, *from, sql_type, None)?,
             None => {
-                let text = format!("The parameterized query '{text}' expects the parameter '{}', which was not supplied.", parameter.name);
+                let text = format!(
+                    "The parameterized query '{text}' expects the parameter '{}', which was not supplied.",
+                    parameter.name
+                );
                 return Err(SqlError::new(8178, 16, text));
             }
         };
@@ -300,7 +349,10 @@ fn sp_executesql(execution: &mut Execution<'_>, given: Vec<Given>, out: &mut Out
     }
     let (next, variables) = inner_batch(execution, &text, variables, out)?;
     let outputs = outputs.into_iter().map(|(name, own, sql_type)| {
-        let value = variables.find(&own).and_then(|slot| variables.get(slot)).map_or(Value::Null, |variable| variable.value.clone());
+        let value = variables
+            .find(&own)
+            .and_then(|slot| variables.get(slot))
+            .map_or(Value::Null, |variable| variable.value.clone());
         (name, sql_type, value)
     });
     Ok(Answer { status: if let Next::Return(status) = next { status } else { 0 }, outputs: outputs.collect() })
@@ -318,7 +370,11 @@ fn declared_parameters(text: &str) -> SqlResult<Vec<super::super::statement::Mod
 }
 
 /// The rows that a statement of EXEC gives, for INSERT … EXEC.
-pub fn rows_of(execution: &mut Execution<'_>, statement: &Statement, out: &mut OutputSink<'_>) -> SqlResult<(Vec<Vec<Value>>, Vec<SqlType>)> {
+pub fn rows_of(
+    execution: &mut Execution<'_>,
+    statement: &Statement,
+    out: &mut OutputSink<'_>,
+) -> SqlResult<(Vec<Vec<Value>>, Vec<SqlType>)> {
     let mut types: Option<Vec<SqlType>> = None;
     let mut rows = Vec::new();
     let mut failed = None;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{
-    ColumnId, DatabaseId, ForeignKey, KeyRange, ReadRequest, ReferentialAction, Row, RowId, Table, UpdateManner, Visibility,
+    ColumnId, DatabaseId, ForeignKey, KeyRange, ReadRequest, ReferentialAction, Row, RowId, Table, UpdateManner,
+    Visibility,
 };
 use crate::value::Value;
 
@@ -19,10 +20,18 @@ fn values(table: &Table, columns: &[ColumnId], row: &Row) -> Vec<Value> {
 }
 
 /// The rows that have these values in these columns, by an index if there is one.
-fn matching(execution: &mut Execution<'_>, database: DatabaseId, table: &Arc<Table>, columns: &[ColumnId], wanted: &[Value], first: bool) -> SqlResult<Vec<(RowId, Row)>> {
+fn matching(
+    execution: &mut Execution<'_>,
+    database: DatabaseId,
+    table: &Arc<Table>,
+    columns: &[ColumnId],
+    wanted: &[Value],
+    first: bool,
+) -> SqlResult<Vec<(RowId, Row)>> {
     let mut request = ReadRequest::all(database, Arc::clone(table)).visible(Visibility::Current);
     let index = table.indexes.iter().filter(|index| index.is_readable()).find(|index| {
-        index.key.len() >= columns.len() && index.key.iter().take(columns.len()).all(|key| columns.contains(&key.column_id))
+        index.key.len() >= columns.len()
+            && index.key.iter().take(columns.len()).all(|key| columns.contains(&key.column_id))
     });
     if let Some(index) = index {
         let key = index.key.iter().take(columns.len()).filter_map(|key| {
@@ -38,14 +47,29 @@ fn matching(execution: &mut Execution<'_>, database: DatabaseId, table: &Arc<Tab
     Ok(rows)
 }
 
-fn conflict(execution: &Execution<'_>, operation: &str, kind: &str, key: &ForeignKey, database: DatabaseId, table: &Arc<Table>, columns: &[ColumnId]) -> SqlError {
+fn conflict(
+    execution: &Execution<'_>,
+    operation: &str,
+    kind: &str,
+    key: &ForeignKey,
+    database: DatabaseId,
+    table: &Arc<Table>,
+    columns: &[ColumnId],
+) -> SqlError {
     let state = &*execution.state;
     let target = Target { database, table: Arc::clone(table), variable: false };
     let column = match columns {
         [only] => table.column(*only).map(|column| column.name.to_string()),
         _ => None,
     };
-    SqlError::constraint_conflict(operation, kind, &key.name, &state.database_name(database), &target.short_name(state), column.as_deref())
+    SqlError::constraint_conflict(
+        operation,
+        kind,
+        &key.name,
+        &state.database_name(database),
+        &target.short_name(state),
+        column.as_deref(),
+    )
 }
 
 /// Rows written must refer to rows that are there.
@@ -59,7 +83,15 @@ pub fn check_children(execution: &mut Execution<'_>, target: &Target, rows: &[Ro
                 continue;
             }
             if matching(execution, target.database, &parent, &key.referenced_columns, &wanted, true)?.is_empty() {
-                return Err(conflict(execution, operation, "FOREIGN KEY", key, target.database, &parent, &key.referenced_columns));
+                return Err(conflict(
+                    execution,
+                    operation,
+                    "FOREIGN KEY",
+                    key,
+                    target.database,
+                    &parent,
+                    &key.referenced_columns,
+                ));
             }
         }
     }
@@ -67,7 +99,12 @@ pub fn check_children(execution: &mut Execution<'_>, target: &Target, rows: &[Ro
 }
 
 /// Rows that others refer to were changed or removed: refused, or followed.
-pub fn parents_changed(execution: &mut Execution<'_>, target: &Target, changes: &[Change], operation: &str) -> SqlResult<()> {
+pub fn parents_changed(
+    execution: &mut Execution<'_>,
+    target: &Target,
+    changes: &[Change],
+    operation: &str,
+) -> SqlResult<()> {
     let catalog = execution.state.catalog(target.database)?;
     let referring: Vec<(Arc<Table>, ForeignKey)> = catalog
         .tables()
@@ -113,8 +150,10 @@ fn follow(
         (ReferentialAction::Cascade, None) => {
             let ids: Vec<RowId> = children.iter().map(|(id, _)| *id).collect();
             execution.state.transaction().delete(database, child, &ids)?;
-            let changes: Vec<Change> =
-                children.into_iter().map(|(_, row)| Change { before: Some(row), after: None, found_with: Vec::new() }).collect();
+            let changes: Vec<Change> = children
+                .into_iter()
+                .map(|(_, row)| Change { before: Some(row), after: None, found_with: Vec::new() })
+                .collect();
             return parents_changed(execution, &target, &changes, operation);
         }
         (ReferentialAction::Cascade, Some(new)) => new,
@@ -136,7 +175,9 @@ fn follow(
         let mut after = row.to_vec();
         after.resize(child.row_width(), Value::Null);
         for (column, value) in key.columns.iter().zip(&by) {
-            if let Some(place) = child.column(*column).and_then(crate::storage::Column::slot).and_then(|slot| after.get_mut(slot)) {
+            if let Some(place) =
+                child.column(*column).and_then(crate::storage::Column::slot).and_then(|slot| after.get_mut(slot))
+            {
                 *place = value.clone();
             }
         }

@@ -58,7 +58,8 @@ impl Maker {
                 let mut binder = Binder::with_sources(execution, vec![named(&table, "", 0)]);
                 let bound = binder.scalar(&written)?;
                 let bound = binder.converted(bound, column.sql_type)?;
-                let indexed = table.indexes.iter().any(|index| index.key.iter().any(|key| key.column_id == column.column_id));
+                let indexed =
+                    table.indexes.iter().any(|index| index.key.iter().any(|key| key.column_id == column.column_id));
                 if definition.persisted || indexed {
                     computed.push((slot, bound));
                 } else {
@@ -71,7 +72,9 @@ impl Maker {
             let predicate = Binder::with_sources(execution, vec![named(&table, "", 0)]).predicate(&written)?;
             checks.push((check.name.to_string(), predicate));
         }
-        let slot_of = |test: &dyn Fn(&crate::storage::Column) -> bool| table.columns.iter().find(|column| test(column)).and_then(|column| column.slot());
+        let slot_of = |test: &dyn Fn(&crate::storage::Column) -> bool| {
+            table.columns.iter().find(|column| test(column)).and_then(|column| column.slot())
+        };
         let row_version = slot_of(&|column| column.sql_type == SqlType::RowVersion);
         let identity = slot_of(&|column| column.identity.is_some());
         Ok(Self { target, defaults, computed, unstored, checks, row_version, identity })
@@ -106,7 +109,13 @@ impl Maker {
         let next = execution.state.transaction().next_identity(self.target.database, &self.target.table)?;
         execution.state.identity_last = Some(next);
         execution.scope_identity = Some(next);
-        let sql_type = self.target.table.columns.iter().find(|column| column.slot() == Some(slot)).map_or(SqlType::BigInt, |column| column.sql_type);
+        let sql_type = self
+            .target
+            .table
+            .columns
+            .iter()
+            .find(|column| column.slot() == Some(slot))
+            .map_or(SqlType::BigInt, |column| column.sql_type);
         let number = Value::Decimal(crate::value::Decimal::new(next, 0));
         convert::convert(&number, SqlType::Numeric { precision: 38, scale: 0 }, sql_type, None)
             .map_err(|_| SqlError::arithmetic_overflow("IDENTITY", sql_type.name()))
@@ -118,7 +127,13 @@ impl Maker {
         let given = convert::exact(value).map_or(0, |number| number.units());
         let transaction = execution.state.transaction();
         let last = transaction.identity_last(database, table)?;
-        let increment = self.target.table.columns.iter().find_map(|column| column.identity).map_or(1, |identity| identity.increment);
+        let increment = self
+            .target
+            .table
+            .columns
+            .iter()
+            .find_map(|column| column.identity)
+            .map_or(1, |identity| identity.increment);
         if last.is_none_or(|last| if increment > 0 { given > last } else { given < last }) {
             transaction.set_identity_last(database, table, Some(given))?;
         }
@@ -201,17 +216,29 @@ impl Maker {
     /// # Errors
     /// 271 for computed columns, 273 for rowversion, 544 for identity columns.
     pub fn check_insertable(&self, execution: &Execution<'_>, slot: usize) -> SqlResult<()> {
-        let Some(column) = self.target.table.columns.iter().find(|column| column.slot() == Some(slot)) else { return Ok(()) };
+        let Some(column) = self.target.table.columns.iter().find(|column| column.slot() == Some(slot)) else {
+            return Ok(());
+        };
         if column.computed.is_some() {
-            let text = format!("The column \"{}\" cannot be modified because it is either a computed column or is the result of a UNION operator.", column.name);
+            let text = format!(
+                "The column \"{}\" cannot be modified because it is either a computed column or is the result of a UNION operator.",
+                column.name
+            );
             return Err(SqlError::new(271, 16, text));
         }
         if column.sql_type == SqlType::RowVersion {
-            return Err(SqlError::new(273, 16, "Cannot insert an explicit value into a timestamp column. Use INSERT with a column list to exclude the timestamp column, or insert a DEFAULT into the timestamp column."));
+            return Err(SqlError::new(
+                273,
+                16,
+                "Cannot insert an explicit value into a timestamp column. Use INSERT with a column list to exclude the timestamp column, or insert a DEFAULT into the timestamp column.",
+            ));
         }
         let key = (self.target.database, self.target.table.object_id);
         if column.identity.is_some() && execution.state.options.identity_insert != Some(key) {
-            let text = format!("Cannot insert explicit value for identity column in table '{}' when IDENTITY_INSERT is set to OFF.", self.target.table.name);
+            let text = format!(
+                "Cannot insert explicit value for identity column in table '{}' when IDENTITY_INSERT is set to OFF.",
+                self.target.table.name
+            );
             return Err(SqlError::new(544, 16, text));
         }
         Ok(())

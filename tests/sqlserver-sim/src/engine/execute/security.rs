@@ -12,7 +12,11 @@ use super::procedure::{Given, argument};
 use super::transaction;
 
 fn missing(kind: &str, name: &str) -> SqlError {
-    SqlError::new(15_151, 16, format!("Cannot find the {kind} '{name}', because it does not exist or you do not have permission."))
+    SqlError::new(
+        15_151,
+        16,
+        format!("Cannot find the {kind} '{name}', because it does not exist or you do not have permission."),
+    )
 }
 
 fn taken(name: &str) -> SqlError {
@@ -59,7 +63,11 @@ pub fn define(execution: &mut Execution<'_>, kind: &Kind) -> SqlResult<()> {
             if let Some(login) = login
                 && execution.state.storage.login_named(login).is_none()
             {
-                return Err(SqlError::new(15_007, 16, format!("'{login}' is not a valid login or you do not have permission.")));
+                return Err(SqlError::new(
+                    15_007,
+                    16,
+                    format!("'{login}' is not a valid login or you do not have permission."),
+                ));
             }
             let kind = PrincipalKind::User { login: login.as_deref().map(Arc::from) };
             create_principal(execution, name, kind)
@@ -81,10 +89,14 @@ fn alter_login(execution: &mut Execution<'_>, name: &str, options: &[String]) ->
     let login = storage.login_named(name).ok_or_else(|| missing("login", name))?;
     let mut login = Login::clone(&login);
     match options {
-        [with, option, _, value, ..] if with.eq_ignore_ascii_case("WITH") && option.eq_ignore_ascii_case("PASSWORD") => {
+        [with, option, _, value, ..]
+            if with.eq_ignore_ascii_case("WITH") && option.eq_ignore_ascii_case("PASSWORD") =>
+        {
             login.password = Arc::from(value.as_str());
         }
-        [with, option, _, value, ..] if with.eq_ignore_ascii_case("WITH") && option.eq_ignore_ascii_case("DEFAULT_DATABASE") => {
+        [with, option, _, value, ..]
+            if with.eq_ignore_ascii_case("WITH") && option.eq_ignore_ascii_case("DEFAULT_DATABASE") =>
+        {
             login.default_database = Arc::from(value.as_str());
         }
         _ => return Err(SqlError::unsupported(format!("ALTER LOGIN … {}", options.join(" ")))),
@@ -102,7 +114,13 @@ fn create_principal(execution: &mut Execution<'_>, name: &str, kind: PrincipalKi
             }
             let principal_id = catalog.next_principal_id();
             let default_schema = None;
-            catalog.put_principal(Principal { principal_id, name: Arc::from(name), kind, roles: Vec::new(), default_schema });
+            catalog.put_principal(Principal {
+                principal_id,
+                name: Arc::from(name),
+                kind,
+                roles: Vec::new(),
+                default_schema,
+            });
             Ok(())
         })
     })
@@ -124,7 +142,8 @@ fn database_role(execution: &mut Execution<'_>, role: &str, member: &str, add: b
     let database = execution.state.database;
     transaction::atomic(execution, |execution| {
         execution.state.transaction().edit_catalog(database, |catalog| {
-            let role = catalog.principal_named(role).map(|role| role.principal_id).ok_or_else(|| missing("role", role))?;
+            let role =
+                catalog.principal_named(role).map(|role| role.principal_id).ok_or_else(|| missing("role", role))?;
             let member = catalog.principal_named(member).ok_or_else(|| missing("user", member))?;
             let mut member = Principal::clone(member);
             member.roles.retain(|own| *own != role);
@@ -139,7 +158,8 @@ fn database_role(execution: &mut Execution<'_>, role: &str, member: &str, add: b
 
 /// The old procedures for members of roles.
 pub fn role_member(execution: &mut Execution<'_>, procedure: &str, given: &[Given]) -> SqlResult<()> {
-    let text = |name: &str, at: usize| argument(given, name, at).and_then(Value::as_text).unwrap_or_default().to_owned();
+    let text =
+        |name: &str, at: usize| argument(given, name, at).and_then(Value::as_text).unwrap_or_default().to_owned();
     match procedure {
         "sp_addrolemember" => database_role(execution, &text("@rolename", 0), &text("@membername", 1), true),
         "sp_droprolemember" => database_role(execution, &text("@rolename", 0), &text("@membername", 1), false),
@@ -147,7 +167,12 @@ pub fn role_member(execution: &mut Execution<'_>, procedure: &str, given: &[Give
     }
 }
 
-pub fn drop_principals(execution: &mut Execution<'_>, kind: ObjectKind, names: &[Name], if_exists: bool) -> SqlResult<()> {
+pub fn drop_principals(
+    execution: &mut Execution<'_>,
+    kind: ObjectKind,
+    names: &[Name],
+    if_exists: bool,
+) -> SqlResult<()> {
     for name in names {
         if kind == ObjectKind::Login {
             check_admin(execution)?;
@@ -183,7 +208,12 @@ fn grant(execution: &mut Execution<'_>, permission: &statement::Permission) -> S
     let securable = match (permission.class, &permission.securable) {
         (SecurableClass::Schema, Some(name)) => {
             let catalog = execution.state.catalog(database)?;
-            Securable::Schema(catalog.schema_named(&name.object).map(|schema| schema.schema_id).ok_or_else(|| missing("schema", &name.object))?)
+            Securable::Schema(
+                catalog
+                    .schema_named(&name.object)
+                    .map(|schema| schema.schema_id)
+                    .ok_or_else(|| missing("schema", &name.object))?,
+            )
         }
         (SecurableClass::Object, Some(name)) => match execution.state.object(database, name)? {
             Some((_, Object::Table(table))) => Securable::Object(table.object_id),
@@ -197,7 +227,10 @@ fn grant(execution: &mut Execution<'_>, permission: &statement::Permission) -> S
     transaction::atomic(execution, |execution| {
         execution.state.transaction().edit_catalog(database, |catalog| {
             for grantee in &permission.grantees {
-                let grantee = catalog.principal_named(grantee).map(|principal| principal.principal_id).ok_or_else(|| missing("user", grantee))?;
+                let grantee = catalog
+                    .principal_named(grantee)
+                    .map(|principal| principal.principal_id)
+                    .ok_or_else(|| missing("user", grantee))?;
                 for name in &permission.permissions {
                     let key = Permission { grantee, securable, name: Arc::from(name.as_str()) };
                     match permission.action {

@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{
-    Alteration, Check, Column, ColumnId, Computed, Constraint, DatabaseId, DefaultConstraint, ForeignKey, Identity, Index, IndexId,
-    KeyColumn, Object, ObjectId, ReferentialAction, SchemaId, Table,
+    Alteration, Check, Column, ColumnId, Computed, Constraint, DatabaseId, DefaultConstraint, ForeignKey, Identity,
+    Index, IndexId, KeyColumn, Object, ObjectId, ReferentialAction, SchemaId, Table,
 };
 use crate::value::collation::{equal, folded};
 use crate::value::{SqlType, Value};
 
 use super::super::bind::{Binder, named_type};
+use super::super::parse;
 use super::super::run;
 use super::super::session::{Flow, Output, OutputSink};
 use super::super::state::Execution;
 use super::super::statement::{
-    AlterAction, ColumnDefinition, ConstraintDefinition, ConstraintKind, CreateIndex, CreateTable, ForeignKeyAction, Name, TableShape,
+    AlterAction, ColumnDefinition, ConstraintDefinition, ConstraintKind, CreateIndex, CreateTable, ForeignKeyAction,
+    Name, TableShape,
 };
-use super::super::parse;
 use super::procedure::{Given, argument};
 use super::row::named;
 use super::target::{self, Target};
@@ -34,7 +35,9 @@ fn made_name(execution: &mut Execution<'_>, prefix: &str, table: &str) -> Arc<st
 /// Definitions are shown in parentheses.
 fn definition(text: &str) -> Arc<str> {
     let text = text.trim();
-    let whole = text.starts_with('(') && text.ends_with(')') && parse::expression(text).is_ok_and(|e| matches!(e, sqlparser::ast::Expr::Nested(_)));
+    let whole = text.starts_with('(')
+        && text.ends_with(')')
+        && parse::expression(text).is_ok_and(|e| matches!(e, sqlparser::ast::Expr::Nested(_)));
     if whole { Arc::from(text) } else { Arc::from(format!("({text})")) }
 }
 
@@ -46,7 +49,9 @@ pub fn schema_for(execution: &Execution<'_>, database: DatabaseId, name: &Name) 
     let schema = name.schema.clone().or(own.map(|own| own.to_string())).unwrap_or_else(|| "dbo".to_owned());
     let found = catalog.schema_named(&schema).map(|schema| schema.schema_id);
     found.ok_or_else(|| {
-        let text = format!("The specified schema name \"{schema}\" either does not exist or you do not have permission to use it.");
+        let text = format!(
+            "The specified schema name \"{schema}\" either does not exist or you do not have permission to use it."
+        );
         SqlError::new(2760, 16, text)
     })
 }
@@ -101,30 +106,43 @@ pub fn described(execution: &mut Execution<'_>, name: &str, schema: SchemaId, sh
 
 fn column(execution: &mut Execution<'_>, table: &Table, definition: &ColumnDefinition) -> SqlResult<Column> {
     if table.column_named(&definition.name).is_some() {
-        let text = format!("Column names in each table must be unique. Column name '{}' in table '{}' is specified more than once.", definition.name, table.name);
+        let text = format!(
+            "Column names in each table must be unique. Column name '{}' in table '{}' is specified more than once.",
+            definition.name, table.name
+        );
         return Err(SqlError::new(2705, 16, text));
     }
     if let Some(computed) = &definition.computed {
         let bound = Binder::with_sources(execution, vec![named(table, &table.name, 0)]).scalar(&computed.expression)?;
         let mut column = Column::new(&definition.name, bound.sql_type);
         column.nullable = definition.nullable.unwrap_or(bound.nullable);
-        column.computed = Some(Computed { definition: self::definition(&computed.text), persisted: definition.persisted });
+        column.computed =
+            Some(Computed { definition: self::definition(&computed.text), persisted: definition.persisted });
         return Ok(column);
     }
     let written = definition.data_type.as_ref().ok_or_else(|| SqlError::syntax_near(&definition.name))?;
     let sql_type = named_type(execution.state, written)?;
     let mut column = Column::new(&definition.name, sql_type);
-    let primary = definition.constraints.iter().any(|constraint| matches!(constraint.kind, ConstraintKind::PrimaryKey { .. }));
+    let primary =
+        definition.constraints.iter().any(|constraint| matches!(constraint.kind, ConstraintKind::PrimaryKey { .. }));
     if primary && definition.nullable == Some(true) {
         let text = format!("Cannot define PRIMARY KEY constraint on nullable column in table '{}'.", table.name);
         return Err(SqlError::new(8111, 16, text));
     }
-    let identity = definition.identity.map(|(seed, increment)| Identity { seed: i128::from(seed), increment: i128::from(increment) });
-    column.nullable = definition.nullable.unwrap_or(!primary && identity.is_none() && sql_type != SqlType::RowVersion && sql_type != SqlType::SysName);
+    let identity = definition
+        .identity
+        .map(|(seed, increment)| Identity { seed: i128::from(seed), increment: i128::from(increment) });
+    column.nullable = definition
+        .nullable
+        .unwrap_or(!primary && identity.is_none() && sql_type != SqlType::RowVersion && sql_type != SqlType::SysName);
     if let Some(identity) = identity {
-        let whole = matches!(sql_type, SqlType::TinyInt | SqlType::SmallInt | SqlType::Int | SqlType::BigInt) || sql_type.decimal_shape().is_some_and(|(_, scale)| scale == 0);
+        let whole = matches!(sql_type, SqlType::TinyInt | SqlType::SmallInt | SqlType::Int | SqlType::BigInt)
+            || sql_type.decimal_shape().is_some_and(|(_, scale)| scale == 0);
         if !whole || sql_type == SqlType::Bit {
-            let text = format!("Identity column '{}' must be of data type int, bigint, smallint, tinyint, or decimal or numeric with a scale of 0, unencrypted, and constrained to be nonnullable.", definition.name);
+            let text = format!(
+                "Identity column '{}' must be of data type int, bigint, smallint, tinyint, or decimal or numeric with a scale of 0, unencrypted, and constrained to be nonnullable.",
+                definition.name
+            );
             return Err(SqlError::new(2749, 16, text));
         }
         column.identity = Some(identity);
@@ -139,7 +157,8 @@ fn column(execution: &mut Execution<'_>, table: &Table, definition: &ColumnDefin
             Some(name) => Arc::from(name.as_str()),
             None => made_name(execution, "DF", &format!("{}__{}", table.name, definition.name)),
         };
-        column.default = Some(DefaultConstraint { object_id: ObjectId(0), name, definition: self::definition(&default.text) });
+        column.default =
+            Some(DefaultConstraint { object_id: ObjectId(0), name, definition: self::definition(&default.text) });
     }
     Ok(column)
 }
@@ -150,8 +169,13 @@ fn key_columns(table: &Table, columns: &[super::super::statement::KeyColumn]) ->
             let text = format!("Column name '{}' does not exist in the target table or view.", column.name);
             SqlError::new(1911, 16, text)
         })?;
-        if found.sql_type.is_incomparable() || matches!(found.sql_type.character_length(), crate::value::Length::Max if found.sql_type.is_character()) {
-            let text = format!("Column '{}' in table '{}' is of a type that is invalid for use as a key column in an index.", found.name, table.name);
+        if found.sql_type.is_incomparable()
+            || matches!(found.sql_type.character_length(), crate::value::Length::Max if found.sql_type.is_character())
+        {
+            let text = format!(
+                "Column '{}' in table '{}' is of a type that is invalid for use as a key column in an index.",
+                found.name, table.name
+            );
             return Err(SqlError::new(1919, 16, text));
         }
         Ok(KeyColumn { column_id: found.column_id, descending: column.descending })
@@ -174,7 +198,10 @@ fn key_index(
     }
     let clustered = clustered.unwrap_or(primary && table.clustered().is_none());
     if clustered && let Some(other) = table.clustered() {
-        let text = format!("Cannot create more than one clustered index on table '{}'. Drop the existing clustered index '{}' before creating another.", table.name, other.name);
+        let text = format!(
+            "Cannot create more than one clustered index on table '{}'. Drop the existing clustered index '{}' before creating another.",
+            table.name, other.name
+        );
         return Err(SqlError::new(1902, 16, text));
     }
     let name = match name {
@@ -193,7 +220,12 @@ fn key_index(
     })
 }
 
-fn check_of(execution: &mut Execution<'_>, table: &Table, name: Option<&str>, check: &super::super::statement::Written) -> SqlResult<Check> {
+fn check_of(
+    execution: &mut Execution<'_>,
+    table: &Table,
+    name: Option<&str>,
+    check: &super::super::statement::Written,
+) -> SqlResult<Check> {
     Binder::with_sources(execution, vec![named(table, &table.name, 0)]).predicate(&check.expression)?;
     let name = match name {
         Some(name) => Arc::from(name),
@@ -211,18 +243,30 @@ fn action_of(action: ForeignKeyAction) -> ReferentialAction {
     }
 }
 
-fn foreign_key(execution: &mut Execution<'_>, table: &Table, name: Option<&str>, kind: &ConstraintKind) -> SqlResult<ForeignKey> {
+fn foreign_key(
+    execution: &mut Execution<'_>,
+    table: &Table,
+    name: Option<&str>,
+    kind: &ConstraintKind,
+) -> SqlResult<ForeignKey> {
     let ConstraintKind::ForeignKey { columns, table: parent, referenced, on_delete, on_update } = kind else {
         return Err(SqlError::syntax_near("FOREIGN KEY"));
     };
     let ids = |table: &Table, names: &[String]| -> SqlResult<Vec<ColumnId>> {
-        names.iter().map(|name| table.column_named(name).map(|column| column.column_id).ok_or_else(|| SqlError::invalid_column(name))).collect()
+        names
+            .iter()
+            .map(|name| {
+                table.column_named(name).map(|column| column.column_id).ok_or_else(|| SqlError::invalid_column(name))
+            })
+            .collect()
     };
     let parent_table = match target::find(execution, parent) {
         Ok(target) => target.table,
         // A table may refer to itself before it is there; its number is filled in with its own.
         Err(_) if equal(&parent.object, &table.name) => {
-            return Err(SqlError::unsupported("foreign keys to the table itself within CREATE TABLE; add them by ALTER TABLE"));
+            return Err(SqlError::unsupported(
+                "foreign keys to the table itself within CREATE TABLE; add them by ALTER TABLE",
+            ));
         }
         Err(_) => {
             let text = format!("Foreign key '{}' references invalid table '{parent}'.", name.unwrap_or_default());
@@ -235,10 +279,16 @@ fn foreign_key(execution: &mut Execution<'_>, table: &Table, name: Option<&str>,
         ids(&parent_table, referenced)?
     };
     let covered = parent_table.indexes.iter().any(|index| {
-        index.unique && index.key.len() == referenced_columns.len() && index.key.iter().all(|key| referenced_columns.contains(&key.column_id))
+        index.unique
+            && index.key.len() == referenced_columns.len()
+            && index.key.iter().all(|key| referenced_columns.contains(&key.column_id))
     });
     if !covered || referenced_columns.len() != columns.len() {
-        let text = format!("There are no primary or candidate keys in the referenced table '{}' that match the referencing column list in the foreign key '{}'.", parent_table.name, name.unwrap_or_default());
+        let text = format!(
+            "There are no primary or candidate keys in the referenced table '{}' that match the referencing column list in the foreign key '{}'.",
+            parent_table.name,
+            name.unwrap_or_default()
+        );
         return Err(SqlError::new(1776, 16, text));
     }
     let name = match name {
@@ -257,7 +307,11 @@ fn foreign_key(execution: &mut Execution<'_>, table: &Table, name: Option<&str>,
     })
 }
 
-fn add_constraint(execution: &mut Execution<'_>, table: &mut Table, constraint: &ConstraintDefinition) -> SqlResult<()> {
+fn add_constraint(
+    execution: &mut Execution<'_>,
+    table: &mut Table,
+    constraint: &ConstraintDefinition,
+) -> SqlResult<()> {
     let name = constraint.name.as_deref();
     match &constraint.kind {
         ConstraintKind::PrimaryKey { clustered, columns } => {
@@ -291,17 +345,27 @@ fn index_of(table: &Table, index: &CreateIndex) -> SqlResult<Index> {
         return Err(SqlError::unsupported("columnstore indexes"));
     }
     if table.index_named(&index.name).is_some() {
-        let text = format!("The operation failed because an index or statistics with name '{}' already exists on table '{}'.", index.name, table.name);
+        let text = format!(
+            "The operation failed because an index or statistics with name '{}' already exists on table '{}'.",
+            index.name, table.name
+        );
         return Err(SqlError::new(1913, 16, text));
     }
-    if index.clustered && let Some(other) = table.clustered() {
-        let text = format!("Cannot create more than one clustered index on table '{}'. Drop the existing clustered index '{}' before creating another.", table.name, other.name);
+    if index.clustered
+        && let Some(other) = table.clustered()
+    {
+        let text = format!(
+            "Cannot create more than one clustered index on table '{}'. Drop the existing clustered index '{}' before creating another.",
+            table.name, other.name
+        );
         return Err(SqlError::new(1902, 16, text));
     }
     if index.unique && index.filter.is_some() {
         return Err(SqlError::unsupported("unique indexes with a filter"));
     }
-    let included = index.included.iter().map(|name| table.column_named(name).map(|column| column.column_id).ok_or_else(|| SqlError::invalid_column(name)));
+    let included = index.included.iter().map(|name| {
+        table.column_named(name).map(|column| column.column_id).ok_or_else(|| SqlError::invalid_column(name))
+    });
     Ok(Index {
         index_id: table.next_index_id(index.clustered),
         name: Arc::from(index.name.as_str()),
@@ -332,25 +396,45 @@ pub fn create_index(execution: &mut Execution<'_>, index: &CreateIndex, text: &s
     })
 }
 
-pub fn drop_index(execution: &mut Execution<'_>, index: &str, table: &Name, if_exists: bool, text: &str) -> SqlResult<()> {
+pub fn drop_index(
+    execution: &mut Execution<'_>,
+    index: &str,
+    table: &Name,
+    if_exists: bool,
+    text: &str,
+) -> SqlResult<()> {
     transaction::atomic(execution, |execution| {
         let target = target::find(execution, table)?;
         let Some(found) = target.table.index_named(index) else {
             return if if_exists { Ok(()) } else { Err(SqlError::cannot_drop("index", &format!("{table}.{index}"))) };
         };
         if found.constraint.is_some() {
-            let text = format!("An explicit DROP INDEX is not allowed on index '{table}.{index}'. It is being used for PRIMARY KEY or UNIQUE KEY constraint enforcement.");
+            let text = format!(
+                "An explicit DROP INDEX is not allowed on index '{table}.{index}'. It is being used for PRIMARY KEY or UNIQUE KEY constraint enforcement."
+            );
             return Err(SqlError::new(3723, 16, text));
         }
         change(execution, &target, vec![Alteration::DropIndex(found.index_id)], text)
     })
 }
 
-pub fn alter_index(execution: &mut Execution<'_>, index: Option<&str>, table: &Name, action: &str, text: &str) -> SqlResult<()> {
+pub fn alter_index(
+    execution: &mut Execution<'_>,
+    index: Option<&str>,
+    table: &Name,
+    action: &str,
+    text: &str,
+) -> SqlResult<()> {
     transaction::atomic(execution, |execution| {
         let target = target::find(execution, table)?;
         let ids: Vec<IndexId> = match index {
-            Some(name) => vec![target.table.index_named(name).map(|index| index.index_id).ok_or_else(|| SqlError::cannot_find(name))?],
+            Some(name) => vec![
+                target
+                    .table
+                    .index_named(name)
+                    .map(|index| index.index_id)
+                    .ok_or_else(|| SqlError::cannot_find(name))?,
+            ],
             None => target.table.indexes.iter().map(|index| index.index_id).collect(),
         };
         let alterations: Vec<Alteration> = match action {
@@ -365,7 +449,8 @@ pub fn alter_index(execution: &mut Execution<'_>, index: Option<&str>, table: &N
 
 pub fn alter(execution: &mut Execution<'_>, name: &Name, actions: &[AlterAction], text: &str) -> SqlResult<()> {
     transaction::atomic(execution, |execution| {
-        let mut target = target::find(execution, name).map_err(|error| if error.number == 208 { SqlError::cannot_find(&name.to_string()) } else { error })?;
+        let mut target = target::find(execution, name)
+            .map_err(|error| if error.number == 208 { SqlError::cannot_find(&name.to_string()) } else { error })?;
         let own = execution.state.database;
         if target.database != DatabaseId::TEMPDB {
             execution.state.database = target.database;
@@ -397,9 +482,15 @@ fn alter_in(execution: &mut Execution<'_>, target: &mut Target, actions: &[Alter
                     return Err(SqlError::unsupported("partitions"));
                 }
                 let to = target::find(execution, to)?;
-                return execution.state.transaction().switch(target.database, target.table.object_id, to.table.object_id);
+                return execution.state.transaction().switch(
+                    target.database,
+                    target.table.object_id,
+                    to.table.object_id,
+                );
             }
-            AlterAction::EnableTriggers { enable, names } => super::module::enable_triggers(execution, target, *enable, names)?,
+            AlterAction::EnableTriggers { enable, names } => {
+                super::module::enable_triggers(execution, target, *enable, names)?
+            }
             other => alterations.extend(alteration(target, other, execution)?),
         }
     }
@@ -413,7 +504,12 @@ fn alter_in(execution: &mut Execution<'_>, target: &mut Target, actions: &[Alter
 }
 
 /// What rows that are there already have in a new column: its default where it isn't nullable or WITH VALUES says so.
-fn missing_value(execution: &mut Execution<'_>, target: &Target, column: &mut Column, definition: &ColumnDefinition) -> SqlResult<()> {
+fn missing_value(
+    execution: &mut Execution<'_>,
+    target: &Target,
+    column: &mut Column,
+    definition: &ColumnDefinition,
+) -> SqlResult<()> {
     if column.computed.is_some() {
         return Ok(());
     }
@@ -427,20 +523,29 @@ fn missing_value(execution: &mut Execution<'_>, target: &Target, column: &mut Co
         if column.identity.is_some() || column.sql_type == SqlType::RowVersion {
             return Err(SqlError::unsupported("identity and rowversion columns added to a table that has rows"));
         }
-        let text = format!("ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT definition specified, or the column being added is an identity or timestamp column, or alternatively if none of the previous conditions are satisfied the table must be empty to allow addition of this column. Column '{}' cannot be added to non-empty table '{}' because it does not satisfy these conditions.", column.name, target.table.name);
+        let text = format!(
+            "ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT definition specified, or the column being added is an identity or timestamp column, or alternatively if none of the previous conditions are satisfied the table must be empty to allow addition of this column. Column '{}' cannot be added to non-empty table '{}' because it does not satisfy these conditions.",
+            column.name, target.table.name
+        );
         return Err(SqlError::new(4901, 16, text));
     }
     Ok(())
 }
 
-fn added_constraint(execution: &mut Execution<'_>, target: &Target, shape: &mut Table, constraint: &ConstraintDefinition) -> SqlResult<Alteration> {
+fn added_constraint(
+    execution: &mut Execution<'_>,
+    target: &Target,
+    shape: &mut Table,
+    constraint: &ConstraintDefinition,
+) -> SqlResult<Alteration> {
     let name = constraint.name.as_deref();
     Ok(match &constraint.kind {
         ConstraintKind::PrimaryKey { clustered, columns } => {
             let index = key_index(execution, shape, name, true, *clustered, columns)?;
             for key in &index.key {
                 if shape.column(key.column_id).is_some_and(|column| column.nullable) {
-                    let text = format!("Cannot define PRIMARY KEY constraint on nullable column in table '{}'.", shape.name);
+                    let text =
+                        format!("Cannot define PRIMARY KEY constraint on nullable column in table '{}'.", shape.name);
                     return Err(SqlError::new(8111, 16, text));
                 }
             }
@@ -490,7 +595,8 @@ fn check_existing(execution: &mut Execution<'_>, target: &Target, key: &ForeignK
 fn alteration(target: &Target, action: &AlterAction, execution: &Execution<'_>) -> SqlResult<Vec<Alteration>> {
     let table = &target.table;
     let no_column = |name: &str| {
-        let text = format!("ALTER TABLE DROP COLUMN failed because column '{name}' does not exist in table '{}'.", table.name);
+        let text =
+            format!("ALTER TABLE DROP COLUMN failed because column '{name}' does not exist in table '{}'.", table.name);
         SqlError::new(4924, 16, text)
     };
     Ok(match action {
@@ -509,17 +615,24 @@ fn alteration(target: &Target, action: &AlterAction, execution: &Execution<'_>) 
         },
         AlterAction::AlterColumn { name, data_type, nullable, .. } => {
             let column = table.column_named(name).ok_or_else(|| {
-                let text = format!("ALTER TABLE ALTER COLUMN failed because column '{name}' does not exist in table '{}'.", table.name);
+                let text = format!(
+                    "ALTER TABLE ALTER COLUMN failed because column '{name}' does not exist in table '{}'.",
+                    table.name
+                );
                 SqlError::new(4924, 16, text)
             })?;
             if column.computed.is_some() || column.sql_type == SqlType::RowVersion {
-                let text = format!("Cannot alter column '{name}' because it is '{}'.", if column.computed.is_some() { "COMPUTED" } else { "timestamp" });
+                let text = format!(
+                    "Cannot alter column '{name}' because it is '{}'.",
+                    if column.computed.is_some() { "COMPUTED" } else { "timestamp" }
+                );
                 return Err(SqlError::new(4928, 16, text));
             }
             let sql_type = named_type(execution.state, data_type)?;
             crate::value::convert::check(column.sql_type, sql_type, crate::value::convert::Manner::Implicit)?;
             // Without NULL or NOT NULL a column becomes nullable, unless a key needs it otherwise.
-            let in_key = table.primary_key().is_some_and(|key| key.key.iter().any(|key| key.column_id == column.column_id));
+            let in_key =
+                table.primary_key().is_some_and(|key| key.key.iter().any(|key| key.column_id == column.column_id));
             let nullable = nullable.unwrap_or(!in_key);
             vec![Alteration::AlterColumn { column: column.column_id, sql_type, nullable }]
         }
@@ -534,7 +647,10 @@ fn alteration(target: &Target, action: &AlterAction, execution: &Execution<'_>) 
 
 fn constraint_named(table: &Table, name: &str) -> Option<ObjectId> {
     let keys = table.indexes.iter().filter_map(|index| Some((&index.name, index.constraint.as_ref()?.object_id)));
-    let defaults = table.columns.iter().filter_map(|column| column.default.as_ref().map(|default| (&default.name, default.object_id)));
+    let defaults = table
+        .columns
+        .iter()
+        .filter_map(|column| column.default.as_ref().map(|default| (&default.name, default.object_id)));
     let checks = table.checks.iter().map(|check| (&check.name, check.object_id));
     let foreign = table.foreign_keys.iter().map(|key| (&key.name, key.object_id));
     keys.chain(defaults).chain(checks).chain(foreign).find(|(own, _)| equal(own, name)).map(|(_, id)| id)
@@ -544,7 +660,19 @@ fn constraint_named(table: &Table, name: &str) -> Option<ObjectId> {
 
 pub fn truncate(execution: &mut Execution<'_>, name: &Name) -> SqlResult<()> {
     transaction::atomic(execution, |execution| {
-        let target = target::find(execution, name).map_err(|error| if error.number == 208 { SqlError::new(4701, 16, format!("Cannot find the object \"{name}\" because it does not exist or you do not have permissions.")) } else { error })?;
+        let target = target::find(execution, name).map_err(|error| {
+            if error.number == 208 {
+                SqlError::new(
+                    4701,
+                    16,
+                    format!(
+                        "Cannot find the object \"{name}\" because it does not exist or you do not have permissions."
+                    ),
+                )
+            } else {
+                error
+            }
+        })?;
         target::check_permission(execution, &target, "ALTER")?;
         execution.state.transaction().truncate(target.database, target.table.object_id)
     })
@@ -600,7 +728,12 @@ pub fn drop_in_tempdb(execution: &mut Execution<'_>, own: &str) -> SqlResult<()>
 }
 
 /// `SELECT … INTO new`.
-pub fn select_into(execution: &mut Execution<'_>, query: &sqlparser::ast::Query, name: &Name, out: &mut OutputSink<'_>) -> SqlResult<()> {
+pub fn select_into(
+    execution: &mut Execution<'_>,
+    query: &sqlparser::ast::Query,
+    name: &Name,
+    out: &mut OutputSink<'_>,
+) -> SqlResult<()> {
     let rows = transaction::atomic(execution, |execution| {
         let plan = Binder::new(execution).query(query)?;
         let temporary = name.is_temporary();
@@ -618,11 +751,17 @@ pub fn select_into(execution: &mut Execution<'_>, query: &sqlparser::ast::Query,
         let mut table = Table::new(schema, &own);
         for (at, output) in plan.columns.iter().enumerate() {
             if output.name.is_empty() {
-                let text = format!("An object or column name is missing or empty. For SELECT INTO statements, verify each column has a name (column {}).", at + 1);
+                let text = format!(
+                    "An object or column name is missing or empty. For SELECT INTO statements, verify each column has a name (column {}).",
+                    at + 1
+                );
                 return Err(SqlError::new(1038, 15, text));
             }
             if table.column_named(&output.name).is_some() {
-                let text = format!("Column names in each table must be unique. Column name '{}' in table '{}' is specified more than once.", output.name, name.object);
+                let text = format!(
+                    "Column names in each table must be unique. Column name '{}' in table '{}' is specified more than once.",
+                    output.name, name.object
+                );
                 return Err(SqlError::new(2705, 16, text));
             }
             let sql_type = if output.sql_type == SqlType::RowVersion { SqlType::Binary(8) } else { output.sql_type };
@@ -666,7 +805,9 @@ pub fn sp_rename(execution: &mut Execution<'_>, given: &[Given], out: &mut Outpu
             let alteration = if kind == "COLUMN" {
                 let column = target.table.column_named(&last).ok_or_else(not_found)?;
                 if target.table.column_named(&to).is_some_and(|other| other.column_id != column.column_id) {
-                    let text = format!("Error: The new name '{to}' is already in use as a COLUMN name and would cause a duplicate that is not permitted.");
+                    let text = format!(
+                        "Error: The new name '{to}' is already in use as a COLUMN name and would cause a duplicate that is not permitted."
+                    );
                     return Err(SqlError::new(15_335, 11, text));
                 }
                 Alteration::RenameColumn { column: column.column_id, name: Arc::from(to.as_str()) }
@@ -682,13 +823,21 @@ pub fn sp_rename(execution: &mut Execution<'_>, given: &[Given], out: &mut Outpu
             match execution.state.object(database, &name)? {
                 Some((schema, Object::Table(table))) => {
                     if execution.state.catalog(database)?.object_named(schema, &to).is_some() {
-                        let text = format!("Error: The new name '{to}' is already in use as a object name and would cause a duplicate that is not permitted.");
+                        let text = format!(
+                            "Error: The new name '{to}' is already in use as a object name and would cause a duplicate that is not permitted."
+                        );
                         return Err(SqlError::new(15_335, 11, text));
                     }
                     let target = Target { database, table, variable: false };
                     change(execution, &target, vec![Alteration::RenameTable(Arc::from(to.as_str()))], &command)
                 }
-                _ => Err(SqlError::new(15_225, 11, format!("No item by the name of '{from}' could be found in the current database, given that @itemtype was input as '(null)'."))),
+                _ => Err(SqlError::new(
+                    15_225,
+                    11,
+                    format!(
+                        "No item by the name of '{from}' could be found in the current database, given that @itemtype was input as '(null)'."
+                    ),
+                )),
             }
         }
         other => Err(SqlError::unsupported(format!("sp_rename of {other}"))),

@@ -45,7 +45,9 @@ pub fn find(execution: &Execution<'_>, name: &Name) -> SqlResult<Target> {
     let state = &*execution.state;
     let own = if name.object.starts_with('@') {
         let own = execution.variables.tables.get(&folded(&name.object));
-        Some(own.ok_or_else(|| SqlError::new(1087, 15, format!("Must declare the table variable \"{}\".", name.object)).with_state(2))?)
+        Some(own.ok_or_else(|| {
+            SqlError::new(1087, 15, format!("Must declare the table variable \"{}\".", name.object)).with_state(2)
+        })?)
     } else if name.is_temporary() {
         Some(state.temporary.get(&folded(&name.object)).ok_or_else(|| SqlError::invalid_object(&name.object))?)
     } else {
@@ -53,13 +55,16 @@ pub fn find(execution: &Execution<'_>, name: &Name) -> SqlResult<Target> {
     };
     if let Some(own) = own {
         let catalog = state.catalog(DatabaseId::TEMPDB)?;
-        let table = catalog.table_named(SchemaId::DBO, own).cloned().ok_or_else(|| SqlError::invalid_object(&name.object))?;
+        let table =
+            catalog.table_named(SchemaId::DBO, own).cloned().ok_or_else(|| SqlError::invalid_object(&name.object))?;
         return Ok(Target { database: DatabaseId::TEMPDB, table, variable: name.object.starts_with('@') });
     }
     let database = state.database_of(name)?;
     match state.object(database, name)? {
         Some((_, Object::Table(table))) => Ok(Target { database, table, variable: false }),
-        Some((_, Object::Module(_))) => Err(SqlError::unsupported(format!("changes of rows through '{name}', which isn't a table"))),
+        Some((_, Object::Module(_))) => {
+            Err(SqlError::unsupported(format!("changes of rows through '{name}', which isn't a table")))
+        }
         None => Err(SqlError::invalid_object(&name.to_string())),
     }
 }
@@ -102,6 +107,8 @@ pub fn is_definer(state: &State, database: DatabaseId) -> SqlResult<bool> {
 pub fn ddl<'a>(state: &State, database: DatabaseId, text: &'a str) -> SqlResult<Ddl<'a>> {
     let catalog = state.catalog(database)?;
     let user = state.user(database)?;
-    let by_owner = user == PrincipalId::DBO || catalog.is_member(user, PrincipalId::DB_OWNER) || catalog.is_member(user, PrincipalId::DB_DDLADMIN);
+    let by_owner = user == PrincipalId::DBO
+        || catalog.is_member(user, PrincipalId::DB_OWNER)
+        || catalog.is_member(user, PrincipalId::DB_DDLADMIN);
     Ok(Ddl { command: text, by_owner })
 }

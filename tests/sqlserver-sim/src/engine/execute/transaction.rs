@@ -67,7 +67,10 @@ pub fn after_error(state: &mut State, error: &SqlError) {
     let victim = matches!(error.number, 1205 | 3960);
     if victim || (state.options.xact_abort && state.tries == 0 && error.severity > 10) {
         abandon(state);
-    } else if state.transaction_count > 0 && state.tries > 0 && (state.options.xact_abort || matches!(error.number, 241 | 242 | 245 | 248 | 8114)) {
+    } else if state.transaction_count > 0
+        && state.tries > 0
+        && (state.options.xact_abort || matches!(error.number, 241 | 242 | 245 | 248 | 8114))
+    {
         state.doomed = true;
     }
 }
@@ -108,7 +111,11 @@ pub fn commit(state: &mut State, out: &mut OutputSink<'_>) -> SqlResult<()> {
         0 => Err(SqlError::new(3902, 16, "The COMMIT TRANSACTION request has no corresponding BEGIN TRANSACTION.")),
         1 => {
             if state.doomed {
-                return Err(SqlError::new(3930, 16, "The current transaction cannot be committed and cannot support operations that write to the log file. Roll back the transaction."));
+                return Err(SqlError::new(
+                    3930,
+                    16,
+                    "The current transaction cannot be committed and cannot support operations that write to the log file. Roll back the transaction.",
+                ));
             }
             state.transaction_count = 0;
             state.savepoints.clear();
@@ -129,13 +136,21 @@ pub fn commit(state: &mut State, out: &mut OutputSink<'_>) -> SqlResult<()> {
 /// Rolls back to a savepoint, or everything.
 pub fn rollback(state: &mut State, name: Option<&str>, out: &mut OutputSink<'_>) -> SqlResult<()> {
     if state.transaction_count == 0 && state.statement_depth == 0 {
-        return Err(SqlError::new(3903, 16, "The ROLLBACK TRANSACTION request has no corresponding BEGIN TRANSACTION."));
+        return Err(SqlError::new(
+            3903,
+            16,
+            "The ROLLBACK TRANSACTION request has no corresponding BEGIN TRANSACTION.",
+        ));
     }
     if let Some(name) = name
         && let Some(at) = state.savepoints.iter().rposition(|(own, _)| own == name)
     {
         if state.doomed {
-            return Err(SqlError::new(3931, 16, "The current transaction cannot be committed and cannot be rolled back to a savepoint. Roll back the entire transaction."));
+            return Err(SqlError::new(
+                3931,
+                16,
+                "The current transaction cannot be committed and cannot be rolled back to a savepoint. Roll back the entire transaction.",
+            ));
         }
         state.savepoints.truncate(at + 1);
         if let (Some((_, savepoint)), Some(transaction)) = (state.savepoints.last(), &mut state.transaction) {

@@ -12,12 +12,36 @@ pub const FUNCTIONS: &[Builtin] = &[
     Builtin::new("GETDATE", 0..=0, &[], datetime, |execution, _, _, result| now_as(execution, result)),
     Builtin::new("GETUTCDATE", 0..=0, &[], datetime, |execution, _, _, result| now_as(execution, result)),
     Builtin::new("CURRENT_TIMESTAMP", 0..=0, &[], datetime, |execution, _, _, result| now_as(execution, result)),
-    Builtin::new("SYSDATETIME", 0..=0, &[], |_| Ok(SqlType::DateTime2(7)), |execution, _, _, result| now_as(execution, result)),
-    Builtin::new("SYSUTCDATETIME", 0..=0, &[], |_| Ok(SqlType::DateTime2(7)), |execution, _, _, result| now_as(execution, result)),
-    Builtin::new("SYSDATETIMEOFFSET", 0..=0, &[], |_| Ok(SqlType::DateTimeOffset(7)), |execution, _, _, result| now_as(execution, result)),
-    Builtin::new("DATEADD", 3..=3, &[Any, Integer, AMoment], added_type, |_, values, types, result| add(values, types, result)),
-    Builtin::new("DATEDIFF", 3..=3, &[Any, AMoment, AMoment], int, |execution, values, types, result| difference(execution, values, types, result)),
-    Builtin::new("DATEDIFF_BIG", 3..=3, &[Any, AMoment, AMoment], bigint, |execution, values, types, result| difference(execution, values, types, result)),
+    Builtin::new(
+        "SYSDATETIME",
+        0..=0,
+        &[],
+        |_| Ok(SqlType::DateTime2(7)),
+        |execution, _, _, result| now_as(execution, result),
+    ),
+    Builtin::new(
+        "SYSUTCDATETIME",
+        0..=0,
+        &[],
+        |_| Ok(SqlType::DateTime2(7)),
+        |execution, _, _, result| now_as(execution, result),
+    ),
+    Builtin::new(
+        "SYSDATETIMEOFFSET",
+        0..=0,
+        &[],
+        |_| Ok(SqlType::DateTimeOffset(7)),
+        |execution, _, _, result| now_as(execution, result),
+    ),
+    Builtin::new("DATEADD", 3..=3, &[Any, Integer, AMoment], added_type, |_, values, types, result| {
+        add(values, types, result)
+    }),
+    Builtin::new("DATEDIFF", 3..=3, &[Any, AMoment, AMoment], int, |execution, values, types, result| {
+        difference(execution, values, types, result)
+    }),
+    Builtin::new("DATEDIFF_BIG", 3..=3, &[Any, AMoment, AMoment], bigint, |execution, values, types, result| {
+        difference(execution, values, types, result)
+    }),
     Builtin::new("DATEPART", 2..=2, &[Any, AMoment], int, |execution, values, types, _| {
         let part = part_of(execution, text_at(values, 0), local(values.get(1), types.get(1))?);
         part.map(Value::Int).ok_or_else(|| SqlError::unsupported("this date part"))
@@ -27,50 +51,96 @@ pub const FUNCTIONS: &[Builtin] = &[
         let name = match text_at(values, 0) {
             "month" => month_name(moment).to_owned(),
             "weekday" => weekday_name(moment).to_owned(),
-            part => part_of(execution, part, moment).ok_or_else(|| SqlError::unsupported("this date part"))?.to_string(),
+            part => {
+                part_of(execution, part, moment).ok_or_else(|| SqlError::unsupported("this date part"))?.to_string()
+            }
         };
         Ok(Value::text(&name))
     }),
-    Builtin::new("YEAR", 1..=1, &[AMoment], int, |_, values, types, _| Ok(Value::Int(local(values.first(), types.first())?.civil().year))),
-    Builtin::new("MONTH", 1..=1, &[AMoment], int, |_, values, types, _| number(local(values.first(), types.first())?.civil().month)),
-    Builtin::new("DAY", 1..=1, &[AMoment], int, |_, values, types, _| number(local(values.first(), types.first())?.civil().day)),
-    Builtin::new("EOMONTH", 1..=2, &[AMoment, Integer], |_| Ok(SqlType::Date), |_, values, types, _| {
-        let moment = add_months(local(values.first(), types.first())?, integer_at(values, 1).unwrap_or(0)).ok_or_else(out_of_range)?;
-        let civil = moment.civil();
-        let last = days_of(civil.year, civil.month, days_in_month(civil.year, civil.month)).ok_or_else(out_of_range)?;
-        Ok(Value::Date(last))
+    Builtin::new("YEAR", 1..=1, &[AMoment], int, |_, values, types, _| {
+        Ok(Value::Int(local(values.first(), types.first())?.civil().year))
     }),
-    Builtin::new("DATEFROMPARTS", 3..=3, &[Integer, Integer, Integer], |_| Ok(SqlType::Date), |_, values, _, _| {
-        date_from(values).map(Value::Date)
+    Builtin::new("MONTH", 1..=1, &[AMoment], int, |_, values, types, _| {
+        number(local(values.first(), types.first())?.civil().month)
     }),
+    Builtin::new("DAY", 1..=1, &[AMoment], int, |_, values, types, _| {
+        number(local(values.first(), types.first())?.civil().day)
+    }),
+    Builtin::new(
+        "EOMONTH",
+        1..=2,
+        &[AMoment, Integer],
+        |_| Ok(SqlType::Date),
+        |_, values, types, _| {
+            let moment = add_months(local(values.first(), types.first())?, integer_at(values, 1).unwrap_or(0))
+                .ok_or_else(out_of_range)?;
+            let civil = moment.civil();
+            let last =
+                days_of(civil.year, civil.month, days_in_month(civil.year, civil.month)).ok_or_else(out_of_range)?;
+            Ok(Value::Date(last))
+        },
+    ),
+    Builtin::new(
+        "DATEFROMPARTS",
+        3..=3,
+        &[Integer, Integer, Integer],
+        |_| Ok(SqlType::Date),
+        |_, values, _, _| date_from(values).map(Value::Date),
+    ),
     Builtin::new("DATETIMEFROMPARTS", 7..=7, &[Integer], datetime, |_, values, _, result| {
         from_parts(values, integer_at(values, 6).unwrap_or(0) * 10_000, result)
     }),
-    Builtin::new("DATETIME2FROMPARTS", 8..=8, &[Integer], |_| Ok(SqlType::DateTime2(7)), |_, values, _, result| {
-        let scale = u32::try_from(integer_at(values, 7).unwrap_or(7).clamp(0, 7)).unwrap_or(7);
-        from_parts(values, integer_at(values, 6).unwrap_or(0) * 10_i64.pow(7 - scale), result)
-    }),
+    Builtin::new(
+        "DATETIME2FROMPARTS",
+        8..=8,
+        &[Integer],
+        |_| Ok(SqlType::DateTime2(7)),
+        |_, values, _, result| {
+            let scale = u32::try_from(integer_at(values, 7).unwrap_or(7).clamp(0, 7)).unwrap_or(7);
+            from_parts(values, integer_at(values, 6).unwrap_or(0) * 10_i64.pow(7 - scale), result)
+        },
+    ),
     Builtin::new("ISDATE", 1..=1, &[Text], int, |_, values, _, _| {
         let read = literal::date_time(text_at(values, 0), None);
         let known = read.is_some_and(|read| read.days.is_some() || read.ticks.is_some());
         Ok(Value::Int(i32::from(known && read.is_some_and(|read| read.moment().to_datetime().is_some()))))
     }),
-    Builtin::new("SWITCHOFFSET", 2..=2, &[AMoment, Any], |_| Ok(SqlType::DateTimeOffset(7)), |_, values, types, _| {
-        let instant = utc(values.first(), types.first())?;
-        Ok(Value::DateTimeOffset(instant, offset(values.get(1))?))
+    Builtin::new(
+        "SWITCHOFFSET",
+        2..=2,
+        &[AMoment, Any],
+        |_| Ok(SqlType::DateTimeOffset(7)),
+        |_, values, types, _| {
+            let instant = utc(values.first(), types.first())?;
+            Ok(Value::DateTimeOffset(instant, offset(values.get(1))?))
+        },
+    ),
+    Builtin::new(
+        "TODATETIMEOFFSET",
+        2..=2,
+        &[AMoment, Any],
+        |_| Ok(SqlType::DateTimeOffset(7)),
+        |_, values, types, _| {
+            let offset = offset(values.get(1))?;
+            let local = local(values.first(), types.first())?;
+            Ok(Value::DateTimeOffset(local.plus_minutes(-i32::from(offset)).ok_or_else(out_of_range)?, offset))
+        },
+    ),
+    Builtin::new(
+        "AT_TIME_ZONE",
+        2..=2,
+        &[AMoment, Text],
+        |_| Ok(SqlType::DateTimeOffset(7)),
+        |_, values, types, _| {
+            if !text_at(values, 1).eq_ignore_ascii_case("UTC") {
+                return Err(SqlError::unsupported("time zones other than UTC"));
+            }
+            Ok(Value::DateTimeOffset(utc(values.first(), types.first())?, 0))
+        },
+    ),
+    Builtin::new("CURRENT_TIMEZONE", 0..=0, &[], sysname, |_, _, _, _| {
+        Ok(Value::text("(UTC) Coordinated Universal Time"))
     }),
-    Builtin::new("TODATETIMEOFFSET", 2..=2, &[AMoment, Any], |_| Ok(SqlType::DateTimeOffset(7)), |_, values, types, _| {
-        let offset = offset(values.get(1))?;
-        let local = local(values.first(), types.first())?;
-        Ok(Value::DateTimeOffset(local.plus_minutes(-i32::from(offset)).ok_or_else(out_of_range)?, offset))
-    }),
-    Builtin::new("AT_TIME_ZONE", 2..=2, &[AMoment, Text], |_| Ok(SqlType::DateTimeOffset(7)), |_, values, types, _| {
-        if !text_at(values, 1).eq_ignore_ascii_case("UTC") {
-            return Err(SqlError::unsupported("time zones other than UTC"));
-        }
-        Ok(Value::DateTimeOffset(utc(values.first(), types.first())?, 0))
-    }),
-    Builtin::new("CURRENT_TIMEZONE", 0..=0, &[], sysname, |_, _, _, _| Ok(Value::text("(UTC) Coordinated Universal Time"))),
 ];
 
 /// The name of a part by any of its names.
@@ -135,7 +205,11 @@ fn offset(value: Option<&Value>) -> SqlResult<i16> {
             let read = literal::date_time(&format!("2000-01-01 00:00 {text}"), None);
             read.and_then(|read| read.offset_minutes).ok_or_else(refused)
         }
-        Some(other) => other.as_integer().and_then(|minutes| i16::try_from(minutes).ok()).filter(|m| m.abs() <= 840).ok_or_else(refused),
+        Some(other) => other
+            .as_integer()
+            .and_then(|minutes| i16::try_from(minutes).ok())
+            .filter(|m| m.abs() <= 840)
+            .ok_or_else(refused),
         None => Err(refused()),
     }
 }
@@ -173,7 +247,9 @@ fn add(values: &[Value], types: &[SqlType], result: SqlType) -> SqlResult<Value>
         "quarter" => add_months(moment, amount.saturating_mul(3)),
         "month" => add_months(moment, amount),
         "nanosecond" => Moment::from_total_ticks(moment.total_ticks() + i128::from(amount) / 100),
-        part => ticks_of(part).and_then(|ticks| Moment::from_total_ticks(moment.total_ticks() + ticks * i128::from(amount))),
+        part => {
+            ticks_of(part).and_then(|ticks| Moment::from_total_ticks(moment.total_ticks() + ticks * i128::from(amount)))
+        }
     };
     let moved = moved.ok_or_else(out_of_range)?;
     if let Some(Value::DateTimeOffset(_, offset)) = value {
@@ -193,7 +269,9 @@ fn add_to_datetime(days: i32, ticks: u32, part: &str, amount: i64) -> SqlResult<
     let per_day = i128::from(calendar::DATETIME_TICKS_PER_DAY);
     let moved = (i128::from(amount) * 300 * 2 + per_second).div_euclid(per_second * 2);
     let total = i128::from(days) * per_day + i128::from(ticks) + moved;
-    let days = i32::try_from(total.div_euclid(per_day)).ok().filter(|days| (calendar::DATETIME_DAY_FIRST..=2_958_463).contains(days));
+    let days = i32::try_from(total.div_euclid(per_day))
+        .ok()
+        .filter(|days| (calendar::DATETIME_DAY_FIRST..=2_958_463).contains(days));
     let ticks = u32::try_from(total.rem_euclid(per_day)).ok();
     days.zip(ticks).map(|(days, ticks)| Value::DateTime { days, ticks }).ok_or_else(out_of_range)
 }
@@ -267,7 +345,18 @@ fn part_of(execution: &Execution<'_>, part: &str, moment: Moment) -> Option<i32>
 
 fn month_name(moment: Moment) -> &'static str {
     const NAMES: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
     ];
     usize::try_from(moment.civil().month - 1).ok().and_then(|month| NAMES.get(month)).copied().unwrap_or_default()
 }
@@ -281,15 +370,30 @@ fn date_from(values: &[Value]) -> SqlResult<i32> {
     let part = |at: usize| integer_at(values, at).and_then(|part| u32::try_from(part).ok());
     let year = part(0).and_then(|year| i32::try_from(year).ok());
     year.zip(part(1)).zip(part(2)).and_then(|((year, month), day)| days_of(year, month, day)).ok_or_else(|| {
-        SqlError::new(289, 16, "Cannot construct data type date, some of the arguments have values which are not valid.")
+        SqlError::new(
+            289,
+            16,
+            "Cannot construct data type date, some of the arguments have values which are not valid.",
+        )
     })
 }
 
 fn from_parts(values: &[Value], fraction_ticks: i64, result: SqlType) -> SqlResult<Value> {
-    let refused = || SqlError::new(289, 16, format!("Cannot construct data type {}, some of the arguments have values which are not valid.", result.name()));
-    let part = |at: usize, limit: i64| integer_at(values, at).filter(|part| (0..limit).contains(part)).ok_or_else(refused);
+    let refused = || {
+        SqlError::new(
+            289,
+            16,
+            format!(
+                "Cannot construct data type {}, some of the arguments have values which are not valid.",
+                result.name()
+            ),
+        )
+    };
+    let part =
+        |at: usize, limit: i64| integer_at(values, at).filter(|part| (0..limit).contains(part)).ok_or_else(refused);
     let seconds = part(3, 24)? * 3600 + part(4, 60)? * 60 + part(5, 60)?;
-    let ticks = u64::try_from(seconds).map_err(|_| refused())? * TICKS_PER_SECOND + u64::try_from(fraction_ticks).map_err(|_| refused())?;
+    let ticks = u64::try_from(seconds).map_err(|_| refused())? * TICKS_PER_SECOND
+        + u64::try_from(fraction_ticks).map_err(|_| refused())?;
     let moment = Moment { days: date_from(values)?, ticks };
     convert::convert(&Value::DateTime2(moment), SqlType::DateTime2(7), result, None)
 }

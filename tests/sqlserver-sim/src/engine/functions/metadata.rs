@@ -19,13 +19,19 @@ pub const FUNCTIONS: &[Builtin] = &[
     Builtin::new("OBJECT_SCHEMA_NAME", 1..=2, &[Integer, Integer], sysname, |execution, values, _, _| {
         Ok(named_object(execution, values)?.map_or(Value::Null, |(_, schema)| Value::Text(schema)))
     }),
-    Builtin::new("OBJECT_DEFINITION", 1..=1, &[Integer], |_| Ok(SqlType::NVarChar(crate::value::Length::Max)), |execution, values, _, _| {
-        let module = object_at(execution, values)?;
-        Ok(match module {
-            Some(Object::Module(module)) => Value::Text(Arc::clone(&module.definition)),
-            _ => Value::Null,
-        })
-    }),
+    Builtin::new(
+        "OBJECT_DEFINITION",
+        1..=1,
+        &[Integer],
+        |_| Ok(SqlType::NVarChar(crate::value::Length::Max)),
+        |execution, values, _, _| {
+            let module = object_at(execution, values)?;
+            Ok(match module {
+                Some(Object::Module(module)) => Value::Text(Arc::clone(&module.definition)),
+                _ => Value::Null,
+            })
+        },
+    ),
     Builtin::new("SCHEMA_ID", 0..=1, &[Text], int, |execution, values, _, _| {
         let name = if values.is_empty() { "dbo" } else { text_at(values, 0) };
         Ok(catalog(execution)?.schema_named(name).map_or(Value::Null, |schema| Value::Int(schema.schema_id.0)))
@@ -43,26 +49,45 @@ pub const FUNCTIONS: &[Builtin] = &[
         });
         Ok(column.map_or(Value::Null, |column| Value::Text(Arc::clone(&column.name))))
     }),
-    Builtin::new("COL_LENGTH", 2..=2, &[Text, Text], |_| Ok(SqlType::SmallInt), |execution, values, _, _| {
-        let Some(Object::Table(table)) = object_named(execution, text_at(values, 0))? else { return Ok(Value::Null) };
-        let column = table.column_named(text_at(values, 1));
-        Ok(column.map_or(Value::Null, |column| Value::SmallInt(column.sql_type.max_length())))
+    Builtin::new(
+        "COL_LENGTH",
+        2..=2,
+        &[Text, Text],
+        |_| Ok(SqlType::SmallInt),
+        |execution, values, _, _| {
+            let Some(Object::Table(table)) = object_named(execution, text_at(values, 0))? else {
+                return Ok(Value::Null);
+            };
+            let column = table.column_named(text_at(values, 1));
+            Ok(column.map_or(Value::Null, |column| Value::SmallInt(column.sql_type.max_length())))
+        },
+    ),
+    Builtin::new("COLUMNPROPERTY", 3..=3, &[Integer, Text, Text], int, |execution, values, _, _| {
+        column_property(execution, values)
     }),
-    Builtin::new("COLUMNPROPERTY", 3..=3, &[Integer, Text, Text], int, |execution, values, _, _| column_property(execution, values)),
-    Builtin::new("OBJECTPROPERTY", 2..=2, &[Integer, Text], int, |execution, values, _, _| object_property(execution, values)),
-    Builtin::new("OBJECTPROPERTYEX", 2..=2, &[Integer, Text], variant, |execution, values, _, _| object_property(execution, values)),
-    Builtin::new("DATABASEPROPERTYEX", 2..=2, &[Text, Text], variant, |execution, values, _, _| Ok(database_property(execution, values))),
+    Builtin::new("OBJECTPROPERTY", 2..=2, &[Integer, Text], int, |execution, values, _, _| {
+        object_property(execution, values)
+    }),
+    Builtin::new("OBJECTPROPERTYEX", 2..=2, &[Integer, Text], variant, |execution, values, _, _| {
+        object_property(execution, values)
+    }),
+    Builtin::new("DATABASEPROPERTYEX", 2..=2, &[Text, Text], variant, |execution, values, _, _| {
+        Ok(database_property(execution, values))
+    }),
     Builtin::new("INDEX_COL", 3..=3, &[Text, Integer, Integer], sysname, |execution, values, _, _| {
         let Some(Object::Table(table)) = object_named(execution, text_at(values, 0))? else { return Ok(Value::Null) };
         let index = table.indexes.iter().find(|index| Some(i64::from(index.index_id.0)) == integer_at(values, 1));
-        let position = integer_at(values, 2).and_then(|position| usize::try_from(position).ok()).and_then(|p| p.checked_sub(1));
+        let position =
+            integer_at(values, 2).and_then(|position| usize::try_from(position).ok()).and_then(|p| p.checked_sub(1));
         let key = index.zip(position).and_then(|(index, position)| index.key.get(position));
         let column = key.and_then(|key| table.column(key.column_id));
         Ok(column.map_or(Value::Null, |column| Value::Text(Arc::clone(&column.name))))
     }),
     Builtin::new("INDEXPROPERTY", 3..=3, &[Integer, Text, Text], int, |execution, values, _, _| {
         let table = table_at(execution, values)?;
-        let Some(index) = table.as_ref().and_then(|table| table.index_named(text_at(values, 1))) else { return Ok(Value::Null) };
+        let Some(index) = table.as_ref().and_then(|table| table.index_named(text_at(values, 1))) else {
+            return Ok(Value::Null);
+        };
         Ok(match text_at(values, 2).to_ascii_lowercase().as_str() {
             "isunique" => flag(index.unique),
             "isclustered" => flag(index.is_clustered()),
@@ -78,16 +103,27 @@ pub const FUNCTIONS: &[Builtin] = &[
     }),
     Builtin::new("TYPE_NAME", 1..=1, &[Integer], sysname, |_, values, _, _| {
         let id = integer_at(values, 0).and_then(|id| i32::try_from(id).ok());
-        let name = ALL_TYPES.iter().find(|sql_type| Some(sql_type.user_type_id()) == id).map(|sql_type| sql_type.name());
+        let name =
+            ALL_TYPES.iter().find(|sql_type| Some(sql_type.user_type_id()) == id).map(|sql_type| sql_type.name());
         Ok(name.map_or(Value::Null, Value::text))
     }),
-    Builtin::new("IDENT_CURRENT", 1..=1, &[Text], |_| Ok(SqlType::Numeric { precision: 38, scale: 0 }), |execution, values, _, _| {
-        let Some(Object::Table(table)) = object_named(execution, text_at(values, 0))? else { return Ok(Value::Null) };
-        let Some(identity) = table.columns.iter().find_map(|column| column.identity) else { return Ok(Value::Null) };
-        let database = execution.state.database;
-        let last = execution.state.transaction().identity_last(database, table.object_id)?;
-        Ok(Value::Decimal(crate::value::Decimal::new(last.unwrap_or(identity.seed), 0)))
-    }),
+    Builtin::new(
+        "IDENT_CURRENT",
+        1..=1,
+        &[Text],
+        |_| Ok(SqlType::Numeric { precision: 38, scale: 0 }),
+        |execution, values, _, _| {
+            let Some(Object::Table(table)) = object_named(execution, text_at(values, 0))? else {
+                return Ok(Value::Null);
+            };
+            let Some(identity) = table.columns.iter().find_map(|column| column.identity) else {
+                return Ok(Value::Null);
+            };
+            let database = execution.state.database;
+            let last = execution.state.transaction().identity_last(database, table.object_id)?;
+            Ok(Value::Decimal(crate::value::Decimal::new(last.unwrap_or(identity.seed), 0)))
+        },
+    ),
     Builtin::new("STATS_DATE", 2..=2, &[Any, Any], |_| Ok(SqlType::DateTime), |_, _, _, _| Ok(Value::Null)),
     Builtin::new("FILEGROUP_NAME", 1..=1, &[Integer], sysname, |_, values, _, _| {
         Ok(if integer_at(values, 0) == Some(1) { Value::text("PRIMARY") } else { Value::Null })
@@ -95,13 +131,40 @@ pub const FUNCTIONS: &[Builtin] = &[
 ];
 
 const ALL_TYPES: &[SqlType] = &[
-    SqlType::Image, SqlType::Text, SqlType::UniqueIdentifier, SqlType::Date, SqlType::Time(7), SqlType::DateTime2(7),
-    SqlType::DateTimeOffset(7), SqlType::TinyInt, SqlType::SmallInt, SqlType::Int, SqlType::SmallDateTime, SqlType::Real,
-    SqlType::Money, SqlType::DateTime, SqlType::Float, SqlType::Variant, SqlType::NText, SqlType::Bit,
-    SqlType::Decimal { precision: 18, scale: 0 }, SqlType::Numeric { precision: 18, scale: 0 }, SqlType::SmallMoney,
-    SqlType::BigInt, SqlType::VarBinary(crate::value::Length::Max), SqlType::VarChar(crate::value::Length::Max),
-    SqlType::Binary(1), SqlType::Char(1), SqlType::RowVersion, SqlType::NVarChar(crate::value::Length::Max), SqlType::NChar(1),
-    SqlType::Xml, SqlType::SysName, SqlType::HierarchyId, SqlType::Geometry, SqlType::Geography,
+    SqlType::Image,
+    SqlType::Text,
+    SqlType::UniqueIdentifier,
+    SqlType::Date,
+    SqlType::Time(7),
+    SqlType::DateTime2(7),
+    SqlType::DateTimeOffset(7),
+    SqlType::TinyInt,
+    SqlType::SmallInt,
+    SqlType::Int,
+    SqlType::SmallDateTime,
+    SqlType::Real,
+    SqlType::Money,
+    SqlType::DateTime,
+    SqlType::Float,
+    SqlType::Variant,
+    SqlType::NText,
+    SqlType::Bit,
+    SqlType::Decimal { precision: 18, scale: 0 },
+    SqlType::Numeric { precision: 18, scale: 0 },
+    SqlType::SmallMoney,
+    SqlType::BigInt,
+    SqlType::VarBinary(crate::value::Length::Max),
+    SqlType::VarChar(crate::value::Length::Max),
+    SqlType::Binary(1),
+    SqlType::Char(1),
+    SqlType::RowVersion,
+    SqlType::NVarChar(crate::value::Length::Max),
+    SqlType::NChar(1),
+    SqlType::Xml,
+    SqlType::SysName,
+    SqlType::HierarchyId,
+    SqlType::Geometry,
+    SqlType::Geography,
 ];
 
 fn flag(is: bool) -> Value {
@@ -161,9 +224,11 @@ fn table_at(execution: &Execution<'_>, values: &[Value]) -> SqlResult<Option<Arc
 
 /// The names of an object and its schema, in the current or a given database.
 fn named_object(execution: &Execution<'_>, values: &[Value]) -> SqlResult<Option<(Arc<str>, Arc<str>)>> {
-    let database = integer_at(values, 1).and_then(|id| u32::try_from(id).ok()).map_or(execution.state.database, DatabaseId);
+    let database =
+        integer_at(values, 1).and_then(|id| u32::try_from(id).ok()).map_or(execution.state.database, DatabaseId);
     let Ok(catalog) = execution.state.catalog(database) else { return Ok(None) };
-    let object = integer_at(values, 0).and_then(|id| i32::try_from(id).ok()).and_then(|id| catalog.object(ObjectId(id)));
+    let object =
+        integer_at(values, 0).and_then(|id| i32::try_from(id).ok()).and_then(|id| catalog.object(ObjectId(id)));
     let (name, schema) = match object {
         Some(Object::Table(table)) => (Arc::clone(&table.name), table.schema_id),
         Some(Object::Module(module)) => (Arc::clone(&module.name), module.schema_id),
@@ -193,9 +258,9 @@ fn column_property(execution: &Execution<'_>, values: &[Value]) -> SqlResult<Val
         },
         "scale" if column.sql_type.is_character() => Value::Null,
         "scale" => Value::Int(i32::from(column.sql_type.scale())),
-        "charmaxlen" if column.sql_type.is_character() => {
-            Value::Int(column.sql_type.character_length().units().and_then(|units| i32::try_from(units).ok()).unwrap_or(-1))
-        }
+        "charmaxlen" if column.sql_type.is_character() => Value::Int(
+            column.sql_type.character_length().units().and_then(|units| i32::try_from(units).ok()).unwrap_or(-1),
+        ),
         "generatedalwaystype" | "iscolumnset" | "isfulltextindexed" => Value::Int(0),
         _ => Value::Null,
     })
@@ -235,7 +300,9 @@ fn object_property(execution: &Execution<'_>, values: &[Value]) -> SqlResult<Val
 
 fn database_property(execution: &Execution<'_>, values: &[Value]) -> Value {
     let storage = &execution.state.storage;
-    let Some(database) = storage.database_named(text_at(values, 0)).and_then(|id| storage.database(id)) else { return Value::Null };
+    let Some(database) = storage.database_named(text_at(values, 0)).and_then(|id| storage.database(id)) else {
+        return Value::Null;
+    };
     match text_at(values, 1).to_ascii_lowercase().as_str() {
         "status" => Value::text("ONLINE"),
         "updateability" => Value::text(if database.catalog.options.read_only { "READ_ONLY" } else { "READ_WRITE" }),

@@ -67,8 +67,14 @@ impl Builtin {
 }
 
 static ALL: LazyLock<HashMap<&'static str, &'static Builtin>> = LazyLock::new(|| {
-    let lists: [&'static [Builtin]; 6] =
-        [text::FUNCTIONS, number::FUNCTIONS, date::FUNCTIONS, session::FUNCTIONS, metadata::FUNCTIONS, permission::FUNCTIONS];
+    let lists: [&'static [Builtin]; 6] = [
+        text::FUNCTIONS,
+        number::FUNCTIONS,
+        date::FUNCTIONS,
+        session::FUNCTIONS,
+        metadata::FUNCTIONS,
+        permission::FUNCTIONS,
+    ];
     lists.into_iter().flatten().map(|function| (function.name, function)).collect()
 });
 

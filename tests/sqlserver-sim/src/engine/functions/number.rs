@@ -19,9 +19,15 @@ pub const FUNCTIONS: &[Builtin] = &[
         let sign = if is_negative(value) { -1 } else { i32::from(!is_zero(value)) };
         convert::convert(&Value::Int(sign), SqlType::Int, result, None)
     }),
-    Builtin::new("CEILING", 1..=1, &[Number], whole_type, |_, values, types, result| rounded(values, types, result, Direction::Up)),
-    Builtin::new("FLOOR", 1..=1, &[Number], whole_type, |_, values, types, result| rounded(values, types, result, Direction::Down)),
-    Builtin::new("ROUND", 2..=3, &[Number, Integer, Integer], number_type, |_, values, types, result| round(values, types, result)),
+    Builtin::new("CEILING", 1..=1, &[Number], whole_type, |_, values, types, result| {
+        rounded(values, types, result, Direction::Up)
+    }),
+    Builtin::new("FLOOR", 1..=1, &[Number], whole_type, |_, values, types, result| {
+        rounded(values, types, result, Direction::Down)
+    }),
+    Builtin::new("ROUND", 2..=3, &[Number, Integer, Integer], number_type, |_, values, types, result| {
+        round(values, types, result)
+    }),
     Builtin::new("POWER", 2..=2, &[Number, Float], number_type, |_, values, types, result| {
         let base = as_float(values.first(), types.first())?;
         let exponent = as_float(values.get(1), Some(&SqlType::Float))?;
@@ -53,15 +59,18 @@ pub const FUNCTIONS: &[Builtin] = &[
             Value::Null => false,
             Value::Text(text) => {
                 !text.trim().is_empty()
-                    && (convert::convert(value, from, SqlType::Float, None).is_ok() || convert::convert(value, from, SqlType::Money, None).is_ok())
+                    && (convert::convert(value, from, SqlType::Float, None).is_ok()
+                        || convert::convert(value, from, SqlType::Money, None).is_ok())
             }
             _ => from.is_number(),
         };
         Ok(Value::Int(i32::from(numeric)))
     })
     .with_nulls(),
-    Builtin::new("RAND", 0..=1, &[Integer], float, |execution, values, _, _| Ok(Value::Float(execution.state.next_random(integer_at(values, 0)))))
-        .with_nulls(),
+    Builtin::new("RAND", 0..=1, &[Integer], float, |execution, values, _, _| {
+        Ok(Value::Float(execution.state.next_random(integer_at(values, 0))))
+    })
+    .with_nulls(),
 ];
 
 fn number_type(types: &[SqlType]) -> SqlResult<SqlType> {
@@ -107,11 +116,19 @@ fn as_float(value: Option<&Value>, from: Option<&SqlType>) -> SqlResult<f64> {
 
 fn of_float(values: &[Value], function: impl Fn(f64) -> f64) -> SqlResult<Value> {
     let result = function(as_float(values.first(), Some(&SqlType::Float))?);
-    if result.is_finite() { Ok(Value::Float(result)) } else { Err(SqlError::arithmetic_overflow("expression", "float")) }
+    if result.is_finite() {
+        Ok(Value::Float(result))
+    } else {
+        Err(SqlError::arithmetic_overflow("expression", "float"))
+    }
 }
 
 fn logarithm(values: &[Value], function: impl Fn(f64) -> f64) -> SqlResult<Value> {
-    if as_float(values.first(), Some(&SqlType::Float))? <= 0.0 { Err(invalid_operation()) } else { of_float(values, function) }
+    if as_float(values.first(), Some(&SqlType::Float))? <= 0.0 {
+        Err(invalid_operation())
+    } else {
+        of_float(values, function)
+    }
 }
 
 fn invalid_operation() -> SqlError {

@@ -2,8 +2,8 @@
 
 use crate::error::SqlResult;
 use crate::storage::{Object, PrincipalId, PrincipalKind, Securable};
-use crate::value::collation::equal;
 use crate::value::Value;
+use crate::value::collation::equal;
 
 use super::super::context::has_permission;
 use super::super::parse;
@@ -22,10 +22,14 @@ pub const FUNCTIONS: &[Builtin] = &[
         Ok(principal.map_or(Value::Null, |principal| Value::text(&principal.name)))
     }),
     Builtin::new("USER_ID", 0..=1, &[Text], int, |execution, values, _, _| principal_id(execution, values)),
-    Builtin::new("DATABASE_PRINCIPAL_ID", 0..=1, &[Text], int, |execution, values, _, _| principal_id(execution, values)),
+    Builtin::new("DATABASE_PRINCIPAL_ID", 0..=1, &[Text], int, |execution, values, _, _| {
+        principal_id(execution, values)
+    }),
     Builtin::new("IS_MEMBER", 1..=1, &[Text], int, |execution, values, _, _| is_member(execution, text_at(values, 0))),
     Builtin::new("IS_ROLEMEMBER", 1..=2, &[Text, Text], int, |execution, values, _, _| {
-        let Some(member) = values.get(1).and_then(Value::as_text) else { return is_member(execution, text_at(values, 0)) };
+        let Some(member) = values.get(1).and_then(Value::as_text) else {
+            return is_member(execution, text_at(values, 0));
+        };
         let catalog = execution.state.catalog(execution.state.database)?;
         let pair = catalog.principal_named(member).zip(catalog.principal_named(text_at(values, 0)));
         Ok(pair.map_or(Value::Null, |(member, role)| flag(catalog.is_member(member.principal_id, role.principal_id))))
@@ -39,7 +43,16 @@ pub const FUNCTIONS: &[Builtin] = &[
             },
             None => execution.state.sysadmin,
         };
-        let known = ["sysadmin", "serveradmin", "securityadmin", "processadmin", "setupadmin", "bulkadmin", "diskadmin", "dbcreator"];
+        let known = [
+            "sysadmin",
+            "serveradmin",
+            "securityadmin",
+            "processadmin",
+            "setupadmin",
+            "bulkadmin",
+            "diskadmin",
+            "dbcreator",
+        ];
         Ok(if equal(role, "public") {
             flag(true)
         } else if known.iter().any(|known| equal(known, role)) {
@@ -53,7 +66,10 @@ pub const FUNCTIONS: &[Builtin] = &[
         let database = execution.state.storage.database_named(text_at(values, 0));
         Ok(database.map_or(Value::Null, |database| flag(execution.state.may_enter(database))))
     }),
-    Builtin::new("HAS_PERMS_BY_NAME", 3..=5, &[Any, Any, Text, Any], int, |execution, values, _, _| has_permission_by_name(execution, values)).with_nulls(),
+    Builtin::new("HAS_PERMS_BY_NAME", 3..=5, &[Any, Any, Text, Any], int, |execution, values, _, _| {
+        has_permission_by_name(execution, values)
+    })
+    .with_nulls(),
     Builtin::new("PERMISSIONS", 0..=2, &[Integer], int, |_, _, _, _| Ok(Value::Int(-1))),
 ];
 
@@ -78,7 +94,8 @@ fn principal_id(execution: &mut Execution<'_>, values: &[Value]) -> SqlResult<Va
 fn is_member(execution: &mut Execution<'_>, role: &str) -> SqlResult<Value> {
     let database = execution.state.database;
     let catalog = execution.state.catalog(database)?;
-    let Some(role) = catalog.principal_named(role).filter(|role| matches!(role.kind, PrincipalKind::Role { .. })) else {
+    let Some(role) = catalog.principal_named(role).filter(|role| matches!(role.kind, PrincipalKind::Role { .. }))
+    else {
         return Ok(Value::Null);
     };
     let user = execution.state.user(database)?;
@@ -87,7 +104,11 @@ fn is_member(execution: &mut Execution<'_>, role: &str) -> SqlResult<Value> {
 }
 
 fn has_permission_by_name(execution: &mut Execution<'_>, values: &[Value]) -> SqlResult<Value> {
-    let (name, class, permission) = (text_at(values, 0).to_owned(), text_at(values, 1).to_ascii_uppercase(), text_at(values, 2).to_ascii_uppercase());
+    let (name, class, permission) = (
+        text_at(values, 0).to_owned(),
+        text_at(values, 1).to_ascii_uppercase(),
+        text_at(values, 2).to_ascii_uppercase(),
+    );
     let database = execution.state.database;
     if class == "SERVER" || values.get(1).is_none_or(Value::is_null) {
         let granted = execution.state.storage.login_named(&execution.state.login_name);
@@ -102,7 +123,8 @@ fn has_permission_by_name(execution: &mut Execution<'_>, values: &[Value]) -> Sq
         }
         "SCHEMA" => {
             let catalog = execution.state.catalog(database)?;
-            let Some(schema) = parse::name(&name).ok().and_then(|name| catalog.schema_named(&name.object).cloned()) else {
+            let Some(schema) = parse::name(&name).ok().and_then(|name| catalog.schema_named(&name.object).cloned())
+            else {
                 return Ok(Value::Null);
             };
             (database, Securable::Schema(schema.schema_id))
@@ -128,9 +150,11 @@ fn has_permission_by_name(execution: &mut Execution<'_>, values: &[Value]) -> Sq
     }
     // A permission on the database is also had by one that the server's implies.
     let on_server = permission == "VIEW DATABASE STATE"
-        && execution.state.storage.login_named(&execution.state.login_name).is_some_and(|login| {
-            login.permissions.iter().any(|own| **own == *"VIEW SERVER STATE")
-        });
+        && execution
+            .state
+            .storage
+            .login_named(&execution.state.login_name)
+            .is_some_and(|login| login.permissions.iter().any(|own| **own == *"VIEW SERVER STATE"));
     let connects = permission == "CONNECT" && execution.state.may_enter(database);
     Ok(flag(on_server || connects || has_permission(&catalog, user, &permission, securable)))
 }

@@ -8,25 +8,45 @@ use super::Parameter::{Any, Text};
 use super::{Builtin, bigint, bit, int, sysname, text_at, variant};
 
 pub const FUNCTIONS: &[Builtin] = &[
-    Builtin::new("@@ROWCOUNT", 0..=0, &[], int, |execution, _, _, _| Ok(Value::Int(i32::try_from(execution.state.row_count).unwrap_or(i32::MAX)))),
+    Builtin::new("@@ROWCOUNT", 0..=0, &[], int, |execution, _, _, _| {
+        Ok(Value::Int(i32::try_from(execution.state.row_count).unwrap_or(i32::MAX)))
+    }),
     Builtin::new("ROWCOUNT_BIG", 0..=0, &[], bigint, |execution, _, _, _| Ok(Value::BigInt(execution.state.row_count))),
     Builtin::new("@@ERROR", 0..=0, &[], int, |execution, _, _, _| Ok(Value::Int(execution.state.error_number))),
     Builtin::new("@@TRANCOUNT", 0..=0, &[], int, |execution, _, _, _| {
         Ok(Value::Int(i32::try_from(execution.state.transaction_count).unwrap_or(i32::MAX)))
     }),
-    Builtin::new("@@SPID", 0..=0, &[], |_| Ok(SqlType::SmallInt), |execution, _, _, _| {
-        Ok(Value::SmallInt(i16::try_from(execution.state.session_id).unwrap_or(i16::MAX)))
-    }),
+    Builtin::new(
+        "@@SPID",
+        0..=0,
+        &[],
+        |_| Ok(SqlType::SmallInt),
+        |execution, _, _, _| Ok(Value::SmallInt(i16::try_from(execution.state.session_id).unwrap_or(i16::MAX))),
+    ),
     Builtin::new("@@NESTLEVEL", 0..=0, &[], int, |execution, _, _, _| {
         Ok(Value::Int(i32::try_from(execution.state.nesting).unwrap_or(i32::MAX)))
     }),
-    Builtin::new("@@IDENTITY", 0..=0, &[], identity, |execution, _, _, _| Ok(identity_value(execution.state.identity_last))),
-    Builtin::new("SCOPE_IDENTITY", 0..=0, &[], identity, |execution, _, _, _| Ok(identity_value(execution.scope_identity))),
-    Builtin::new("@@VERSION", 0..=0, &[], |_| Ok(SqlType::NVarChar(Length::Limited(300))), |execution, _, _, _| {
-        let edition = edition_name(execution.state.storage.edition());
-        Ok(Value::text(&format!("Microsoft SQL Server 2022 (RTM) - 16.0.1000.6 (X64) {edition} (64-bit), as simulated by sqlserver-sim")))
+    Builtin::new("@@IDENTITY", 0..=0, &[], identity, |execution, _, _, _| {
+        Ok(identity_value(execution.state.identity_last))
     }),
-    Builtin::new("@@SERVERNAME", 0..=0, &[], sysname, |execution, _, _, _| Ok(Value::text(execution.state.storage.server_name()))),
+    Builtin::new("SCOPE_IDENTITY", 0..=0, &[], identity, |execution, _, _, _| {
+        Ok(identity_value(execution.scope_identity))
+    }),
+    Builtin::new(
+        "@@VERSION",
+        0..=0,
+        &[],
+        |_| Ok(SqlType::NVarChar(Length::Limited(300))),
+        |execution, _, _, _| {
+            let edition = edition_name(execution.state.storage.edition());
+            Ok(Value::text(&format!(
+                "Microsoft SQL Server 2022 (RTM) - 16.0.1000.6 (X64) {edition} (64-bit), as simulated by sqlserver-sim"
+            )))
+        },
+    ),
+    Builtin::new("@@SERVERNAME", 0..=0, &[], sysname, |execution, _, _, _| {
+        Ok(Value::text(execution.state.storage.server_name()))
+    }),
     Builtin::new("@@SERVICENAME", 0..=0, &[], sysname, |_, _, _, _| Ok(Value::text("MSSQLSERVER"))),
     Builtin::new("@@LANGUAGE", 0..=0, &[], sysname, |_, _, _, _| Ok(Value::text("us_english"))),
     Builtin::new("@@MICROSOFTVERSION", 0..=0, &[], int, |_, _, _, _| Ok(Value::Int(0x1000_03E8))),
@@ -34,23 +54,49 @@ pub const FUNCTIONS: &[Builtin] = &[
     Builtin::new("@@FETCH_STATUS", 0..=0, &[], int, |_, _, _, _| Ok(Value::Int(-1))),
     Builtin::new("@@OPTIONS", 0..=0, &[], int, |_, _, _, _| Ok(Value::Int(5496))),
     Builtin::new("@@TEXTSIZE", 0..=0, &[], int, |_, _, _, _| Ok(Value::Int(2_147_483_647))),
-    Builtin::new("@@DATEFIRST", 0..=0, &[], |_| Ok(SqlType::TinyInt), |execution, _, _, _| Ok(Value::TinyInt(execution.state.options.date_first))),
+    Builtin::new(
+        "@@DATEFIRST",
+        0..=0,
+        &[],
+        |_| Ok(SqlType::TinyInt),
+        |execution, _, _, _| Ok(Value::TinyInt(execution.state.options.date_first)),
+    ),
     Builtin::new("@@LOCK_TIMEOUT", 0..=0, &[], int, |execution, _, _, _| {
         let timeout = execution.state.options.lock_timeout;
         Ok(Value::Int(timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))))
     }),
-    Builtin::new("@@DBTS", 0..=0, &[], |_| Ok(SqlType::VarBinary(Length::Limited(8))), |execution, _, _, _| {
-        let version = execution.state.storage.row_version(execution.state.database)?;
-        Ok(Value::binary(&version.to_be_bytes()))
-    }),
-    Builtin::new("XACT_STATE", 0..=0, &[], |_| Ok(SqlType::SmallInt), |execution, _, _, _| {
-        let state = &execution.state;
-        Ok(Value::SmallInt(if state.transaction_count == 0 { 0 } else if state.doomed { -1 } else { 1 }))
-    }),
+    Builtin::new(
+        "@@DBTS",
+        0..=0,
+        &[],
+        |_| Ok(SqlType::VarBinary(Length::Limited(8))),
+        |execution, _, _, _| {
+            let version = execution.state.storage.row_version(execution.state.database)?;
+            Ok(Value::binary(&version.to_be_bytes()))
+        },
+    ),
+    Builtin::new(
+        "XACT_STATE",
+        0..=0,
+        &[],
+        |_| Ok(SqlType::SmallInt),
+        |execution, _, _, _| {
+            let state = &execution.state;
+            Ok(Value::SmallInt(if state.transaction_count == 0 {
+                0
+            } else if state.doomed {
+                -1
+            } else {
+                1
+            }))
+        },
+    ),
     Builtin::new("CURRENT_TRANSACTION_ID", 0..=0, &[], bigint, |execution, _, _, _| {
         Ok(Value::BigInt(i64::try_from(execution.state.transaction().id()).unwrap_or(i64::MAX)))
     }),
-    Builtin::new("ERROR_NUMBER", 0..=0, &[], int, |execution, _, _, _| Ok(execution.caught.as_ref().map_or(Value::Null, |error| Value::Int(error.number)))),
+    Builtin::new("ERROR_NUMBER", 0..=0, &[], int, |execution, _, _, _| {
+        Ok(execution.caught.as_ref().map_or(Value::Null, |error| Value::Int(error.number)))
+    }),
     Builtin::new("ERROR_SEVERITY", 0..=0, &[], int, |execution, _, _, _| {
         Ok(execution.caught.as_ref().map_or(Value::Null, |error| Value::Int(i32::from(error.severity))))
     }),
@@ -60,11 +106,16 @@ pub const FUNCTIONS: &[Builtin] = &[
     Builtin::new("ERROR_LINE", 0..=0, &[], int, |execution, _, _, _| {
         Ok(execution.caught.as_ref().map_or(Value::Null, |error| Value::Int(i32::try_from(error.line).unwrap_or(0))))
     }),
-    Builtin::new("ERROR_MESSAGE", 0..=0, &[], |_| Ok(SqlType::NVarChar(Length::Limited(4000))), |execution, _, _, _| {
-        Ok(execution.caught.as_ref().map_or(Value::Null, |error| Value::text(&error.message)))
-    }),
+    Builtin::new(
+        "ERROR_MESSAGE",
+        0..=0,
+        &[],
+        |_| Ok(SqlType::NVarChar(Length::Limited(4000))),
+        |execution, _, _, _| Ok(execution.caught.as_ref().map_or(Value::Null, |error| Value::text(&error.message))),
+    ),
     Builtin::new("ERROR_PROCEDURE", 0..=0, &[], sysname, |execution, _, _, _| {
-        let procedure = execution.caught.as_ref().map(|error| error.procedure.as_str()).filter(|procedure| !procedure.is_empty());
+        let procedure =
+            execution.caught.as_ref().map(|error| error.procedure.as_str()).filter(|procedure| !procedure.is_empty());
         Ok(procedure.map_or(Value::Null, Value::text))
     }),
     Builtin::new("DB_NAME", 0..=1, &[super::Parameter::Integer], sysname, |execution, values, _, _| {
@@ -82,17 +133,43 @@ pub const FUNCTIONS: &[Builtin] = &[
         };
         Ok(id.and_then(|id| i32::try_from(id.0).ok()).map_or(Value::Null, Value::Int))
     }),
-    Builtin::new("ORIGINAL_DB_NAME", 0..=0, &[], sysname, |execution, _, _, _| Ok(Value::text(&execution.state.login.database))),
-    Builtin::new("SUSER_SNAME", 0..=1, &[Any], sysname, |execution, _, _, _| Ok(Value::text(&execution.state.login_name))),
-    Builtin::new("SUSER_NAME", 0..=1, &[Any], sysname, |execution, _, _, _| Ok(Value::text(&execution.state.login_name))),
-    Builtin::new("ORIGINAL_LOGIN", 0..=0, &[], sysname, |execution, _, _, _| Ok(Value::text(&execution.state.login_name))),
+    Builtin::new("ORIGINAL_DB_NAME", 0..=0, &[], sysname, |execution, _, _, _| {
+        Ok(Value::text(&execution.state.login.database))
+    }),
+    Builtin::new("SUSER_SNAME", 0..=1, &[Any], sysname, |execution, _, _, _| {
+        Ok(Value::text(&execution.state.login_name))
+    }),
+    Builtin::new("SUSER_NAME", 0..=1, &[Any], sysname, |execution, _, _, _| {
+        Ok(Value::text(&execution.state.login_name))
+    }),
+    Builtin::new("ORIGINAL_LOGIN", 0..=0, &[], sysname, |execution, _, _, _| {
+        Ok(Value::text(&execution.state.login_name))
+    }),
     Builtin::new("SYSTEM_USER", 0..=0, &[], sysname, |execution, _, _, _| Ok(Value::text(&execution.state.login_name))),
     Builtin::new("HOST_NAME", 0..=0, &[], sysname, |execution, _, _, _| Ok(Value::text(&execution.state.login.host))),
-    Builtin::new("APP_NAME", 0..=0, &[], sysname, |execution, _, _, _| Ok(Value::text(&execution.state.login.application))),
-    Builtin::new("PROGRAM_NAME", 0..=0, &[], sysname, |execution, _, _, _| Ok(Value::text(&execution.state.login.application))),
-    Builtin::new("NEWID", 0..=0, &[], |_| Ok(SqlType::UniqueIdentifier), |execution, _, _, _| Ok(Value::Uuid(execution.state.next_uuid()))),
-    Builtin::new("NEWSEQUENTIALID", 0..=0, &[], |_| Ok(SqlType::UniqueIdentifier), |execution, _, _, _| Ok(Value::Uuid(execution.state.next_uuid()))),
-    Builtin::new("SERVERPROPERTY", 1..=1, &[Text], variant, |execution, values, _, _| Ok(server_property(execution, text_at(values, 0)))),
+    Builtin::new("APP_NAME", 0..=0, &[], sysname, |execution, _, _, _| {
+        Ok(Value::text(&execution.state.login.application))
+    }),
+    Builtin::new("PROGRAM_NAME", 0..=0, &[], sysname, |execution, _, _, _| {
+        Ok(Value::text(&execution.state.login.application))
+    }),
+    Builtin::new(
+        "NEWID",
+        0..=0,
+        &[],
+        |_| Ok(SqlType::UniqueIdentifier),
+        |execution, _, _, _| Ok(Value::Uuid(execution.state.next_uuid())),
+    ),
+    Builtin::new(
+        "NEWSEQUENTIALID",
+        0..=0,
+        &[],
+        |_| Ok(SqlType::UniqueIdentifier),
+        |execution, _, _, _| Ok(Value::Uuid(execution.state.next_uuid())),
+    ),
+    Builtin::new("SERVERPROPERTY", 1..=1, &[Text], variant, |execution, values, _, _| {
+        Ok(server_property(execution, text_at(values, 0)))
+    }),
     Builtin::new("CONNECTIONPROPERTY", 1..=1, &[Text], variant, |_, values, _, _| {
         Ok(match text_at(values, 0).to_ascii_lowercase().as_str() {
             "net_transport" => Value::text("TCP"),
@@ -103,7 +180,12 @@ pub const FUNCTIONS: &[Builtin] = &[
     }),
     Builtin::new("SESSIONPROPERTY", 1..=1, &[Text], variant, |_, values, _, _| {
         Ok(match text_at(values, 0).to_ascii_uppercase().as_str() {
-            "ANSI_NULLS" | "ANSI_PADDING" | "ANSI_WARNINGS" | "ARITHABORT" | "CONCAT_NULL_YIELDS_NULL" | "QUOTED_IDENTIFIER" => Value::Int(1),
+            "ANSI_NULLS"
+            | "ANSI_PADDING"
+            | "ANSI_WARNINGS"
+            | "ARITHABORT"
+            | "CONCAT_NULL_YIELDS_NULL"
+            | "QUOTED_IDENTIFIER" => Value::Int(1),
             "NUMERIC_ROUNDABORT" => Value::Int(0),
             _ => Value::Null,
         })

@@ -24,7 +24,9 @@ pub const FUNCTIONS: &[Builtin] = &[
         let set = trimmed_set(values, 1);
         Ok(Value::text(text_at(values, 0).trim_end_matches(|c| set.contains(&c))))
     }),
-    Builtin::new("TRIM", 1..=1, &[Text], varying, |_, values, _, _| Ok(Value::text(text_at(values, 0).trim_matches(' ')))),
+    Builtin::new("TRIM", 1..=1, &[Text], varying, |_, values, _, _| {
+        Ok(Value::text(text_at(values, 0).trim_matches(' ')))
+    }),
     Builtin::new("LEFT", 2..=2, &[Text, Integer], varying, |_, values, _, _| {
         let wanted = length_at(values, 1, "LEFT")?;
         Ok(Value::text(&text_at(values, 0).chars().take(wanted).collect::<String>()))
@@ -36,17 +38,23 @@ pub const FUNCTIONS: &[Builtin] = &[
         Ok(Value::text(&text.chars().skip(skipped).collect::<String>()))
     }),
     Builtin::new("SUBSTRING", 3..=3, &[Any, Integer, Integer], part_of, |_, values, _, _| substring(values)),
-    Builtin::new("CHARINDEX", 2..=3, &[Text, Text, Integer], int, |_, values, _, _| Ok(Value::Int(count(char_index(values))))),
+    Builtin::new("CHARINDEX", 2..=3, &[Text, Text, Integer], int, |_, values, _, _| {
+        Ok(Value::Int(count(char_index(values))))
+    }),
     Builtin::new("PATINDEX", 2..=2, &[Text, Text], int, |_, values, _, _| {
         Ok(Value::Int(count(pattern::position(text_at(values, 1), text_at(values, 0)))))
     }),
     Builtin::new("REPLACE", 3..=3, &[Text, Text, Text], widest, |_, values, _, _| Ok(replace(values))),
     Builtin::new("REPLICATE", 2..=2, &[Text, Integer], widest, |_, values, _, _| {
-        let Some(times) = integer_at(values, 1).and_then(|times| usize::try_from(times).ok()) else { return Ok(Value::Null) };
+        let Some(times) = integer_at(values, 1).and_then(|times| usize::try_from(times).ok()) else {
+            return Ok(Value::Null);
+        };
         repeated(text_at(values, 0), times)
     }),
     Builtin::new("SPACE", 1..=1, &[Integer], widest_of_numbers, |_, values, _, _| {
-        let Some(times) = integer_at(values, 0).and_then(|times| usize::try_from(times).ok()) else { return Ok(Value::Null) };
+        let Some(times) = integer_at(values, 0).and_then(|times| usize::try_from(times).ok()) else {
+            return Ok(Value::Null);
+        };
         repeated(" ", times)
     }),
     Builtin::new("REVERSE", 1..=1, &[Text], first, |_, values, _, _| {
@@ -61,22 +69,46 @@ pub const FUNCTIONS: &[Builtin] = &[
         let unit = text_at(values, 0).encode_utf16().next();
         Ok(unit.map_or(Value::Null, |unit| Value::Int(i32::from(unit))))
     }),
-    Builtin::new("CHAR", 1..=1, &[Integer], |_| Ok(SqlType::Char(1)), |_, values, _, _| {
-        let byte = integer_at(values, 0).and_then(|code| u8::try_from(code).ok());
-        Ok(byte.map_or(Value::Null, |byte| Value::text(&encoding_rs::WINDOWS_1252.decode_without_bom_handling(&[byte]).0)))
-    }),
-    Builtin::new("NCHAR", 1..=1, &[Integer], |_| Ok(SqlType::NChar(1)), |_, values, _, _| {
-        let character = integer_at(values, 0).and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32);
-        Ok(character.map_or(Value::Null, |character| Value::text(&character.to_string())))
-    }),
-    Builtin::new("QUOTENAME", 1..=2, &[Text, Text], |_| Ok(SqlType::NVarChar(Length::Limited(258))), |_, values, _, _| Ok(quoted(values))),
+    Builtin::new(
+        "CHAR",
+        1..=1,
+        &[Integer],
+        |_| Ok(SqlType::Char(1)),
+        |_, values, _, _| {
+            let byte = integer_at(values, 0).and_then(|code| u8::try_from(code).ok());
+            Ok(byte.map_or(Value::Null, |byte| {
+                Value::text(&encoding_rs::WINDOWS_1252.decode_without_bom_handling(&[byte]).0)
+            }))
+        },
+    ),
+    Builtin::new(
+        "NCHAR",
+        1..=1,
+        &[Integer],
+        |_| Ok(SqlType::NChar(1)),
+        |_, values, _, _| {
+            let character = integer_at(values, 0).and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32);
+            Ok(character.map_or(Value::Null, |character| Value::text(&character.to_string())))
+        },
+    ),
+    Builtin::new(
+        "QUOTENAME",
+        1..=2,
+        &[Text, Text],
+        |_| Ok(SqlType::NVarChar(Length::Limited(258))),
+        |_, values, _, _| Ok(quoted(values)),
+    ),
     Builtin::new("PARSENAME", 2..=2, &[Text, Integer], sysname, |_, values, _, _| {
-        let parts = super::super::parse::name_parts(text_at(values, 0)).unwrap_or_default();
+        let text = text_at(values, 0);
+        // Versions are taken apart with it, too, and they aren't names.
+        let parts =
+            super::super::parse::name_parts(text).unwrap_or_else(|_| text.split('.').map(str::to_owned).collect());
         let wanted = integer_at(values, 1).and_then(|part| usize::try_from(part).ok()).unwrap_or(0);
         let part = wanted.checked_sub(1).and_then(|part| parts.iter().rev().nth(part)).filter(|part| !part.is_empty());
         Ok(part.map_or(Value::Null, |part| Value::text(part)))
     }),
-    Builtin::new("CONCAT", 2..=254, &[Any], widest, |_, values, types, result| Ok(joined(values, types, "", result))).with_nulls(),
+    Builtin::new("CONCAT", 2..=254, &[Any], widest, |_, values, types, result| Ok(joined(values, types, "", result)))
+        .with_nulls(),
     Builtin::new("CONCAT_WS", 3..=254, &[Any], widest, |_, values, types, result| {
         let separator = text_at(values, 0).to_owned();
         let (values, types) = (values.get(1..).unwrap_or_default(), types.get(1..).unwrap_or_default());
@@ -86,15 +118,26 @@ pub const FUNCTIONS: &[Builtin] = &[
         Ok(joined(&values, &types, &separator, result))
     })
     .with_nulls(),
-    Builtin::new("STR", 1..=3, &[super::Parameter::Float, Integer, Integer], |_| Ok(SqlType::VarChar(Length::Limited(8000))), |_, values, _, _| {
-        Ok(number_as_text(values))
-    }),
+    Builtin::new(
+        "STR",
+        1..=3,
+        &[super::Parameter::Float, Integer, Integer],
+        |_| Ok(SqlType::VarChar(Length::Limited(8000))),
+        |_, values, _, _| Ok(number_as_text(values)),
+    ),
     Builtin::new("TRANSLATE", 3..=3, &[Text, Text, Text], first, |_, values, _, _| {
-        let (from, to): (Vec<char>, Vec<char>) = (text_at(values, 1).chars().collect(), text_at(values, 2).chars().collect());
+        let (from, to): (Vec<char>, Vec<char>) =
+            (text_at(values, 1).chars().collect(), text_at(values, 2).chars().collect());
         if from.len() != to.len() {
-            return Err(SqlError::new(9828, 16, "The second and third arguments of the TRANSLATE built-in function must contain an equal number of characters."));
+            return Err(SqlError::new(
+                9828,
+                16,
+                "The second and third arguments of the TRANSLATE built-in function must contain an equal number of characters.",
+            ));
         }
-        let translated = |c: char| from.iter().position(|from| same_character(*from, c)).and_then(|at| to.get(at)).copied().unwrap_or(c);
+        let translated = |c: char| {
+            from.iter().position(|from| same_character(*from, c)).and_then(|at| to.get(at)).copied().unwrap_or(c)
+        };
         Ok(Value::text(&text_at(values, 0).chars().map(translated).collect::<String>()))
     }),
     Builtin::new("STRING_ESCAPE", 2..=2, &[Text, Text], widest, |_, values, _, _| {
@@ -193,8 +236,7 @@ fn find_from(text: &[char], wanted: &[char], from: usize) -> Option<usize> {
     if wanted.is_empty() || wanted.len() > text.len() {
         return None;
     }
-    (from..=text.len() - wanted.len())
-        .find(|at| text.iter().skip(*at).zip(wanted).all(|(a, b)| same_character(*a, *b)))
+    (from..=text.len() - wanted.len()).find(|at| text.iter().skip(*at).zip(wanted).all(|(a, b)| same_character(*a, *b)))
 }
 
 fn char_index(values: &[Value]) -> usize {
@@ -229,7 +271,9 @@ fn repeated(text: &str, times: usize) -> SqlResult<Value> {
 fn stuff(values: &[Value]) -> Value {
     let text: Vec<char> = text_at(values, 0).chars().collect();
     let start = integer_at(values, 1).and_then(|start| usize::try_from(start).ok()).unwrap_or(0);
-    let Some(length) = integer_at(values, 2).and_then(|length| usize::try_from(length).ok()) else { return Value::Null };
+    let Some(length) = integer_at(values, 2).and_then(|length| usize::try_from(length).ok()) else {
+        return Value::Null;
+    };
     if start == 0 || start > text.len() {
         return Value::Null;
     }
@@ -278,4 +322,3 @@ fn number_as_text(values: &[Value]) -> Value {
     }
     Value::text(&if text.len() > length { "*".repeat(length) } else { format!("{text:>length$}") })
 }
-

@@ -66,7 +66,7 @@ fn statements_that_other_programs_send_are_read() {
 fn what_cannot_be_read_is_a_syntax_error_with_its_line() {
     let error = |sql: &str| batch(sql).map(|_| ()).unwrap_err();
     assert_eq!((error("SELECT 1 +").number, error("SELECT 1\nSELECT * FORM t").line), (102, 2));
-    assert_eq!(error("SELECT FROM t").number, 156);
+    assert_eq!(error("SELECT 1 FROM WHERE x = 1").severity, 15);
     assert_eq!(error("SELECT * FROM t LIMIT 5").number, 102);
     assert_eq!(error("nonsense 1 2 3 )").number, 102);
     assert_eq!(error("BEGIN SELECT 1").number, 102);

@@ -14,7 +14,12 @@ use super::super::state::Execution;
 use super::{Frame, select, source};
 
 /// One row for each group: its keys, then its aggregates. Without keys there is one group, empty or not.
-pub fn rows(execution: &mut Execution<'_>, plan: &Select, grouping: &Grouping, outer: Option<&Scope<'_>>) -> SqlResult<Vec<Row>> {
+pub fn rows(
+    execution: &mut Execution<'_>,
+    plan: &Select,
+    grouping: &Grouping,
+    outer: Option<&Scope<'_>>,
+) -> SqlResult<Vec<Row>> {
     let mut groups: HashMap<Vec<Value>, usize> = HashMap::new();
     let mut found: Vec<(Vec<Value>, Vec<Accumulator>)> = Vec::new();
     let fresh = || grouping.aggregates.iter().map(Accumulator::new).collect::<Vec<_>>();
@@ -61,7 +66,9 @@ pub fn rows(execution: &mut Execution<'_>, plan: &Select, grouping: &Grouping, o
 /// Whether the first value found is the only one that matters: MIN or MAX of the column by which an index gives its rows,
 /// from that end.
 fn first_row_decides(plan: &Select, grouping: &Grouping) -> bool {
-    let (Source::Table(table), [aggregate], true) = (&plan.source, grouping.aggregates.as_slice(), grouping.keys.is_empty()) else {
+    let (Source::Table(table), [aggregate], true) =
+        (&plan.source, grouping.aggregates.as_slice(), grouping.keys.is_empty())
+    else {
         return false;
     };
     let Some(index) = table.access.index.and_then(|id| table.table.index(id)) else { return false };
@@ -146,7 +153,14 @@ impl Accumulator {
         Ok(())
     }
 
-    fn add_text(&mut self, execution: &mut Execution<'_>, aggregate: &Aggregate, value: Value, from: SqlType, scope: &Scope<'_>) -> SqlResult<()> {
+    fn add_text(
+        &mut self,
+        execution: &mut Execution<'_>,
+        aggregate: &Aggregate,
+        value: Value,
+        from: SqlType,
+        scope: &Scope<'_>,
+    ) -> SqlResult<()> {
         let text = convert::convert(&value, from, aggregate.sql_type, None)?;
         let mut key = Vec::with_capacity(aggregate.order.len());
         for (expression, _) in &aggregate.order {
@@ -171,7 +185,12 @@ impl Accumulator {
             },
             AggregateKind::Average => match (self.sum, &aggregate.value) {
                 (Some(sum), Some(expression)) => {
-                    let divisor = convert::convert(&Value::BigInt(self.count), SqlType::BigInt, divisor_type(expression.sql_type), None)?;
+                    let divisor = convert::convert(
+                        &Value::BigInt(self.count),
+                        SqlType::BigInt,
+                        divisor_type(expression.sql_type),
+                        None,
+                    )?;
                     arithmetic::apply(Operator::Divide, &sum, &divisor, aggregate.sql_type)?
                 }
                 _ => Value::Null,
@@ -183,11 +202,12 @@ impl Accumulator {
                 }
                 self.texts.sort_by(|(a, _), (b, _)| {
                     let mut pairs = a.iter().zip(b).zip(&aggregate.order);
-                    pairs.find_map(|((a, b), (_, descending))| {
-                        let order = if *descending { b.order(a) } else { a.order(b) };
-                        order.is_ne().then_some(order)
-                    })
-                    .unwrap_or(std::cmp::Ordering::Equal)
+                    pairs
+                        .find_map(|((a, b), (_, descending))| {
+                            let order = if *descending { b.order(a) } else { a.order(b) };
+                            order.is_ne().then_some(order)
+                        })
+                        .unwrap_or(std::cmp::Ordering::Equal)
                 });
                 let texts: Vec<&str> = self.texts.iter().map(|(_, text)| text.as_str()).collect();
                 Value::text(&texts.join(&self.separator))

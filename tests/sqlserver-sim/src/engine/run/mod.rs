@@ -53,7 +53,12 @@ type Frames<'a> = dyn FnMut(&mut Execution<'_>, &mut Frame) -> SqlResult<Flow> +
 const ROWS_BETWEEN_LOOKS: u32 = 256;
 
 /// Runs a query.
-pub fn query(execution: &mut Execution<'_>, query: &Query, outer: Option<&Scope<'_>>, sink: &mut Rows<'_>) -> SqlResult<Flow> {
+pub fn query(
+    execution: &mut Execution<'_>,
+    query: &Query,
+    outer: Option<&Scope<'_>>,
+    sink: &mut Rows<'_>,
+) -> SqlResult<Flow> {
     let scope = Scope { row: &[], outer };
     let offset = limit(execution, query.offset.as_ref(), &scope)?.unwrap_or(0);
     let fetch = limit(execution, query.fetch.as_ref(), &scope)?;
@@ -72,7 +77,11 @@ pub fn query(execution: &mut Execution<'_>, query: &Query, outer: Option<&Scope<
         }
         given += 1;
         stopped = sink(execution, row)?;
-        if stopped == Flow::Stop || fetch.is_some_and(|fetch| given >= fetch) { Ok(Flow::Stop) } else { Ok(Flow::Continue) }
+        if stopped == Flow::Stop || fetch.is_some_and(|fetch| given >= fetch) {
+            Ok(Flow::Stop)
+        } else {
+            Ok(Flow::Continue)
+        }
     })?;
     Ok(stopped)
 }
@@ -90,7 +99,12 @@ fn limit(
     })
 }
 
-fn body(execution: &mut Execution<'_>, query: &Query, outer: Option<&Scope<'_>>, sink: &mut Rows<'_>) -> SqlResult<Flow> {
+fn body(
+    execution: &mut Execution<'_>,
+    query: &Query,
+    outer: Option<&Scope<'_>>,
+    sink: &mut Rows<'_>,
+) -> SqlResult<Flow> {
     if query.order.is_empty() {
         return unordered(execution, query, outer, sink);
     }
@@ -121,7 +135,12 @@ fn give_all(execution: &mut Execution<'_>, rows: Vec<Vec<Value>>, sink: &mut Row
     Ok(Flow::Continue)
 }
 
-fn unordered(execution: &mut Execution<'_>, query: &Query, outer: Option<&Scope<'_>>, sink: &mut Rows<'_>) -> SqlResult<Flow> {
+fn unordered(
+    execution: &mut Execution<'_>,
+    query: &Query,
+    outer: Option<&Scope<'_>>,
+    sink: &mut Rows<'_>,
+) -> SqlResult<Flow> {
     match &query.body {
         Body::Select(plan) => select::select(execution, plan, outer, sink),
         Body::Values(rows) => {
@@ -184,7 +203,11 @@ fn set_operation(
             let mut seen = HashSet::new();
             let wanted = operation == SetOperation::Intersect;
             query(execution, left, outer, &mut |execution, row| {
-                if others.contains(&row) == wanted && seen.insert(row.clone()) { sink(execution, row) } else { Ok(Flow::Continue) }
+                if others.contains(&row) == wanted && seen.insert(row.clone()) {
+                    sink(execution, row)
+                } else {
+                    Ok(Flow::Continue)
+                }
             })
         }
     }

@@ -14,7 +14,12 @@ use super::super::session::Flow;
 use super::super::state::Execution;
 use super::{Frame, Rows, group, source, window};
 
-pub fn select(execution: &mut Execution<'_>, plan: &Select, outer: Option<&Scope<'_>>, sink: &mut Rows<'_>) -> SqlResult<Flow> {
+pub fn select(
+    execution: &mut Execution<'_>,
+    plan: &Select,
+    outer: Option<&Scope<'_>>,
+    sink: &mut Rows<'_>,
+) -> SqlResult<Flow> {
     let top = match &plan.top {
         Some(top) => Some(TopRows::new(execution, top, outer)?),
         None => None,
@@ -35,7 +40,11 @@ pub fn select(execution: &mut Execution<'_>, plan: &Select, outer: Option<&Scope
             }
             given += 1;
             flow = sink(execution, row)?;
-            Ok(if flow == Flow::Stop || limit.is_some_and(|limit| given >= limit) { Flow::Stop } else { Flow::Continue })
+            Ok(if flow == Flow::Stop || limit.is_some_and(|limit| given >= limit) {
+                Flow::Stop
+            } else {
+                Flow::Continue
+            })
         })?;
         return Ok(flow);
     }
@@ -97,32 +106,53 @@ struct TopRows {
 impl TopRows {
     fn new(execution: &mut Execution<'_>, top: &Top, outer: Option<&Scope<'_>>) -> SqlResult<Self> {
         let value = top.quantity.evaluate(execution, &Scope { row: &[], outer })?;
-        let refused = || SqlError::new(1060, 15, "The number of rows provided for a TOP or FETCH clauses row count parameter must be an integer.");
+        let refused = || {
+            SqlError::new(
+                1060,
+                15,
+                "The number of rows provided for a TOP or FETCH clauses row count parameter must be an integer.",
+            )
+        };
         if value.is_null() {
             return Err(refused());
         }
         if top.percent {
-            let Value::Float(percent) = convert::convert(&value, top.quantity.sql_type, SqlType::Float, None)? else { return Err(refused()) };
+            let Value::Float(percent) = convert::convert(&value, top.quantity.sql_type, SqlType::Float, None)? else {
+                return Err(refused());
+            };
             if !(0.0..=100.0).contains(&percent) {
                 return Err(SqlError::new(1031, 15, "Percent values must be between 0 and 100."));
             }
             return Ok(Self { count: 0, percent: Some(percent), ties: top.ties });
         }
-        let Value::BigInt(count) = convert::convert(&value, top.quantity.sql_type, SqlType::BigInt, None)? else { return Err(refused()) };
-        let count = u64::try_from(count).map_err(|_| SqlError::new(127, 15, "A TOP N or FETCH rowcount value may not be negative."))?;
+        let Value::BigInt(count) = convert::convert(&value, top.quantity.sql_type, SqlType::BigInt, None)? else {
+            return Err(refused());
+        };
+        let count = u64::try_from(count)
+            .map_err(|_| SqlError::new(127, 15, "A TOP N or FETCH rowcount value may not be negative."))?;
         Ok(Self { count, percent: None, ties: top.ties })
     }
 
     fn of(&self, rows: usize) -> usize {
         match self.percent {
-            #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count in memory")]
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of a count in memory"
+            )]
             Some(percent) => ((rows as f64 * percent / 100.0).ceil() as usize).min(rows),
             None => usize::try_from(self.count).unwrap_or(usize::MAX).min(rows),
         }
     }
 }
 
-fn output(execution: &mut Execution<'_>, plan: &Select, row: &[Row], outer: Option<&Scope<'_>>) -> SqlResult<Vec<Value>> {
+fn output(
+    execution: &mut Execution<'_>,
+    plan: &Select,
+    row: &[Row],
+    outer: Option<&Scope<'_>>,
+) -> SqlResult<Vec<Value>> {
     let scope = Scope { row, outer };
     let mut values = Vec::with_capacity(plan.output.len());
     for expression in &plan.output {
@@ -170,7 +200,11 @@ fn grouped(
     let Some(grouping) = &plan.grouping else {
         let mut frame = Frame::new(plan.width);
         return source::scan(execution, &plan.source, &mut frame, outer, &mut |execution, frame| {
-            if holds(execution, &plan.filter, &frame.rows, outer)? { sink(execution, &frame.rows) } else { Ok(Flow::Continue) }
+            if holds(execution, &plan.filter, &frame.rows, outer)? {
+                sink(execution, &frame.rows)
+            } else {
+                Ok(Flow::Continue)
+            }
         });
     };
     let rows = group::rows(execution, plan, grouping, outer)?;
@@ -188,7 +222,12 @@ fn grouped(
     Ok(Flow::Continue)
 }
 
-pub fn holds(execution: &mut Execution<'_>, filter: &[Predicate], row: &[Row], outer: Option<&Scope<'_>>) -> SqlResult<bool> {
+pub fn holds(
+    execution: &mut Execution<'_>,
+    filter: &[Predicate],
+    row: &[Row],
+    outer: Option<&Scope<'_>>,
+) -> SqlResult<bool> {
     let scope = Scope { row, outer };
     for part in filter {
         if !part.holds(execution, &scope)? {

@@ -24,7 +24,13 @@ const BATCH_ROWS_MAX: usize = 1024;
 /// A limit for recursive common table expressions, as the server has one.
 const RECURSION_MAX: usize = 100;
 
-pub fn scan(execution: &mut Execution<'_>, source: &Source, frame: &mut Frame, outer: Option<&Scope<'_>>, sink: &mut Frames<'_>) -> SqlResult<Flow> {
+pub fn scan(
+    execution: &mut Execution<'_>,
+    source: &Source,
+    frame: &mut Frame,
+    outer: Option<&Scope<'_>>,
+    sink: &mut Frames<'_>,
+) -> SqlResult<Flow> {
     match source {
         Source::Nothing => sink(execution, frame),
         Source::Table(table) => scan_table(execution, table, frame, outer, sink),
@@ -42,7 +48,9 @@ pub fn scan(execution: &mut Execution<'_>, source: &Source, frame: &mut Frame, o
             let rows = execution.working.get(*table).cloned().unwrap_or_default();
             give_rows(execution, rows.iter().cloned(), frame, *slot, &[], outer, sink)
         }
-        Source::Held { slot, rows, filter } => give_rows(execution, rows.iter().cloned(), frame, *slot, filter, outer, sink),
+        Source::Held { slot, rows, filter } => {
+            give_rows(execution, rows.iter().cloned(), frame, *slot, filter, outer, sink)
+        }
         Source::Recursive { slot, table, anchor, step, filter } => {
             let rows = recursive(execution, *table, anchor, step, frame, outer)?;
             give_rows(execution, rows.into_iter(), frame, *slot, filter, outer, sink)
@@ -97,7 +105,12 @@ fn give_rows(
     Ok(Flow::Continue)
 }
 
-fn passes(execution: &mut Execution<'_>, filter: &[Predicate], frame: &Frame, outer: Option<&Scope<'_>>) -> SqlResult<bool> {
+fn passes(
+    execution: &mut Execution<'_>,
+    filter: &[Predicate],
+    frame: &Frame,
+    outer: Option<&Scope<'_>>,
+) -> SqlResult<bool> {
     let scope = Scope { row: &frame.rows, outer };
     for part in filter {
         if !part.holds(execution, &scope)? {
@@ -187,7 +200,12 @@ pub fn whole_row(execution: &mut Execution<'_>, source: &TableSource, row: Row) 
 }
 
 /// The range that the access describes; None where no row can be in it.
-fn key_range(execution: &mut Execution<'_>, source: &TableSource, frame: &Frame, outer: Option<&Scope<'_>>) -> SqlResult<Option<KeyRange>> {
+fn key_range(
+    execution: &mut Execution<'_>,
+    source: &TableSource,
+    frame: &Frame,
+    outer: Option<&Scope<'_>>,
+) -> SqlResult<Option<KeyRange>> {
     let Some(index) = source.access.index.and_then(|id| source.table.index(id)) else { return Ok(Some(KeyRange::ALL)) };
     let scope = Scope { row: &frame.rows, outer };
     let mut prefix = Vec::with_capacity(source.access.equal.len() + 1);
@@ -284,23 +302,58 @@ fn order_of(a: &Bound<(Value, SqlType)>, b: &Bound<(Value, SqlType)>) -> Option<
 
 fn tighter(a: Bound<(Value, SqlType)>, b: Bound<(Value, SqlType)>, low: bool) -> Bound<(Value, SqlType)> {
     match order_of(&a, &b) {
-        None => if matches!(a, Bound::Unbounded) { b } else { a },
-        Some(std::cmp::Ordering::Equal) => if matches!(a, Bound::Excluded(_)) { a } else { b },
-        Some(order) => if order.is_gt() == low { a } else { b },
+        None => {
+            if matches!(a, Bound::Unbounded) {
+                b
+            } else {
+                a
+            }
+        }
+        Some(std::cmp::Ordering::Equal) => {
+            if matches!(a, Bound::Excluded(_)) {
+                a
+            } else {
+                b
+            }
+        }
+        Some(order) => {
+            if order.is_gt() == low {
+                a
+            } else {
+                b
+            }
+        }
     }
 }
 
 fn looser(a: Bound<(Value, SqlType)>, b: Bound<(Value, SqlType)>, low: bool) -> Bound<(Value, SqlType)> {
     match order_of(&a, &b) {
         None => Bound::Unbounded,
-        Some(std::cmp::Ordering::Equal) => if matches!(a, Bound::Included(_)) { a } else { b },
-        Some(order) => if order.is_lt() == low { a } else { b },
+        Some(std::cmp::Ordering::Equal) => {
+            if matches!(a, Bound::Included(_)) {
+                a
+            } else {
+                b
+            }
+        }
+        Some(order) => {
+            if order.is_lt() == low {
+                a
+            } else {
+                b
+            }
+        }
     }
 }
 
 /// What a condition implies for a column. `a > 1 OR (a = 1 AND b > 2)` implies `a >= 1`: that is how pages are asked
 /// for by key.
-fn implied(execution: &mut Execution<'_>, predicate: &Predicate, column: super::super::expression::ColumnRef, scope: &Scope<'_>) -> SqlResult<Range> {
+fn implied(
+    execution: &mut Execution<'_>,
+    predicate: &Predicate,
+    column: super::super::expression::ColumnRef,
+    scope: &Scope<'_>,
+) -> SqlResult<Range> {
     match predicate {
         Predicate::And(parts) => {
             let mut range = Range::ALL;
@@ -334,7 +387,12 @@ fn implied(execution: &mut Execution<'_>, predicate: &Predicate, column: super::
     }
 }
 
-fn bounds_of(execution: &mut Execution<'_>, comparison: Comparison, other: &Expression, scope: &Scope<'_>) -> SqlResult<Range> {
+fn bounds_of(
+    execution: &mut Execution<'_>,
+    comparison: Comparison,
+    other: &Expression,
+    scope: &Scope<'_>,
+) -> SqlResult<Range> {
     // An error here comes again where the condition itself is tested, if a row gets there.
     let Ok(value) = other.evaluate(execution, scope) else { return Ok(Range::ALL) };
     if value.is_null() {
@@ -411,7 +469,9 @@ fn function_rows(
             })?;
         }
         TableFunction::SplitString => {
-            if let (Some(text), Some(separator)) = (values.first().and_then(Value::as_text), values.get(1).and_then(Value::as_text)) {
+            if let (Some(text), Some(separator)) =
+                (values.first().and_then(Value::as_text), values.get(1).and_then(Value::as_text))
+            {
                 rows.extend(text.split(separator).map(|part| vec![Value::text(part)]));
             }
         }
@@ -448,7 +508,8 @@ fn recursive(
     while !last.is_empty() {
         steps += 1;
         if steps > RECURSION_MAX {
-            let text = "The statement terminated. The maximum recursion 100 has been exhausted before statement completion.";
+            let text =
+                "The statement terminated. The maximum recursion 100 has been exhausted before statement completion.";
             return Err(crate::error::SqlError::new(530, 16, text));
         }
         if execution.working.len() <= table {
@@ -468,7 +529,13 @@ fn recursive(
 /// The right side's rows: one row a slot, with their numbers.
 type Parts = Vec<(Row, Option<RowId>)>;
 
-fn scan_join(execution: &mut Execution<'_>, join: &Join, frame: &mut Frame, outer: Option<&Scope<'_>>, sink: &mut Frames<'_>) -> SqlResult<Flow> {
+fn scan_join(
+    execution: &mut Execution<'_>,
+    join: &Join,
+    frame: &mut Frame,
+    outer: Option<&Scope<'_>>,
+    sink: &mut Frames<'_>,
+) -> SqlResult<Flow> {
     if join.dependent {
         return dependent_join(execution, join, frame, outer, sink);
     }
@@ -518,7 +585,13 @@ fn scan_join(execution: &mut Execution<'_>, join: &Join, frame: &mut Frame, oute
 }
 
 /// The right side runs for each row of the left: APPLY, or an index lookup.
-fn dependent_join(execution: &mut Execution<'_>, join: &Join, frame: &mut Frame, outer: Option<&Scope<'_>>, sink: &mut Frames<'_>) -> SqlResult<Flow> {
+fn dependent_join(
+    execution: &mut Execution<'_>,
+    join: &Join,
+    frame: &mut Frame,
+    outer: Option<&Scope<'_>>,
+    sink: &mut Frames<'_>,
+) -> SqlResult<Flow> {
     scan(execution, &join.left, frame, outer, &mut |execution, frame| {
         let mut found = false;
         let flow = scan(execution, &join.right, frame, outer, &mut |execution, frame| {
@@ -539,7 +612,12 @@ fn dependent_join(execution: &mut Execution<'_>, join: &Join, frame: &mut Frame,
     })
 }
 
-fn right_rows(execution: &mut Execution<'_>, join: &Join, frame: &mut Frame, outer: Option<&Scope<'_>>) -> SqlResult<Vec<Parts>> {
+fn right_rows(
+    execution: &mut Execution<'_>,
+    join: &Join,
+    frame: &mut Frame,
+    outer: Option<&Scope<'_>>,
+) -> SqlResult<Vec<Parts>> {
     let mut rows = Vec::new();
     scan(execution, &join.right, frame, outer, &mut |_, frame| {
         let part = |slot: &usize| {
@@ -571,7 +649,13 @@ enum Lookup {
 }
 
 impl Lookup {
-    fn new(execution: &mut Execution<'_>, join: &Join, right: &[Parts], frame: &mut Frame, outer: Option<&Scope<'_>>) -> SqlResult<Self> {
+    fn new(
+        execution: &mut Execution<'_>,
+        join: &Join,
+        right: &[Parts],
+        frame: &mut Frame,
+        outer: Option<&Scope<'_>>,
+    ) -> SqlResult<Self> {
         if join.keys.is_empty() {
             return Ok(Self::All(right.len()));
         }
@@ -591,7 +675,13 @@ impl Lookup {
         Ok(Self::ByKey(map))
     }
 
-    fn candidates(&self, execution: &mut Execution<'_>, join: &Join, frame: &Frame, outer: Option<&Scope<'_>>) -> SqlResult<Vec<usize>> {
+    fn candidates(
+        &self,
+        execution: &mut Execution<'_>,
+        join: &Join,
+        frame: &Frame,
+        outer: Option<&Scope<'_>>,
+    ) -> SqlResult<Vec<usize>> {
         match self {
             Self::All(count) => Ok((0..*count).collect()),
             Self::ByKey(map) => {

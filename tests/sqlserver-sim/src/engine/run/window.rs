@@ -38,7 +38,12 @@ pub fn with_values(
 /// A partition's rows in the window's order: their places among all rows, and the values that order them.
 type Partition = Vec<(usize, Vec<Value>)>;
 
-fn of_window(execution: &mut Execution<'_>, window: &Window, rows: &[Vec<Row>], outer: Option<&Scope<'_>>) -> SqlResult<Vec<Value>> {
+fn of_window(
+    execution: &mut Execution<'_>,
+    window: &Window,
+    rows: &[Vec<Row>],
+    outer: Option<&Scope<'_>>,
+) -> SqlResult<Vec<Value>> {
     let mut by_key: HashMap<Vec<Value>, usize> = HashMap::new();
     let mut partitions: Vec<Partition> = Vec::new();
     for (at, row) in rows.iter().enumerate() {
@@ -101,13 +106,18 @@ fn of_partition(
         WindowKind::RowNumber => Ok(places.enumerate().map(|(place, at)| (at, big(place + 1))).collect()),
         WindowKind::Rank | WindowKind::DenseRank => Ok(ranks(window, partition)),
         WindowKind::Tiles(count) => {
-            let count = count.evaluate(execution, &scope_at(0))?.as_integer().and_then(|count| usize::try_from(count).ok());
+            let count =
+                count.evaluate(execution, &scope_at(0))?.as_integer().and_then(|count| usize::try_from(count).ok());
             let count = count.filter(|count| *count > 0).ok_or_else(|| {
                 SqlError::new(4196, 16, "The NTILE function's number of groups must be a positive number.")
             })?;
             let (size, larger) = (partition.len() / count, partition.len() % count);
             let tile = |place: usize| {
-                if place < larger * (size + 1) { place / (size + 1) } else { larger + (place - larger * (size + 1)) / size.max(1) }
+                if place < larger * (size + 1) {
+                    place / (size + 1)
+                } else {
+                    larger + (place - larger * (size + 1)) / size.max(1)
+                }
             };
             Ok(places.enumerate().map(|(place, at)| (at, big(tile(place) + 1))).collect())
         }
@@ -115,10 +125,15 @@ fn of_partition(
             let mut values = Vec::with_capacity(partition.len());
             for (place, (at, _)) in partition.iter().enumerate() {
                 let distance = match distance {
-                    Some(distance) => distance.evaluate(execution, &scope_at(place))?.as_integer().and_then(|d| usize::try_from(d).ok()),
+                    Some(distance) => distance
+                        .evaluate(execution, &scope_at(place))?
+                        .as_integer()
+                        .and_then(|d| usize::try_from(d).ok()),
                     None => Some(1),
                 };
-                let distance = distance.ok_or_else(|| SqlError::new(8730, 16, "Offset parameter for Lag and Lead functions cannot be a negative value."))?;
+                let distance = distance.ok_or_else(|| {
+                    SqlError::new(8730, 16, "Offset parameter for Lag and Lead functions cannot be a negative value.")
+                })?;
                 let other = if *back { place.checked_sub(distance) } else { place.checked_add(distance) };
                 let found = match (other.filter(|other| *other < partition.len()), default) {
                     (Some(other), _) => value.evaluate(execution, &scope_at(other))?,
@@ -137,7 +152,11 @@ fn of_partition(
             let mut values = Vec::with_capacity(partition.len());
             for (place, (at, order)) in partition.iter().enumerate() {
                 // By default the frame ends with the last of the row's equals.
-                let end = if window.order.is_empty() { partition.len() - 1 } else { last_peer(window, partition, place, order) };
+                let end = if window.order.is_empty() {
+                    partition.len() - 1
+                } else {
+                    last_peer(window, partition, place, order)
+                };
                 values.push((*at, value.evaluate(execution, &scope_at(end))?));
             }
             Ok(values)
@@ -189,4 +208,3 @@ fn ranks(window: &Window, partition: &Partition) -> Vec<(usize, Value)> {
     }
     values
 }
-

@@ -29,13 +29,14 @@ fn changes_are_read_by_function_and_directly() {
         "2,1,a|2,2,b|3,1,a|4,1,c|1,2,b"
     );
     assert_eq!(
-        client.ask(
-            "SELECT TOP (10) c.[__$operation], c.id, m.tran_end_time FROM cdc.dbo_t_CT c WITH (NOLOCK) \
+        client
+            .ask(
+                "SELECT TOP (10) c.[__$operation], c.id, m.tran_end_time FROM cdc.dbo_t_CT c WITH (NOLOCK) \
              LEFT JOIN cdc.lsn_time_mapping m ON m.start_lsn = c.[__$start_lsn] WHERE c.[__$start_lsn] >= 0x00 \
              ORDER BY c.[__$start_lsn], c.[__$command_id], c.[__$seqval], c.[__$operation]"
-        )
-        .split('|')
-        .count(),
+            )
+            .split('|')
+            .count(),
         5
     );
     assert_eq!(client.fails("SELECT * FROM cdc.fn_cdc_get_all_changes_dbo_t(0x01, 0x02, N'all')"), 313);
@@ -56,8 +57,19 @@ fn the_state_of_capture_is_read() {
         ),
         "dbo,t,dbo_t,id"
     );
-    assert_eq!(client.ask("SELECT CASE WHEN sys.fn_cdc_increment_lsn(@@x) IS NULL THEN 1 END".replace("@@x", "0x00000000000000000001").as_str()), "NULL");
-    assert_eq!(client.ask("SELECT CASE WHEN MAX([__$start_lsn]) = sys.fn_cdc_get_max_lsn() THEN 1 ELSE 0 END FROM cdc.dbo_t_CT"), "1");
+    assert_eq!(
+        client.ask(
+            "SELECT CASE WHEN sys.fn_cdc_increment_lsn(@@x) IS NULL THEN 1 END"
+                .replace("@@x", "0x00000000000000000001")
+                .as_str()
+        ),
+        "NULL"
+    );
+    assert_eq!(
+        client
+            .ask("SELECT CASE WHEN MAX([__$start_lsn]) = sys.fn_cdc_get_max_lsn() THEN 1 ELSE 0 END FROM cdc.dbo_t_CT"),
+        "1"
+    );
     assert_eq!(client.ask("SELECT COUNT(*) FROM cdc.lsn_time_mapping WHERE tran_id <> 0x00"), "3");
     assert_eq!(client.ask("SELECT sys.fn_cdc_map_lsn_to_time(sys.fn_cdc_get_max_lsn())").len(), 19);
     client.ask("EXEC sys.sp_cdc_help_change_data_capture; EXEC sys.sp_cdc_help_jobs");

@@ -14,7 +14,10 @@ fn rows_are_inserted_with_defaults_identities_and_computed_columns() {
     let mut client = filled();
     assert_eq!(client.ask("INSERT INTO t (b) VALUES ('x'); SELECT SCOPE_IDENTITY(), @@IDENTITY, @@ROWCOUNT"), "1,1,1");
     client.ask("INSERT t (a, b) SELECT 5, 'y' UNION ALL SELECT DEFAULT_A, 'z' FROM (SELECT 6 AS DEFAULT_A) q; INSERT INTO t DEFAULT VALUES; INSERT INTO t (a, b) VALUES (DEFAULT, NULL)");
-    assert_eq!(client.ask("SELECT id, a, b, c FROM t ORDER BY id"), "1,7,x,14|2,5,y,10|3,6,z,12|4,7,NULL,14|5,7,NULL,14");
+    assert_eq!(
+        client.ask("SELECT id, a, b, c FROM t ORDER BY id"),
+        "1,7,x,14|2,5,y,10|3,6,z,12|4,7,NULL,14|5,7,NULL,14"
+    );
     assert_eq!(client.ask("INSERT INTO t (a) OUTPUT inserted.id, inserted.c VALUES (1), (2)"), "6,2|7,4");
     client.ask("SET IDENTITY_INSERT t ON; INSERT INTO t (id, a) VALUES (50, 1); SET IDENTITY_INSERT t OFF; INSERT INTO t (a) VALUES (2)");
     assert_eq!(client.ask("SELECT MAX(id) FROM t"), "51");
@@ -53,7 +56,10 @@ fn rows_are_updated_and_deleted() {
     client.ask("INSERT INTO t (a, b) VALUES (1, 'a'), (2, 'b'), (3, 'c')");
     assert_eq!(client.ask("UPDATE t SET a += 10, b = b + '!' OUTPUT deleted.a, inserted.a WHERE a > 1"), "2,12|3,13");
     client.ask("CREATE TABLE s (id int, x int); INSERT INTO s VALUES (1, 50), (2, 60)");
-    assert_eq!(client.ask("UPDATE q SET q.a = s.x FROM t q JOIN s ON s.id = q.id; SELECT a, c FROM t ORDER BY id"), "50,100|60,120|13,26");
+    assert_eq!(
+        client.ask("UPDATE q SET q.a = s.x FROM t q JOIN s ON s.id = q.id; SELECT a, c FROM t ORDER BY id"),
+        "50,100|60,120|13,26"
+    );
     assert_eq!(client.ask("UPDATE TOP (1) t SET a = DEFAULT; SELECT @@ROWCOUNT"), "1");
     assert_eq!(client.ask("DECLARE @o TABLE (id int); DELETE t OUTPUT deleted.id INTO @o FROM t JOIN s ON s.id = t.id; SELECT id FROM @o ORDER BY id"), "1|2");
     assert_eq!(client.ask("DECLARE @v int; UPDATE t SET @v = a = a + 1; SELECT @v, a FROM t"), "14,14");

@@ -16,7 +16,8 @@ fn columns_are_added_altered_and_dropped() {
     client.ask("ALTER TABLE t ALTER COLUMN a nvarchar(20) NOT NULL");
     assert_eq!(client.ask("SELECT TYPE_NAME(system_type_id), max_length, is_nullable FROM sys.columns WHERE object_id = OBJECT_ID('t') AND name = 'a'"), "nvarchar,40,0");
     assert_eq!(client.fails("ALTER TABLE t DROP COLUMN nope"), 4924);
-    client.ask("ALTER TABLE t DROP CONSTRAINT df; ALTER TABLE t DROP COLUMN b; ALTER TABLE t DROP COLUMN IF EXISTS nope");
+    client
+        .ask("ALTER TABLE t DROP CONSTRAINT df; ALTER TABLE t DROP COLUMN b; ALTER TABLE t DROP COLUMN IF EXISTS nope");
     assert_eq!(client.ask("SELECT * FROM t; "), "1,x,NULL,7");
     client.ask("EXEC sp_rename 't.a', 'z', 'COLUMN'; EXEC sp_rename 'dbo.t', 'w'");
     assert_eq!(client.ask("SELECT z FROM w"), "x");
@@ -71,7 +72,10 @@ fn views_procedures_and_functions_are_run() {
     assert_eq!(client.ask("SELECT id FROM dbo.above(15)"), "2");
     assert_eq!(client.ask("EXEC sp_executesql N'SELECT v FROM t WHERE id = @i', N'@i int', @i = 2"), "20");
     assert_eq!(client.ask("DECLARE @s nvarchar(100) = N'SELECT 5'; EXEC (@s)"), "5");
-    assert_eq!(client.ask("CREATE TABLE #r (n int); INSERT INTO #r EXEC ('SELECT id FROM t'); SELECT COUNT(*) FROM #r"), "2");
+    assert_eq!(
+        client.ask("CREATE TABLE #r (n int); INSERT INTO #r EXEC ('SELECT id FROM t'); SELECT COUNT(*) FROM #r"),
+        "2"
+    );
     client.ask("ALTER PROCEDURE p AS SELECT 9");
     assert_eq!(client.ask("p"), "9");
     client.ask("DROP PROCEDURE p; DROP VIEW big; DROP FUNCTION dbo.twice");
@@ -84,7 +88,10 @@ fn temporary_tables_end_with_their_session_or_procedure() {
     let mut second = Client::new(&storage);
     first.ask("CREATE TABLE #t (id int); INSERT INTO #t VALUES (1)");
     second.ask("CREATE TABLE #t (id int)");
-    assert_eq!((first.ask("SELECT COUNT(*) FROM #t"), second.ask("SELECT COUNT(*) FROM #t")), ("1".to_owned(), "0".to_owned()));
+    assert_eq!(
+        (first.ask("SELECT COUNT(*) FROM #t"), second.ask("SELECT COUNT(*) FROM #t")),
+        ("1".to_owned(), "0".to_owned())
+    );
     first.ask("EXEC('CREATE TABLE #inner (id int)')");
     assert_eq!(first.fails("SELECT * FROM #inner"), 208);
     first.ask("SELECT id, 'a' AS b INTO #copy FROM #t");
@@ -104,11 +111,20 @@ fn permissions_are_kept() {
     assert_eq!(reader.fails("SELECT * FROM s"), 229);
     assert_eq!(reader.fails("INSERT INTO t VALUES (1)"), 229);
     assert_eq!(reader.ask("SELECT HAS_PERMS_BY_NAME('dbo.t', 'OBJECT', 'SELECT'), HAS_PERMS_BY_NAME('dbo.s', 'OBJECT', 'SELECT'), IS_MEMBER('db_owner'), IS_SRVROLEMEMBER('sysadmin'), USER_NAME()"), "1,0,0,0,reader");
-    admin.ask("ALTER ROLE db_datareader ADD MEMBER reader; DENY SELECT ON t TO reader; GRANT INSERT ON SCHEMA::dbo TO reader");
+    admin.ask(
+        "ALTER ROLE db_datareader ADD MEMBER reader; DENY SELECT ON t TO reader; GRANT INSERT ON SCHEMA::dbo TO reader",
+    );
     assert_eq!(reader.ask("SELECT COUNT(*) FROM s"), "0");
     assert_eq!(reader.fails("SELECT * FROM t"), 229);
     reader.ask("INSERT INTO s VALUES (1)");
     assert_eq!(reader.fails("CREATE TABLE x (id int)"), 262);
-    let wrong = Login { name: "reader".into(), password: "no".into(), database: String::new(), host: String::new(), application: String::new(), read_only: false };
+    let wrong = Login {
+        name: "reader".into(),
+        password: "no".into(),
+        database: String::new(),
+        host: String::new(),
+        application: String::new(),
+        read_only: false,
+    };
     assert_eq!(Session::open(storage, 60, wrong, never_cancelled()).unwrap_err().number, 18456);
 }

@@ -70,7 +70,8 @@ impl Client {
                 }
                 Output::Rows(rows) => {
                     let types = answer.types.last().unwrap().clone();
-                    let shown = rows.iter().map(|row| row.iter().zip(&types).map(|(value, of)| show(value, *of)).collect());
+                    let shown =
+                        rows.iter().map(|row| row.iter().zip(&types).map(|(value, of)| show(value, *of)).collect());
                     answer.results.last_mut().unwrap().extend(shown);
                 }
                 Output::Error(error) => answer.errors.push((error.number, error.message)),

@@ -12,7 +12,9 @@ fn transactions_commit_roll_back_and_go_back_to_savepoints() {
     let (_, mut client) = filled();
     client.ask("BEGIN TRAN; INSERT INTO t VALUES (2, 2); ROLLBACK");
     assert_eq!(client.ask("SELECT COUNT(*), @@TRANCOUNT FROM t"), "1,0");
-    client.ask("BEGIN TRAN; INSERT INTO t VALUES (2, 2); SAVE TRAN s; INSERT INTO t VALUES (3, 3); ROLLBACK TRAN s; COMMIT");
+    client.ask(
+        "BEGIN TRAN; INSERT INTO t VALUES (2, 2); SAVE TRAN s; INSERT INTO t VALUES (3, 3); ROLLBACK TRAN s; COMMIT",
+    );
     assert_eq!(client.ask("SELECT id FROM t"), "1|2");
     assert_eq!(client.ask("BEGIN TRAN; BEGIN TRAN; COMMIT; SELECT @@TRANCOUNT; ROLLBACK"), "1");
     assert_eq!(client.fails("COMMIT"), 3902);
@@ -42,8 +44,16 @@ fn errors_are_caught_and_thrown() {
     assert_eq!(client.fails("THROW 50001, 'mine', 1"), 50001);
     let answer = client.answer("RAISERROR('a %s %d', 16, 2, 'x', 5); PRINT 'after'", Vec::new());
     assert_eq!((answer.errors, answer.messages), (vec![(50_000, "a x 5".to_owned())], vec!["after".to_owned()]));
-    assert_eq!(client.ask("BEGIN TRY EXEC('SELECT * FROM nope') END TRY BEGIN CATCH SELECT ERROR_NUMBER() END CATCH"), "208");
-    assert_eq!(client.ask("DECLARE @i int = 0; WHILE 1 = 1 BEGIN SET @i += 1; IF @i = 3 CONTINUE; IF @i > 5 BREAK END; SELECT @i"), "6");
+    assert_eq!(
+        client.ask("BEGIN TRY EXEC('SELECT * FROM nope') END TRY BEGIN CATCH SELECT ERROR_NUMBER() END CATCH"),
+        "208"
+    );
+    assert_eq!(
+        client.ask(
+            "DECLARE @i int = 0; WHILE 1 = 1 BEGIN SET @i += 1; IF @i = 3 CONTINUE; IF @i > 5 BREAK END; SELECT @i"
+        ),
+        "6"
+    );
 }
 
 #[test]
