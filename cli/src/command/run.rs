@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console::style;
-use futures::future::{Either, pending};
+use futures::future::{Either, join, pending};
 use millstream_core::source::Severity;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::interval;
@@ -64,8 +64,18 @@ pub(super) async fn execute(arguments: &Run, config_file: &Path) -> Result<(), F
 
 /// Everything up to following: the store, sources that are ready, the pipelines.
 async fn prepare(config: &Config, deployment: Deployment) -> Result<Engine, Failure> {
-    let (store, new_sources) = engine::new_sources(config, engine::open_store(config).await?).await?;
-    refuse_unready(config, &deployment, &new_sources).await?;
+    let store = if engine::has_store(config) {
+        let (store, new_sources) = engine::new_sources(config, engine::open_store(config).await?).await?;
+        refuse_unready(config, &deployment, &new_sources).await?;
+        store
+    } else {
+        // Every source is new. One waits for the disk and the other for the network, so they go on side by side.
+        let names: Vec<String> = config.sources.iter().map(|source| source.name.clone()).collect();
+        let (store, ready) = join(engine::open_store(config), refuse_unready(config, &deployment, &names)).await;
+        let store = store?;
+        ready?;
+        store
+    };
     Engine::start(config, deployment, store).await
 }
 

@@ -188,6 +188,11 @@ fn store_folder(data: &Path) -> PathBuf {
     data.join(STORE_FOLDER)
 }
 
+/// Whether a store has been created, or begun to be.
+pub(crate) fn has_store(config: &Config) -> bool {
+    store_folder(&config.data).exists()
+}
+
 /// Opens the store, and creates it if need be; `None` if another process holds it.
 async fn try_open_store(data: &Path) -> Result<Option<FjallStore>, Failure> {
     let data = data.to_owned();

@@ -21,7 +21,7 @@ use crate::discover;
 use crate::log::{self, Head};
 use crate::position::{MySqlPosition, PositionError};
 use crate::progress::Progress;
-use crate::read::{self, Answer, Scans};
+use crate::read::{self, Answer, RowSizes, Scans};
 use crate::{fence, stream};
 
 /// How often the catalog is read again when it changed, or may have changed, during the reading.
@@ -32,6 +32,7 @@ struct MySqlSource {
     connector: Arc<Connector>,
     progress: Arc<Progress>,
     scans: Scans,
+    row_sizes: RowSizes,
     /// Names this replica to the server.
     replica_id: u32,
 }
@@ -47,7 +48,13 @@ impl MySqlConfig {
         let settings = self.settings(name)?;
         let replica_id = settings.server_id.unwrap_or_else(random_replica_id);
         let connector = Arc::new(Connector::new(settings));
-        Ok(Arc::new(MySqlSource { connector, progress: Arc::default(), scans: Scans::default(), replica_id }))
+        Ok(Arc::new(MySqlSource {
+            connector,
+            progress: Arc::default(),
+            scans: Scans::default(),
+            row_sizes: RowSizes::default(),
+            replica_id,
+        }))
     }
 }
 
@@ -115,7 +122,12 @@ impl MySqlSource {
         fence::await_visible(connection, self.limit(), reached.as_ref()).await?;
         let conn = &mut connection.conn;
         let Answer { rows, next, unread } = match scope {
-            ReadScope::Range(range) => read::read_range(conn, table, range, limit_rows).await?,
+            ReadScope::Range(range) => {
+                let limit_rows = self.row_sizes.limit_rows(&table.table, limit_rows);
+                let answer = read::read_range(conn, table, range, limit_rows).await?;
+                self.row_sizes.note(&table.table, answer.rows.len(), answer.rows.size_bytes());
+                answer
+            }
             ReadScope::Keys(identities) => {
                 let rows = read::read_keys(conn, table, identities).await?;
                 Answer { rows, next: None, unread: false }

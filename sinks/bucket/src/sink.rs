@@ -58,7 +58,7 @@ impl Default for Tuning {
             slice_max: 1_000,
             sweep_collected_max: 20_000,
             batch_bytes_max: 4 * 1024 * 1024,
-            load_bytes_max: 16 * 1024 * 1024,
+            load_bytes_max: 48 * 1024 * 1024,
             load_bytes_min: 2 * 1024 * 1024,
         }
     }

@@ -14,7 +14,7 @@ pub(crate) fn write_text(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
     // Whole runs are copied; only quotes, backslashes and control characters need escaping.
-    while let Some(at) = rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+    while let Some(at) = first_escaped(rest.as_bytes()) {
         let (clean, escaped) = rest.split_at(at);
         out.push_str(clean);
         let mut chars = escaped.chars();
@@ -36,6 +36,17 @@ pub(crate) fn write_text(out: &mut String, text: &str) {
     }
     out.push_str(rest);
     out.push('"');
+}
+
+/// The first byte that can't stand in a JSON string as it is.
+fn first_escaped(bytes: &[u8]) -> Option<usize> {
+    /// Looked at together, without a branch for each byte: a few vector instructions.
+    const RUN_BYTES: usize = 16;
+    let is_escaped = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    let is_clean = |run: &&[u8]| !run.iter().fold(false, |found, byte| found | is_escaped(byte));
+    let clean_bytes = bytes.chunks_exact(RUN_BYTES).take_while(is_clean).count() * RUN_BYTES;
+    let found = bytes.iter().skip(clean_bytes).position(is_escaped)?;
+    Some(clean_bytes + found)
 }
 
 /// Appends an integer.
@@ -144,7 +155,16 @@ mod tests {
 
     #[test]
     fn texts_are_escaped_as_json_wants() {
-        for text in ["", "plain", "a\"b\\c", "\n\r\t\u{8}\u{c}\u{1}\u{1f}", "é€😀", "ends\""] {
+        for text in [
+            "",
+            "plain",
+            "a\"b\\c",
+            "\n\r\t\u{8}\u{c}\u{1}\u{1f}",
+            "é€😀",
+            "ends\"",
+            "sixteen and more\nthan that",
+            "a whole run of 16",
+        ] {
             let mut out = String::new();
             write_text(&mut out, text);
             assert_eq!(out, serde_json::to_string(text).unwrap());

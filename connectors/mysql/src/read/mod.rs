@@ -7,9 +7,11 @@ mod key_column;
 mod key_value;
 mod plan;
 mod result_column;
+mod row_sizes;
 mod scan;
 mod split;
 
 pub(crate) use chunk::{Answer, read_keys, read_range};
+pub(crate) use row_sizes::RowSizes;
 pub(crate) use scan::Scans;
 pub(crate) use split::{estimate_rows, split};

@@ -119,6 +119,10 @@ impl Batch {
     /// path to the second is still in the processor's cache.
     pub fn entries_in_key_order(&self) -> Vec<BatchEntry<'_>> {
         let mut entries: Vec<BatchEntry<'_>> = self.entries().collect();
+        // Ops mostly come in this order.
+        if entries.is_sorted_by(|one, next| one.place() < next.place()) {
+            return entries;
+        }
         // Stable, so that of the writes of one key the last is the last.
         entries.sort_by(|one, other| one.place().cmp(&other.place()));
         entries.dedup_by(|next, kept| {

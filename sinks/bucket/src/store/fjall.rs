@@ -1,5 +1,6 @@
 //! The store on disk, on the engine fjall: a log-structured merge tree for each keyspace behind one journal.
 
+mod clusters;
 mod journal;
 mod synced;
 mod tuning;
@@ -12,9 +13,10 @@ use std::time::{Duration, Instant};
 use ::fjall as engine;
 use engine::{AbstractTree as _, PersistMode, Readable as _};
 
+use self::clusters::clusters;
 use self::journal::Cut;
 use self::synced::{Commits, Mark};
-use super::batch::Batch;
+use super::batch::{Batch, BatchEntry};
 use super::directory::{self, Directory, is_disk_full};
 use super::error::{PoisonCause, StoreError};
 use super::range::{Direction, KeyRange};
@@ -162,6 +164,30 @@ impl FjallStore {
     fn await_merges(&self, handle: &engine::Keyspace) -> Result<(), StoreError> {
         let patience = Instant::now() + tuning::MERGE_WAIT_MAX;
         while handle.tree.l0_run_count() >= tuning::UNSORTED_RUNS_MAX && Instant::now() < patience {
+            self.pause()?;
+        }
+        Ok(())
+    }
+
+    fn ingest_table(&self, handle: &engine::Keyspace, entries: &[BatchEntry<'_>]) -> Result<(), StoreError> {
+        let poison = |error| self.poison("ingesting", error);
+        let mut ingestion = handle.start_ingestion().map_err(poison)?;
+        for entry in entries {
+            let written = match entry.value {
+                Some(value) => ingestion.write(entry.key, value),
+                None => ingestion.write_tombstone(entry.key),
+            };
+            written.map_err(poison)?;
+        }
+        self.await_moves(handle)?;
+        ingestion.finish().map_err(poison)
+    }
+
+    /// Lets the engine move the table ingested before to where the sorted ones are, which it does at once if it is
+    /// alone; several at a time it merges, unless nothing lies between them. Not worth much waiting.
+    fn await_moves(&self, handle: &engine::Keyspace) -> Result<(), StoreError> {
+        let patience = Instant::now() + tuning::MOVE_WAIT_MAX;
+        while handle.tree.l0_run_count() > 0 && Instant::now() < patience {
             self.pause()?;
         }
         Ok(())
@@ -363,7 +389,7 @@ impl Store for FjallStore {
         self.note_synced(*last, durability)
     }
 
-    /// Past the journal and the memtables, as a table of its own for each keyspace.
+    /// Past the journal and the memtables, as tables of their own.
     fn ingest(&self, batch: &Batch) -> Result<(), StoreError> {
         self.refuse_if_poisoned()?;
         batch.check_lengths()?;
@@ -372,17 +398,9 @@ impl Store for FjallStore {
             let Some(keyspace) = entries.first().map(|entry| entry.keyspace) else { continue };
             let handle = self.keyspaces.handle(keyspace)?;
             self.await_merges(handle)?;
-            let write = || -> engine::Result<()> {
-                let mut ingestion = handle.start_ingestion()?;
-                for entry in entries {
-                    match entry.value {
-                        Some(value) => ingestion.write(entry.key, value)?,
-                        None => ingestion.write_tombstone(entry.key)?,
-                    }
-                }
-                ingestion.finish()
-            };
-            write().map_err(|error| self.poison("ingesting", error))?;
+            for cluster in clusters(entries) {
+                self.ingest_table(handle, cluster)?;
+            }
         }
         Ok(())
     }

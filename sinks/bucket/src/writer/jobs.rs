@@ -64,6 +64,11 @@ impl Jobs {
         }
     }
 
+    /// Whether a table's pass waits for its end.
+    pub(super) fn has_sweep(&self) -> bool {
+        self.queue.iter().any(|job| matches!(job, Job::Sweep(_)))
+    }
+
     /// Whether something is half done that readers must not see so.
     pub(super) fn holds_checkpoints(&self) -> bool {
         self.queue.iter().any(|job| match job {

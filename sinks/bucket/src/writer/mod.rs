@@ -157,7 +157,9 @@ impl Writer {
 
     /// What to do while the queue is empty: stores what is pending, works at a job, or waits.
     fn idle(&mut self, queue: &Receiver<Message>) -> Result<Option<Message>, SinkError> {
+        // After a sweep has been asked for nothing more comes of its table.
         if self.ledger.load_bytes() > 0
+            && !self.jobs.has_sweep()
             && let Ok(message) = queue.recv_timeout(LOAD_PAUSE_MAX)
         {
             return Ok(Some(message));

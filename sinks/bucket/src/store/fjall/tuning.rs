@@ -31,6 +31,9 @@ pub(super) const UNSORTED_RUNS_MAX: usize = 12;
 /// How long writers wait for that at most, each time that a memtable is full.
 pub(super) const MERGE_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// How long the writer waits at most, before it adds a table that was ingested, for the one before to be moved.
+pub(super) const MOVE_WAIT_MAX: Duration = Duration::from_millis(10);
+
 /// Journal files together, on disk. When it is reached the memtables that hold old ones back are flushed.
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
