@@ -84,9 +84,7 @@ fn time(units: u64, scale: u8) -> String {
 fn text(data: &ColumnData<'_>) -> Option<String> {
     const DAYS_TO_1900: i64 = 693_595;
     let day = |days: i64| days_of(u32::try_from(days).unwrap());
-    let hex = |bytes: &[u8]| {
-        format!("0x{}", bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>())
-    };
+    let hex = |bytes: &[u8]| format!("0x{}", bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>());
     match data {
         ColumnData::Bit(bit) => bit.map(|bit| u8::from(bit).to_string()),
         ColumnData::U8(n) => n.map(|n| n.to_string()),
@@ -108,9 +106,9 @@ fn text(data: &ColumnData<'_>) -> Option<String> {
         ColumnData::Guid(id) => id.map(|id| id.to_string().to_uppercase()),
         ColumnData::Date(date) => date.map(|date| days_of(date.days())),
         ColumnData::Time(it) => it.map(|it| time(it.increments(), it.scale())),
-        ColumnData::SmallDateTime(it) => {
-            it.map(|it| format!("{} {}", day(DAYS_TO_1900 + i64::from(it.days())), time(u64::from(it.seconds_fragments()) * 60, 0)))
-        }
+        ColumnData::SmallDateTime(it) => it.map(|it| {
+            format!("{} {}", day(DAYS_TO_1900 + i64::from(it.days())), time(u64::from(it.seconds_fragments()) * 60, 0))
+        }),
         ColumnData::DateTime(it) => it.map(|it| {
             let thousandths = (u64::from(it.seconds_fragments()) * 1000 + 150) / 300;
             format!("{} {}", day(DAYS_TO_1900 + i64::from(it.days())), time(thousandths, 3))

@@ -8,9 +8,7 @@ use crate::value::{Length, SqlType, Value};
 
 use super::Named;
 use super::scope::Scope;
-use super::view::{
-    BIT, INT, SMALLINT, SYSNAME, TEXT, TINYINT, View, bit, int, nvarchar, optional_text, text,
-};
+use super::view::{BIT, INT, SMALLINT, SYSNAME, TEXT, TINYINT, View, bit, int, nvarchar, optional_text, text};
 
 /// The collation of the server and all databases.
 pub const COLLATION: &str = "SQL_Latin1_General_CP1_CI_AS";
@@ -197,9 +195,7 @@ fn old_columns_view() -> Arc<dyn Relation> {
             Value::SmallInt(i16::try_from(it.column.sql_type.user_type_id()).unwrap_or(i16::MAX))
         })
         .field("length", SMALLINT, |it, _| Value::SmallInt(it.column.sql_type.max_length()))
-        .field("colid", SMALLINT, |it, _| {
-            Value::SmallInt(i16::try_from(it.column.column_id.0).unwrap_or(i16::MAX))
-        })
+        .field("colid", SMALLINT, |it, _| Value::SmallInt(i16::try_from(it.column.column_id.0).unwrap_or(i16::MAX)))
         .field("prec", SMALLINT, |it, _| Value::SmallInt(i16::from(it.column.sql_type.precision())))
         .field("scale", INT, |it, _| int(i32::from(it.column.sql_type.scale())))
         .field("iscomputed", INT, |it, _| int(i32::from(it.column.computed.is_some())))

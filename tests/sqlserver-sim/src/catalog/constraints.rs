@@ -70,7 +70,9 @@ fn referenced_index(key: &ForeignKey, scope: &Scope<'_>) -> i32 {
     let table = scope.catalog().table(key.referenced_table);
     let index = table.and_then(|table| {
         let unique = table.indexes.iter().filter(|index| index.unique);
-        unique.into_iter().find(|index| index.key.iter().map(|key| key.column_id).eq(key.referenced_columns.iter().copied()))
+        unique
+            .into_iter()
+            .find(|index| index.key.iter().map(|key| key.column_id).eq(key.referenced_columns.iter().copied()))
     });
     index.map_or(0, |index| index.index_id.0)
 }

@@ -27,8 +27,7 @@ fn is_system(database: &DatabaseInfo) -> bool {
 
 /// Whether row versions can be read; those of the server itself always can in two of its databases.
 fn snapshot_allowed(database: &DatabaseInfo) -> bool {
-    database.catalog.options.allow_snapshot_isolation
-        || matches!(database.id, DatabaseId::MASTER | DatabaseId::MSDB)
+    database.catalog.options.allow_snapshot_isolation || matches!(database.id, DatabaseId::MASTER | DatabaseId::MSDB)
 }
 
 /// Why the log can't be cut: changes that no capture has read.
@@ -66,10 +65,20 @@ fn databases_view() -> Arc<dyn Relation> {
         .unset(&["is_auto_create_stats_incremental_on"])
         .always("is_auto_update_stats_on", BIT, bit(true))
         .unset(&["is_auto_update_stats_async_on", "is_ansi_null_default_on", "is_ansi_nulls_on", "is_ansi_padding_on"])
-        .unset(&["is_ansi_warnings_on", "is_arithabort_on", "is_concat_null_yields_null_on", "is_numeric_roundabort_on"])
+        .unset(&[
+            "is_ansi_warnings_on",
+            "is_arithabort_on",
+            "is_concat_null_yields_null_on",
+            "is_numeric_roundabort_on",
+        ])
         .unset(&["is_quoted_identifier_on", "is_recursive_triggers_on", "is_cursor_close_on_commit_on"])
         .unset(&["is_local_cursor_default", "is_fulltext_enabled", "is_trustworthy_on", "is_db_chaining_on"])
-        .unset(&["is_parameterization_forced", "is_master_key_encrypted_by_server", "is_query_store_on", "is_published"])
+        .unset(&[
+            "is_parameterization_forced",
+            "is_master_key_encrypted_by_server",
+            "is_query_store_on",
+            "is_published",
+        ])
         .unset(&["is_subscribed", "is_merge_published", "is_distributor", "is_sync_with_backup"])
         .always("service_broker_guid", SqlType::UniqueIdentifier, Value::Uuid([0; 16]))
         .unset(&["is_broker_enabled"])
@@ -89,8 +98,16 @@ fn databases_view() -> Arc<dyn Relation> {
         .always("target_recovery_time_in_seconds", INT, int(60))
         .always("delayed_durability", INT, int(0))
         .always("delayed_durability_desc", nvarchar(60), text("DISABLED"))
-        .unset(&["is_memory_optimized_elevate_to_snapshot_on", "is_federation_member", "is_remote_data_archive_enabled"])
-        .unset(&["is_mixed_page_allocation_on", "is_temporal_history_retention_enabled", "is_accelerated_database_recovery_on"])
+        .unset(&[
+            "is_memory_optimized_elevate_to_snapshot_on",
+            "is_federation_member",
+            "is_remote_data_archive_enabled",
+        ])
+        .unset(&[
+            "is_mixed_page_allocation_on",
+            "is_temporal_history_retention_enabled",
+            "is_accelerated_database_recovery_on",
+        ])
         .build()
 }
 
@@ -117,7 +134,10 @@ impl File {
 }
 
 fn files_of(databases: Vec<DatabaseInfo>) -> Vec<File> {
-    databases.into_iter().flat_map(|database| [false, true].map(|log| File { database: database.clone(), log })).collect()
+    databases
+        .into_iter()
+        .flat_map(|database| [false, true].map(|log| File { database: database.clone(), log }))
+        .collect()
 }
 
 fn files_view(things: for<'a> fn(&Scope<'a>) -> Vec<File>) -> Arc<dyn Relation> {
@@ -152,9 +172,11 @@ pub fn views() -> Vec<Named> {
         ("sys", "sysdatabases", old_databases_view()),
         ("dbo", "sysdatabases", old_databases_view()),
         ("sys", "master_files", files_view(|scope| files_of(all(scope)))),
-        ("sys", "database_files", files_view(|scope| {
-            files_of(scope.storage().database(scope.database()).into_iter().collect())
-        })),
+        (
+            "sys",
+            "database_files",
+            files_view(|scope| files_of(scope.storage().database(scope.database()).into_iter().collect())),
+        ),
         ("sys", "change_tracking_databases", change_tracking_view(&["database_id", "retention_period"])),
         ("sys", "change_tracking_tables", change_tracking_view(&["object_id"])),
     ]

@@ -34,7 +34,8 @@ fn all(scope: &Scope<'_>) -> Vec<TableIndex> {
         if table.clustered().is_none() {
             indexes.push(TableIndex { table: Arc::clone(&table), index: None });
         }
-        let named = table.indexes.iter().map(|index| TableIndex { table: Arc::clone(&table), index: Some(index.clone()) });
+        let named =
+            table.indexes.iter().map(|index| TableIndex { table: Arc::clone(&table), index: Some(index.clone()) });
         indexes.extend(named);
     }
     indexes.sort_by_key(|it| (it.table.object_id, it.id()));
@@ -119,7 +120,8 @@ fn index_columns_view() -> Arc<dyn Relation> {
 
 /// A number for the one partition of an index, as unlike other numbers as a real one.
 fn partition_id(it: &TableIndex) -> u64 {
-    (72_057_594_037_927_936 + (u64::from(it.table.object_id.0.unsigned_abs()) << 16)) + u64::from(it.id().unsigned_abs())
+    (72_057_594_037_927_936 + (u64::from(it.table.object_id.0.unsigned_abs()) << 16))
+        + u64::from(it.id().unsigned_abs())
 }
 
 fn partitions_view() -> Arc<dyn Relation> {

@@ -9,7 +9,9 @@ use crate::value::{Length, SqlType, Value};
 use super::Named;
 use super::columns::{self, TableColumn};
 use super::scope::Scope;
-use super::view::{DATETIME, INT, SMALLINT, SYSNAME, TINYINT, View, count, datetime, int, nvarchar, optional_text, text, varchar};
+use super::view::{
+    DATETIME, INT, SMALLINT, SYSNAME, TINYINT, View, count, datetime, int, nvarchar, optional_text, text, varchar,
+};
 
 const NAME: SqlType = nvarchar(128);
 
@@ -101,7 +103,13 @@ fn characters(sql_type: SqlType) -> Option<i32> {
 fn octets(sql_type: SqlType) -> Option<i32> {
     let characters = characters(sql_type)?;
     let wide = matches!(sql_type, SqlType::NChar(_) | SqlType::NVarChar(Length::Limited(_)) | SqlType::SysName);
-    Some(if wide { characters * 2 } else if sql_type == SqlType::NText { i32::MAX - 1 } else { characters })
+    Some(if wide {
+        characters * 2
+    } else if sql_type == SqlType::NText {
+        i32::MAX - 1
+    } else {
+        characters
+    })
 }
 
 fn optional_int(number: Option<i32>) -> Value {
@@ -279,9 +287,10 @@ fn references(scope: &Scope<'_>) -> Vec<Reference> {
         for key in &table.foreign_keys {
             let to = scope.catalog().table(key.referenced_table).and_then(|to| {
                 let points_to = |columns: &[_]| key.referenced_columns == columns;
-                let index = to.indexes.iter().find(|index| {
-                    points_to(&index.key.iter().map(|key| key.column_id).collect::<Vec<_>>())
-                })?;
+                let index = to
+                    .indexes
+                    .iter()
+                    .find(|index| points_to(&index.key.iter().map(|key| key.column_id).collect::<Vec<_>>()))?;
                 Some((Arc::clone(to), Arc::clone(&index.name)))
             });
             references.push(Reference { table: Arc::clone(&table), key: key.clone(), to });
@@ -318,7 +327,9 @@ fn references_view() -> Arc<dyn Relation> {
 fn checks_view() -> Arc<dyn Relation> {
     View::of(|scope| {
         let tables = scope.tables().into_iter();
-        tables.flat_map(|table| table.checks.iter().map(|check| (Arc::clone(&table), check.clone())).collect::<Vec<_>>()).collect()
+        tables
+            .flat_map(|table| table.checks.iter().map(|check| (Arc::clone(&table), check.clone())).collect::<Vec<_>>())
+            .collect()
     })
     .nullable("CONSTRAINT_CATALOG", NAME, |_, scope| text(scope.database_name()))
     .nullable("CONSTRAINT_SCHEMA", NAME, |(table, _), scope| text(scope.schema_name(table.schema_id)))
@@ -329,9 +340,8 @@ fn checks_view() -> Arc<dyn Relation> {
 
 fn routines_view() -> Arc<dyn Relation> {
     View::of(|scope| {
-        let routine = |module: &Arc<Module>| {
-            !matches!(module.kind, ModuleKind::View | ModuleKind::Trigger | ModuleKind::Synonym)
-        };
+        let routine =
+            |module: &Arc<Module>| !matches!(module.kind, ModuleKind::View | ModuleKind::Trigger | ModuleKind::Synonym);
         scope.modules().into_iter().filter(routine).collect::<Vec<_>>()
     })
     .nullable("ROUTINE_CATALOG", NAME, |_, scope| text(scope.database_name()))

@@ -165,7 +165,12 @@ fn tables_view() -> Arc<dyn Relation> {
         .unset(&["lock_on_bulk_load"])
         .always("uses_ansi_nulls", BIT, bit(true))
         .field("is_replicated", BIT, |it, _| bit(it.thing.tracked))
-        .unset(&["has_replication_filter", "is_merge_published", "is_sync_tran_subscribed", "has_unchecked_assembly_data"])
+        .unset(&[
+            "has_replication_filter",
+            "is_merge_published",
+            "is_sync_tran_subscribed",
+            "has_unchecked_assembly_data",
+        ])
         .always("text_in_row_limit", INT, int(0))
         .unset(&["large_value_types_out_of_row"])
         .field("is_tracked_by_cdc", BIT, |it, _| bit(it.thing.tracked))

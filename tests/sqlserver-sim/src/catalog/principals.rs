@@ -64,7 +64,9 @@ fn principals_view() -> Arc<dyn Relation> {
 
 fn memberships(scope: &Scope<'_>) -> Vec<(PrincipalId, PrincipalId)> {
     let principals = scope.catalog().principals();
-    principals.flat_map(|member| member.roles.iter().map(|role| (*role, member.principal_id)).collect::<Vec<_>>()).collect()
+    principals
+        .flat_map(|member| member.roles.iter().map(|role| (*role, member.principal_id)).collect::<Vec<_>>())
+        .collect()
 }
 
 fn role_members_view() -> Arc<dyn Relation> {
@@ -162,9 +164,9 @@ fn sql_logins_view() -> Arc<dyn Relation> {
 }
 
 fn server_permissions(scope: &Scope<'_>) -> Vec<(i32, Arc<str>)> {
-    let granted = logins(scope).into_iter().flat_map(|(id, login)| {
-        login.permissions.iter().map(|name| (id, Arc::clone(name))).collect::<Vec<_>>()
-    });
+    let granted = logins(scope)
+        .into_iter()
+        .flat_map(|(id, login)| login.permissions.iter().map(|name| (id, Arc::clone(name))).collect::<Vec<_>>());
     granted.collect()
 }
 

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::context::Context;
 use crate::error::SqlResult;
-use crate::storage::{
-    Catalog, DatabaseId, Module, ObjectId, PrincipalId, SchemaId, Securable, Storage, Table,
-};
+use crate::storage::{Catalog, DatabaseId, Module, ObjectId, PrincipalId, SchemaId, Securable, Storage, Table};
 use crate::value::Moment;
 
 pub struct Scope<'a> {

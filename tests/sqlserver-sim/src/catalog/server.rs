@@ -61,7 +61,9 @@ fn sessions_view() -> Arc<dyn Relation> {
         .field("login_name", nvarchar(128), |(), scope| text(scope.context().login))
         .field("original_login_name", nvarchar(128), |(), scope| text(scope.context().login))
         .always("status", nvarchar(30), text("running"))
-        .field("database_id", SMALLINT, |(), scope| Value::SmallInt(i16::try_from(scope.database().0).unwrap_or(i16::MAX)))
+        .field("database_id", SMALLINT, |(), scope| {
+            Value::SmallInt(i16::try_from(scope.database().0).unwrap_or(i16::MAX))
+        })
         .always("is_user_process", BIT, bit(true))
         .field("open_transaction_count", INT, |(), scope| {
             int(i32::try_from(scope.context().transaction_count).unwrap_or(i32::MAX))
@@ -92,7 +94,9 @@ fn requests_view() -> Arc<dyn Relation> {
         .field("start_time", DATETIME, |(), scope| datetime(scope.context().now))
         .always("status", nvarchar(30), text("running"))
         .always("command", nvarchar(32), text("SELECT"))
-        .field("database_id", SMALLINT, |(), scope| Value::SmallInt(i16::try_from(scope.database().0).unwrap_or(i16::MAX)))
+        .field("database_id", SMALLINT, |(), scope| {
+            Value::SmallInt(i16::try_from(scope.database().0).unwrap_or(i16::MAX))
+        })
         .always("blocking_session_id", SMALLINT, Value::SmallInt(0))
         .field("transaction_id", BIGINT, transaction_id)
         .build()
@@ -119,7 +123,10 @@ fn current_transaction_view() -> Arc<dyn Relation> {
 fn database_transactions(scope: &Scope<'_>) -> Vec<(DatabaseInfo, LogPositions)> {
     let transaction = &scope.context().transaction;
     let databases = scope.storage().databases().into_iter();
-    databases.filter_map(|database| Some((transaction.log_positions(database.id)?, database))).map(|(at, it)| (it, at)).collect()
+    databases
+        .filter_map(|database| Some((transaction.log_positions(database.id)?, database)))
+        .map(|(at, it)| (it, at))
+        .collect()
 }
 
 const LSN: SqlType = SqlType::Numeric { precision: 25, scale: 0 };
@@ -128,9 +135,7 @@ fn database_transactions_view() -> Arc<dyn Relation> {
     View::of(database_transactions)
         .field("transaction_id", BIGINT, |_, scope| bigint(scope.context().transaction.id()))
         .field("database_id", INT, |(it, _), _| int(i32::try_from(it.id.0).unwrap_or(i32::MAX)))
-        .nullable("database_transaction_begin_time", DATETIME, |_, scope| {
-            datetime(scope.context().transaction.began())
-        })
+        .nullable("database_transaction_begin_time", DATETIME, |_, scope| datetime(scope.context().transaction.began()))
         .always("database_transaction_type", INT, int(1))
         .always("database_transaction_state", INT, int(4))
         .always("database_transaction_status", INT, int(0))
@@ -204,10 +209,7 @@ fn availability_view() -> Arc<dyn Relation> {
 }
 
 fn availability_groups_view() -> Arc<dyn Relation> {
-    View::<()>::of(|_| Vec::new())
-        .nulls(SqlType::UniqueIdentifier, &["group_id"])
-        .nulls(SYSNAME, &["name"])
-        .build()
+    View::<()>::of(|_| Vec::new()).nulls(SqlType::UniqueIdentifier, &["group_id"]).nulls(SYSNAME, &["name"]).build()
 }
 
 fn languages_view() -> Arc<dyn Relation> {

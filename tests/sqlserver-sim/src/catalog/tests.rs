@@ -8,8 +8,8 @@ use crate::engine::relation::{Relation, Wanted};
 use crate::engine::session::Isolation;
 use crate::storage::{
     Begin, Check, Column, ColumnId, Computed, Constraint, DatabaseId, DefaultConstraint, ForeignKey, Grant, Identity,
-    Index, IndexId, KeyColumn, ObjectId, Permission, Principal, PrincipalId, PrincipalKind, ReferentialAction, SchemaId,
-    Securable, Storage, StorageOptions, Table, Transaction,
+    Index, IndexId, KeyColumn, ObjectId, Permission, Principal, PrincipalId, PrincipalKind, ReferentialAction,
+    SchemaId, Securable, Storage, StorageOptions, Table, Transaction,
 };
 use crate::tds::encode;
 use crate::value::{SqlType, Value};
@@ -109,7 +109,13 @@ fn orders(customers: ObjectId) -> Table {
     table
 }
 
-fn rows_as(storage: &Arc<Storage>, database: DatabaseId, login: &str, view: &dyn Relation, wanted: &Wanted) -> Vec<Vec<Value>> {
+fn rows_as(
+    storage: &Arc<Storage>,
+    database: DatabaseId,
+    login: &str,
+    view: &dyn Relation,
+    wanted: &Wanted,
+) -> Vec<Vec<Value>> {
     let mut transaction = begin(storage);
     let login = Arc::from(login);
     let context = Context {
@@ -187,14 +193,13 @@ fn who_has_no_permission_sees_no_table() {
 #[test]
 fn keys_and_references_are_told() {
     assert_eq!(texts(&column("sys", "key_constraints", "name", "sa")), ["PK_customers", "UQ_customers"]);
-    assert_eq!(texts(&column("INFORMATION_SCHEMA", "REFERENTIAL_CONSTRAINTS", "UNIQUE_CONSTRAINT_NAME", "sa")), [
-        "PK_customers"
-    ]);
-    assert_eq!(texts(&column("INFORMATION_SCHEMA", "TABLE_CONSTRAINTS", "CONSTRAINT_TYPE", "sa")), [
-        "PRIMARY KEY",
-        "UNIQUE",
-        "FOREIGN KEY",
-        "CHECK"
-    ]);
+    assert_eq!(
+        texts(&column("INFORMATION_SCHEMA", "REFERENTIAL_CONSTRAINTS", "UNIQUE_CONSTRAINT_NAME", "sa")),
+        ["PK_customers"]
+    );
+    assert_eq!(
+        texts(&column("INFORMATION_SCHEMA", "TABLE_CONSTRAINTS", "CONSTRAINT_TYPE", "sa")),
+        ["PRIMARY KEY", "UNIQUE", "FOREIGN KEY", "CHECK"]
+    );
     assert_eq!(texts(&column("sys", "indexes", "type_desc", "sa")), ["CLUSTERED", "NONCLUSTERED", "HEAP"]);
 }

@@ -139,9 +139,11 @@ impl<T: 'static> Relation for View<T> {
             if !fits {
                 continue;
             }
-            let row = self.sources.iter().enumerate().map(|(column, source)| {
-                if wanted.has(column) { find(source, &thing) } else { Value::Null }
-            });
+            let row = self
+                .sources
+                .iter()
+                .enumerate()
+                .map(|(column, source)| if wanted.has(column) { find(source, &thing) } else { Value::Null });
             sink(row.collect())?;
         }
         Ok(())
