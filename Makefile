@@ -17,13 +17,16 @@ else
 here = @.ci/$(1)
 endif
 
-.PHONY: help run test check fmt bench soak containers image test-images clean
+.PHONY: help run run-sqlserver test check fmt bench soak containers image test-images clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Show it: a private MySQL, a sample shop, its buckets, schema changes, and the proof that all is equal
 	$(call here,demo)
+
+run-sqlserver: ## The same on a simulated SQL Server: a column is added under load, and its values arrive
+	$(call here,demo sqlserver)
 
 test: ## Every test, on real servers that it starts itself (TESTS='...' for some, by name)
 	$(call here,test $(TESTS))

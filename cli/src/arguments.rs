@@ -87,6 +87,15 @@ pub(crate) struct Init {
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
 
+    /// Encryption of the connections, as the key `tls` of the configuration has it: verify_identity, required, ...
+    /// [default: preferred; for SQL Server verify_identity]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) tls: Option<String>,
+
+    /// A file with the authority that signed the server's certificate
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_certificate: Option<PathBuf>,
+
     /// Overwrite files that exist
     #[arg(long)]
     pub(crate) force: bool,

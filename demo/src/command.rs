@@ -168,6 +168,15 @@ impl Millstream {
             _ => None,
         });
         let head = head.ok_or("the server doesn't tell where its log ends")?;
+        self.wait_until("the buckets are up to date", |status, _| is_live_at(status, &head)).await
+    }
+
+    /// Waits until status and history say so. Gives the moment.
+    pub(crate) async fn wait_until(
+        &mut self,
+        what: &str,
+        is_so: impl Fn(&Value, &[Value]) -> bool,
+    ) -> Outcome<Instant> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.running.as_mut().and_then(|child| child.try_wait().transpose()) {
@@ -175,11 +184,12 @@ impl Millstream {
                 return Err(format!("millstream run ended by itself with {}:\n{log}", status?).into());
             }
             let status = self.ask(&["status"])?;
-            if status.first().is_some_and(|status| is_live_at(status, &head)) {
+            let history = self.ask(&["schema", "--history"])?;
+            if status.first().is_some_and(|status| is_so(status, &history)) {
                 return Ok(Instant::now());
             }
             if Instant::now() > deadline {
-                return Err(format!("the buckets aren't up to date after {} s", PATIENCE.as_secs()).into());
+                return Err(format!("not after {} s: {what}", PATIENCE.as_secs()).into());
             }
             sleep(POLL).await;
         }
@@ -193,13 +203,17 @@ impl Drop for Millstream {
     }
 }
 
+/// Whether every table is live.
+pub(crate) fn is_live(status: &Value) -> bool {
+    let tables = status.pointer("/sources/0/tables").and_then(Value::as_array);
+    tables.is_some_and(|tables| {
+        !tables.is_empty() && tables.iter().all(|table| table.get("state").and_then(Value::as_str) == Some("live"))
+    })
+}
+
 fn is_live_at(status: &Value, head: &(String, u64)) -> bool {
     let reached = status.pointer("/checkpoint/position").and_then(Value::as_str).and_then(file_and_offset);
-    let tables = status.pointer("/sources/0/tables").and_then(Value::as_array);
-    let all_live = tables.is_some_and(|tables| {
-        !tables.is_empty() && tables.iter().all(|table| table.get("state").and_then(Value::as_str) == Some("live"))
-    });
-    all_live && reached.is_some_and(|reached| reached >= *head)
+    is_live(status) && reached.is_some_and(|reached| reached >= *head)
 }
 
 /// The beginning of a position: `binlog.000002:1547`.

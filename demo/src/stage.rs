@@ -28,6 +28,11 @@ impl Stage {
         self.line(&style(format!("$ {text}")).bold().to_string());
     }
 
+    /// A statement as it is run at the source.
+    pub(crate) fn statement(&self, text: &str) {
+        self.line(&format!("  {}", style(format!("{text};")).yellow()));
+    }
+
     pub(crate) fn line(&self, text: &str) {
         // An audience that has left needs no words.
         let _written = self.terminal.write_line(text);
@@ -55,9 +60,7 @@ impl Stage {
     pub(crate) fn happening(&self, about: &str, statements: &[String], happening: &Happening) {
         self.line("");
         self.line(&style(about).italic().to_string());
-        for statement in statements {
-            self.line(&format!("  {}", style(format!("{statement};")).yellow()));
-        }
+        statements.iter().for_each(|statement| self.statement(statement));
         for change in &happening.changes {
             let effect = match change.effect.as_str() {
                 "keep" => style(&change.effect).green(),

@@ -34,6 +34,15 @@ impl Environment {
         environment
     }
 
+    /// One that has a single name, beside those of the process.
+    pub(crate) fn with(folder: &Path, name: &str, value: &str) -> Self {
+        Self {
+            file: within(folder, ENVIRONMENT_FILE),
+            from_file: HashMap::from([(name.to_owned(), value.to_owned())]),
+            from_process: |name| std::env::var(name).ok(),
+        }
+    }
+
     fn get(&self, name: &str) -> Option<String> {
         (self.from_process)(name).or_else(|| self.from_file.get(name).cloned())
     }

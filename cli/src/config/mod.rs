@@ -69,6 +69,16 @@ impl Config {
         faults.sort_by_key(|fault| (fault.file != file, fault.place));
         (config, faults)
     }
+
+    /// Reads the text of a file that isn't written yet, in which the name of one secret stands.
+    pub(crate) fn of_text(text: &str, file: &Path, secret: (&str, &str)) -> Result<Self, Faults> {
+        let folder = folder_of(file);
+        let environment = Environment::with(&folder, secret.0, secret.1);
+        let mut faults = Vec::new();
+        let config = read(text, file, &folder, &environment, &mut faults);
+        let failed = faults.iter().any(|fault| fault.severity == Severity::Error);
+        config.filter(|_| !failed).ok_or(Faults(faults))
+    }
 }
 
 /// The folder that relative paths in a configuration begin at.

@@ -84,19 +84,6 @@ impl SourceConfig {
         Some(Self { name, address: without_password(&uri), rows_per_second_max, connection })
     }
 
-    /// A source that no file describes yet.
-    pub(crate) fn from_parts(name: &str, kind: Kind, uri: &str, password: Option<&str>) -> Result<Self, Failure> {
-        if !is_name(name) {
-            return Err(Failure::new(format!("`{name}` can't be a source's name"), NAME_RULE));
-        }
-        let mut connection = match kind {
-            Kind::MySql => Connection::MySql(Box::new(MySqlConfig::new(""))),
-            Kind::SqlServer => Connection::SqlServer(Box::new(SqlServerConfig::new(""))),
-        };
-        connection.locate(uri, password);
-        Ok(Self { name: name.to_owned(), address: without_password(uri), rows_per_second_max: None, connection })
-    }
-
     /// The connector for it. Nothing is connected yet.
     pub(crate) fn connector(&self) -> Result<Arc<dyn SourceConnector>, Failure> {
         match &self.connection {

@@ -12,9 +12,10 @@ use millstream_core::selection::{Selection, TablePattern};
 use millstream_core::source::{Problem, Severity};
 
 use crate::arguments::Init;
-use crate::config::{self, ENVIRONMENT_FILE, Given, SYNC_CONFIG_FILE, SourceConfig};
+use crate::config::{self, Config, ENVIRONMENT_FILE, Given, SYNC_CONFIG_FILE};
 use crate::failure::Failure;
 use crate::output::Out;
+use template::Described;
 
 /// The variable that the password is written to and looked for.
 const PASSWORD_VARIABLE: &str = "MILLSTREAM_PASSWORD";
@@ -34,7 +35,20 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
     let from_environment = std::env::var(PASSWORD_VARIABLE).ok().filter(|_| given.password.is_none());
     let password = given.password.clone().or_else(|| from_environment.clone());
     let name = arguments.source.clone().unwrap_or_else(|| template::source_name(&given.database));
-    let source = SourceConfig::from_parts(&name, given.kind, &given.uri, password.as_deref())?;
+    let folder = config::folder_of(config_file);
+    let config = template::config(&Described {
+        name: &name,
+        kind: given.kind,
+        uri: &given.uri,
+        password_variable: password.as_ref().map(|_| PASSWORD_VARIABLE),
+        tls_mode: arguments.tls.as_deref(),
+        ca_certificate: arguments.ca_certificate.as_deref().map(|file| seen_from(&folder, file)).transpose()?,
+    });
+    // What is written is read as `run` will read it, so that it works for `run` as it does here.
+    let read = Config::of_text(&config, config_file, (PASSWORD_VARIABLE, password.as_deref().unwrap_or_default()))?;
+    let Some(source) = read.sources.first() else {
+        return Err(Failure::new("the configuration has no source", "this is a fault of millstream: please report it"));
+    };
     let connector = source.connector()?;
     let schema = source.default_schema().unwrap_or_else(|| given.database.clone());
     let everything = TablePattern { schema: schema.clone(), table: "%".into() };
@@ -43,8 +57,7 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
     let problems = connector.check(&selection).await?;
     refuse_nothing(&given.database, &schema, &tables, &problems)?;
 
-    let folder = config::folder_of(config_file);
-    let files = files(&name, &given, &tables, password.is_some(), config_file, &folder);
+    let files = files(config, &given, &tables, config_file, &folder);
     refuse_existing(&files, arguments.force)?;
     for file in &files {
         write(file).map_err(|error| {
@@ -55,21 +68,25 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
     report(&given, &tables, &files, (errors, problems.len() - errors), config_file)
 }
 
+/// A file's name as it is written in a configuration in this folder.
+fn seen_from(folder: &Path, file: &Path) -> Result<PathBuf, Failure> {
+    if folder == Path::new(".") {
+        return Ok(file.to_owned());
+    }
+    fs::canonicalize(file).map_err(|error| {
+        Failure::io(format!("find {}", file.display()), &error, "name the file with the authority's certificate")
+    })
+}
+
 fn files(
-    name: &str,
+    config: String,
     given: &Given,
     tables: &[Arc<TableSchema>],
-    has_password: bool,
     config_file: &Path,
     folder: &Path,
 ) -> Vec<NewFile> {
-    let variable = has_password.then_some(PASSWORD_VARIABLE);
     let mut files = vec![
-        NewFile {
-            path: config_file.to_owned(),
-            content: template::config(name, given.kind, &given.uri, variable),
-            mode: PUBLIC_MODE,
-        },
+        NewFile { path: config_file.to_owned(), content: config, mode: PUBLIC_MODE },
         NewFile {
             path: config::within(folder, SYNC_CONFIG_FILE),
             content: template::sync_config(&given.database, tables),

@@ -1,5 +1,7 @@
 //! The files that `init` writes.
 
+use std::path::PathBuf;
+
 use millstream_core::schema::{Column, IdentityKind, TableSchema};
 
 use crate::config::Kind;
@@ -10,12 +12,23 @@ pub(super) fn source_name(database: &str) -> String {
     database.chars().map(plain).collect()
 }
 
-pub(super) fn config(name: &str, kind: Kind, uri: &str, password_variable: Option<&str>) -> String {
-    let password = match password_variable {
+/// A source, as the configuration is to describe it.
+pub(super) struct Described<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: Kind,
+    pub(super) uri: &'a str,
+    pub(super) password_variable: Option<&'a str>,
+    pub(super) tls_mode: Option<&'a str>,
+    pub(super) ca_certificate: Option<PathBuf>,
+}
+
+pub(super) fn config(source: &Described) -> String {
+    let Described { name, kind, uri, .. } = source;
+    let password = match source.password_variable {
         Some(variable) => format!("    password: ${{{variable}}}    # from the environment, or from millstream.env\n"),
         None => String::new(),
     };
-    let (word, servers, settings) = (kind.word(), kind.servers(), settings(kind));
+    let (word, servers, settings) = (kind.word(), kind.servers(), settings(source));
     format!(
         "\
 # What `millstream run` follows, and where it keeps what it makes of it. Paths are relative to this file.
@@ -41,29 +54,34 @@ data: ./millstream-data
     )
 }
 
-/// Comments on what one kind of source has of its own.
-fn settings(kind: Kind) -> &'static str {
-    match kind {
-        Kind::MySql => {
+/// What one kind of source has of its own; comments, but for what was asked for.
+fn settings(source: &Described) -> String {
+    let tls = tls(source);
+    match source.kind {
+        Kind::MySql => format!(
             "    # Encryption of every connection: preferred (the default), required, verify_ca, verify_identity, disabled.
-    # tls:
-    #   mode: verify_identity
-    #   ca_certificate: ca.pem
-"
-        }
-        Kind::SqlServer => {
+{tls}"
+        ),
+        Kind::SqlServer => format!(
             "    # Encryption of every connection: verify_identity (the default), strict, required (which takes any certificate,
     # also one that the server made for itself), disabled.
-    # tls:
-    #   mode: verify_identity
-    #   ca_certificate: ca.pem
-
+{tls}
     # Whether Millstream makes the capture instances that a changed table needs (auto; its user must be a member of
     # db_owner), or says which statements to run (manual, the default).
     # capture_instances: auto
 "
-        }
+        ),
     }
+}
+
+fn tls(source: &Described) -> String {
+    if source.tls_mode.is_none() && source.ca_certificate.is_none() {
+        return "    # tls:\n    #   mode: verify_identity\n    #   ca_certificate: ca.pem\n".to_owned();
+    }
+    let mode = source.tls_mode.unwrap_or("verify_identity");
+    let authority = source.ca_certificate.as_ref().map(|file| scalar(&file.display().to_string()));
+    let authority = authority.map(|file| format!("      ca_certificate: {file}\n")).unwrap_or_default();
+    format!("    tls:\n      mode: {}\n{authority}", scalar(mode))
 }
 
 pub(super) fn environment(variable: &str, password: &str) -> String {

@@ -2,9 +2,9 @@
 
 use millstream_testkit::{Endpoint, Error};
 
+use super::shop::DATABASE;
 use crate::Outcome;
 use crate::command::Millstream;
-use crate::shop::DATABASE;
 use crate::stage::Stage;
 
 /// Statements, and what they show.
