@@ -147,7 +147,9 @@ fn serve(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         server_name: arguments.server_name.clone(),
         password: arguments.password.clone(),
         encryption: arguments.encryption.into(),
-        ..Options::default()
+        schedule,
+        edition: arguments.edition.into(),
+        clock: None,
     };
     let scripts = arguments.script.iter().map(|path| {
         fs::read_to_string(path).map_err(|error| format!("can't read the script {}: {error}", path.display()))

@@ -31,7 +31,7 @@ pub fn wary_config(sim: &SqlServerSim) -> Config {
 pub async fn connect_with(config: Config) -> tiberius::Result<Tiberius> {
     let tcp = TcpStream::connect(config.get_addr()).await.unwrap();
     tcp.set_nodelay(true).unwrap();
-    Client::connect(config, tcp.compat_write()).await
+    Box::pin(Client::connect(config, tcp.compat_write())).await
 }
 
 pub async fn connect(sim: &SqlServerSim) -> Tiberius {

@@ -1,4 +1,11 @@
 //! The simulator, through clients that know nothing of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what a test doesn't expect ends it"
+)]
 
 mod client;
 mod login;

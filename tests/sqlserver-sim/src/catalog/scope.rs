@@ -66,8 +66,8 @@ impl<'a> Scope<'a> {
     fn sees(&self, object: ObjectId) -> bool {
         const PERMISSIONS: [&str; 8] =
             ["SELECT", "INSERT", "UPDATE", "DELETE", "EXECUTE", "REFERENCES", "ALTER", "VIEW DEFINITION"];
-        let granted = |name: &&str| self.context.has_permission(name, Securable::Object(object)).unwrap_or(false);
-        self.owner || PERMISSIONS.iter().any(|name| granted(&name))
+        let granted = |name: &str| self.context.has_permission(name, Securable::Object(object)).unwrap_or(false);
+        self.owner || PERMISSIONS.iter().any(|name| granted(name))
     }
 
     pub fn schema_name(&self, schema: SchemaId) -> &str {
