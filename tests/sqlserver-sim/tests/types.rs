@@ -56,7 +56,7 @@ async fn run(client: &mut Tiberius, sql: &str) {
 
 fn days_of(days: u32) -> String {
     let (mut year, mut left) = (1, days);
-    let leap = |year: u32| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let leap = |year: u32| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let length = |year| if leap(year) { 366 } else { 365 };
     while left >= length(year) {
         left -= length(year);
