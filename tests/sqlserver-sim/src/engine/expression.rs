@@ -252,11 +252,6 @@ impl Predicate {
         }
     }
 
-    pub fn and(parts: Vec<Self>) -> Option<Self> {
-        let mut parts = parts;
-        if parts.len() > 1 { Some(Self::And(parts)) } else { parts.pop() }
-    }
-
     fn same(&self, other: &Self) -> bool {
         let all = |a: &[Self], b: &[Self]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b));
         match (self, other) {

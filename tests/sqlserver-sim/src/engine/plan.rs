@@ -285,7 +285,7 @@ impl std::fmt::Debug for RelationSource {
 
 impl Source {
     fn columns_within(&self, inner: usize, visit: &mut dyn FnMut(ColumnRef)) {
-        let mut filters = |filter: &[Predicate], visit: &mut dyn FnMut(ColumnRef)| {
+        let filters = |filter: &[Predicate], visit: &mut dyn FnMut(ColumnRef)| {
             filter.iter().for_each(|part| part.columns_within(inner, visit));
         };
         match self {

@@ -22,7 +22,6 @@ pub struct Options {
     pub no_count: bool,
     pub xact_abort: bool,
     pub implicit_transactions: bool,
-    pub no_exec: bool,
     pub isolation: Isolation,
     /// None waits for ever.
     pub lock_timeout: Option<Duration>,
@@ -42,7 +41,6 @@ impl Default for Options {
             no_count: false,
             xact_abort: false,
             implicit_transactions: false,
-            no_exec: false,
             isolation: Isolation::ReadCommitted,
             lock_timeout: None,
             date_first: 7,

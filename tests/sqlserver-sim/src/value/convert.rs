@@ -249,7 +249,6 @@ fn binary_to_whole(bytes: &[u8], to: SqlType) -> i128 {
 }
 
 /// Days since 1900 with the part of the day as a fraction.
-#[expect(clippy::cast_precision_loss)]
 fn days_of(value: &Value) -> f64 {
     match value {
         Value::DateTime { days, ticks } => {

@@ -14,17 +14,17 @@ use std::sync::Arc;
 use sqlparser::ast;
 
 use crate::error::{SqlError, SqlResult};
+use crate::value::SqlType;
 use crate::value::collation::equal;
 use crate::value::convert::{self, Manner};
-use crate::value::{SqlType, Value};
 
 use super::evaluate::{Scope, comparable};
 use super::expression::{ColumnRef, Expression, Node};
 use super::plan::{Aggregate, Window};
 use super::state::Execution;
 
-pub use source::{object_name, table_source};
-pub use types::{named_type, type_of};
+pub use source::table_source;
+pub use types::named_type;
 
 /// A column that can be named.
 #[derive(Clone, Debug)]
@@ -241,13 +241,6 @@ impl<'e, 's> Binder<'e, 's> {
         let sql_type = typed.map(|expression| expression.sql_type).reduce(SqlType::unify).unwrap_or(SqlType::Int);
         let converted = expressions.into_iter().map(|expression| self.converted(expression, sql_type));
         Ok((converted.collect::<SqlResult<Vec<_>>>()?, sql_type))
-    }
-
-    /// The value of an expression that looks at no row.
-    pub fn constant(&mut self, expression: &ast::Expr) -> SqlResult<(Value, SqlType)> {
-        let bound = self.scalar(expression)?;
-        let value = bound.evaluate(self.execution, &Scope::EMPTY)?;
-        Ok((value, bound.sql_type))
     }
 }
 

@@ -151,7 +151,7 @@ impl Maker {
         if !self.computed.is_empty() {
             let row: Row = Row::from(values.clone());
             for (slot, expression) in &self.computed {
-                let value = expression.evaluate(execution, &Scope { row: &[row.clone()], outer: None })?;
+                let value = expression.evaluate(execution, &Scope { row: std::slice::from_ref(&row), outer: None })?;
                 if let Some(place) = values.get_mut(*slot) {
                     *place = value;
                 }
@@ -166,7 +166,7 @@ impl Maker {
         let row = Row::from(values);
         for (name, predicate) in &self.checks {
             // Unknown is allowed.
-            if predicate.test(execution, &Scope { row: &[row.clone()], outer: None })? == Some(false) {
+            if predicate.test(execution, &Scope { row: std::slice::from_ref(&row), outer: None })? == Some(false) {
                 let state = &*execution.state;
                 let database = state.database_name(self.target.database);
                 let table = self.target.short_name(state);
@@ -183,7 +183,7 @@ impl Maker {
         }
         let mut values = row.to_vec();
         for (slot, expression) in &self.unstored {
-            let value = expression.evaluate(execution, &Scope { row: &[row.clone()], outer: None })?;
+            let value = expression.evaluate(execution, &Scope { row: std::slice::from_ref(row), outer: None })?;
             if let Some(place) = values.get_mut(*slot) {
                 *place = value;
             }

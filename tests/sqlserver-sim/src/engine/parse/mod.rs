@@ -23,8 +23,8 @@ use tokens::Lexeme;
 
 pub use tokens::QUOTED;
 
-/// How deep statements and expressions may be nested.
-const DEPTH_MAX: usize = 200;
+/// sqlparser's own limit.
+const DEPTH_MAX: usize = 50;
 
 /// Reads a batch.
 ///
@@ -79,6 +79,33 @@ pub fn name_parts(text: &str) -> SqlResult<Vec<String>> {
     let mut reader = Reader::new(text)?;
     let parts = reader.parts()?;
     if reader.is_at_end() { Ok(parts) } else { Err(reader.unexpected()) }
+}
+
+/// How deep blocks, branches and loops may be nested.
+const STATEMENTS_DEPTH_MAX: usize = 24;
+
+/// How deep parentheses may be nested in what sqlparser reads: it tries several readings of each, one within the other.
+const PARENTHESES_MAX: usize = 24;
+
+fn parentheses(tokens: &[TokenWithSpan]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for token in tokens {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+fn too_deep() -> SqlError {
+    SqlError::new(
+        191,
+        15,
+        "Some part of your SQL statement is nested too deeply. Rewrite the query or break it up into smaller queries.",
+    )
 }
 
 struct Reader<'a> {
@@ -526,7 +553,10 @@ impl<'a> Reader<'a> {
             let location = Location::new(1, u64::try_from(at).unwrap_or(0) + 1);
             TokenWithSpan::at(token.token, location, location)
         };
-        let tokens = tokens.into_iter().enumerate().map(place).collect();
+        let tokens: Vec<TokenWithSpan> = tokens.into_iter().enumerate().map(place).collect();
+        if parentheses(&tokens) > PARENTHESES_MAX {
+            return Err(too_deep());
+        }
         let mut parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
         let result = read(&mut parser);
         let end = origin.last().map_or(self.lexemes.len(), |last| last + 1);
@@ -560,7 +590,7 @@ impl<'a> Reader<'a> {
     /// `first`: whether it is the batch's first, which may be a procedure's name without EXEC.
     fn statement(&mut self, first: bool) -> SqlResult<Statement> {
         self.depth += 1;
-        if self.depth > DEPTH_MAX {
+        if self.depth > STATEMENTS_DEPTH_MAX {
             return Err(SqlError::new(
                 191,
                 15,

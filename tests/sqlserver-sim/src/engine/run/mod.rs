@@ -18,7 +18,7 @@ use super::state::Execution;
 
 pub use group::result_type as aggregate_type;
 pub use select::target_rows;
-pub use source::{looks_at, whole_row};
+pub use source::whole_row;
 
 /// Takes a row of a result.
 pub type Rows<'a> = dyn FnMut(&mut Execution<'_>, Vec<Value>) -> SqlResult<Flow> + 'a;

@@ -545,7 +545,7 @@ fn scan_join(
     let mut passed = 0_u32;
     let flow = scan(execution, &join.left, frame, outer, &mut |execution, frame| {
         passed += 1;
-        if passed % ROWS_BETWEEN_LOOKS == 0 {
+        if passed.is_multiple_of(ROWS_BETWEEN_LOOKS) {
             execution.state.check_cancelled()?;
         }
         let mut found = false;
