@@ -70,6 +70,29 @@ fn sql(operation: &Operation) -> String {
 }
 
 impl Simulated {
+    /// Has a new table captured, as whoever makes tables does, and the capture process take notice of it.
+    fn capture(&self, table: &str) -> Result<(), BackendError> {
+        const INSTANCE_EXISTS: i32 = 22926;
+        const SCAN_GOES_ON: i32 = 22903;
+        let enable = format!(
+            "USE shop;\nGO\nEXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N'{table}', \
+             @role_name = NULL, @supports_net_changes = 0"
+        );
+        tokio::task::block_in_place(|| {
+            match self.sim.run_script(&enable) {
+                // Millstream was faster.
+                Err(error) if error.number() == INSTANCE_EXISTS => {}
+                outcome => outcome?,
+            }
+            loop {
+                match self.sim.control().scan("shop") {
+                    Err(error) if error.number() == Some(SCAN_GOES_ON) => std::thread::sleep(CAPTURE_INTERVAL),
+                    outcome => return outcome.map(drop).map_err(BackendError::from),
+                }
+            }
+        })
+    }
+
     fn run(&self, script: &str) -> Result<(), BackendError> {
         let script = format!("USE shop;\nGO\n{script}");
         Ok(tokio::task::block_in_place(|| self.sim.run_script(&script))?)
@@ -115,9 +138,13 @@ impl Backend for Simulated {
 
     async fn execute(&self, transaction: &[Operation]) -> Result<(), BackendError> {
         let statements: Vec<String> = transaction.iter().map(sql).collect();
-        match statements.as_slice() {
-            [one] => self.run(one),
-            several => self.run(&format!("BEGIN TRAN; {}; COMMIT", several.join("; "))),
+        match (transaction, statements.as_slice()) {
+            ([Operation::CreateTable { table, .. }], [one]) => {
+                self.run(one)?;
+                self.capture(table)
+            }
+            (_, [one]) => self.run(one),
+            (_, several) => self.run(&format!("BEGIN TRAN; {}; COMMIT", several.join("; "))),
         }
     }
 

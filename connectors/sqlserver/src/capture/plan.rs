@@ -342,7 +342,8 @@ impl Planner<'_> {
             Action::AddColumns(added) if self.gaps == Gaps::Hold && self.opens_gap(instance, &added) => {
                 let kind = SchemaChangeKind::Unreadable {
                     reason: format!("capture instance {} doesn't capture {}", instance.name, added.join(", ")),
-                    remedy: Some("Nothing to do: an instance that does is made, and takes over in a moment".to_owned()),
+                    // An instance that does is made, and takes over in a moment.
+                    remedy: None,
                 };
                 self.in_gap = true;
                 self.change(at, kind, Some(statement));

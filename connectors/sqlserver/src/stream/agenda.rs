@@ -101,6 +101,7 @@ impl Waiting {
             return None;
         }
         let (reason, remedy) = why_uncaptured(name, table, catalog);
+        let remedy = remedy.filter(|_| !is_coming || since.elapsed() >= READY_WITHIN);
         match standing {
             Some(Standing::Held { reason: told, .. }) if *told == reason => None,
             _ => Some(SchemaChangeKind::Unreadable { reason, remedy }),

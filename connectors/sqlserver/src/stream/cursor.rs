@@ -112,6 +112,14 @@ pub(super) enum Obstacle {
     Source(SourceError),
 }
 
+impl Obstacle {
+    /// Change rows that aren't as they must be.
+    fn unreadable(name: &TableName, reason: String) -> Self {
+        let remedy = "Check that the server's version is supported, and report this; it is tried again now and then";
+        Obstacle::Table { name: name.clone(), reason, remedy: Some(remedy.to_owned()) }
+    }
+}
+
 impl From<SourceError> for Obstacle {
     fn from(error: SourceError) -> Self {
         Obstacle::Source(error)
@@ -225,7 +233,7 @@ impl Cursor {
                 }
                 _ => {
                     let reason = format!("commit {} has an update with one row only", place.commit);
-                    return Err(Obstacle::Table { name: self.name.clone(), reason, remedy: None });
+                    return Err(Obstacle::unreadable(&self.name, reason));
                 }
             },
         };
@@ -295,7 +303,7 @@ impl Cursor {
             _ => return Err(Obstacle::Outdated),
         }
         match malformed {
-            Some(reason) => Err(Obstacle::Table { name: self.name.clone(), reason, remedy: None }),
+            Some(reason) => Err(Obstacle::unreadable(&self.name, reason)),
             None => Ok(batch),
         }
     }
