@@ -1,6 +1,7 @@
 //! The connector itself: the core's contract, kept by the other modules.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use millstream_core::error::SourceError;
@@ -10,6 +11,8 @@ use millstream_core::selection::Selection;
 use millstream_core::source::{
     Catalog, Chunk, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
 };
+
+use tokio::time::timeout;
 
 use crate::capture;
 use crate::check;
@@ -25,6 +28,9 @@ use crate::stream;
 
 /// How often the catalog is read again when it changed, or may have changed, during the reading.
 const DISCOVERIES_MAX: usize = 10;
+/// How long to wait for the capture process to take notice of instances that were just made. It looks every five
+/// seconds by default, in Azure SQL Database every twenty.
+const NOTICE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A database of a SQL Server or of Azure SQL as a source.
 struct SqlServerSource {
@@ -72,6 +78,22 @@ impl SqlServerSource {
             return Err(SourceError::PositionLost { position, reason });
         }
         Ok(Position::from(&SqlServerPosition::at(epoch, end)))
+    }
+
+    /// Waits until the capture process has noticed all instances of the selected tables, and scanned up to there.
+    async fn await_notice(
+        &self,
+        connection: &mut Connection,
+        fence: &mut Fence,
+        selection: &Selection,
+    ) -> Result<(), SourceError> {
+        loop {
+            let lsn = fence.scanned(connection).await?.map_or(Lsn::ZERO, |scanned| scanned.lsn);
+            if !fence::has_unnoticed(connection, selection, lsn).await? {
+                return Ok(());
+            }
+            tokio::time::sleep(self.connector.settings().poll_interval).await;
+        }
     }
 
     /// The rows of a range, or those with certain identities.
@@ -141,10 +163,21 @@ impl SourceConnector for SqlServerSource {
     async fn discover(&self, selection: &Selection) -> Result<Discovery, SourceError> {
         let mut reader = self.connector.reader().await?;
         let connection = &mut reader.connection;
+        let mut fence = Fence::default();
+        // What isn't captured even then is left to the stream, which says so.
+        let noticed = self.await_notice(connection, &mut fence, selection);
+        if let Ok(outcome) = timeout(NOTICE_WAIT_MAX, noticed).await {
+            outcome?;
+        } else {
+            // A request given up half-way leaves the connection of no use.
+            drop(reader);
+            reader = self.connector.reader().await?;
+        }
+        let connection = &mut reader.connection;
         let mut before = None;
         for _ in 0..DISCOVERIES_MAX {
             // Statements up to here are in the history, so shapes can be told for this place; not for a later one.
-            let scanned = Fence::default().scanned(connection).await?;
+            let scanned = fence.scanned(connection).await?;
             let lsn = scanned.map_or(Lsn::ZERO, |scanned| scanned.lsn);
             let found = capture::followed(connection, selection, lsn).await?;
             // The catalog is read in several queries, between which it may change: so twice.

@@ -20,9 +20,11 @@
 //! counts them up in the row of the last scan that wasn't empty. But scans follow one another: of two that ended
 //! after the end of the log was taken, the second began after the first ended, hence after it was taken.
 
+use millstream_core::selection::Selection;
 use tiberius::Row;
 
 use crate::connect::Connection;
+use crate::discover::Which;
 use crate::error::{QueryError, number};
 use crate::position::{LastCommit, Lsn};
 
@@ -147,6 +149,26 @@ async fn mapped(connection: &mut Connection) -> Result<Option<Scanned>, QueryErr
             last_commit: ended.filter(|_| is_commit).map(|ended_at_ms| LastCommit { lsn, ended_at_ms }),
         })
     }))
+}
+
+/// Whether a selected table has a capture instance that has no rows yet up to this place, since the capture process
+/// hasn't noticed it.
+pub(crate) async fn has_unnoticed(
+    connection: &mut Connection,
+    selection: &Selection,
+    upto: Lsn,
+) -> Result<bool, QueryError> {
+    let query = format!(
+        "SELECT TOP (1) 1 FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
+         JOIN cdc.change_tables AS c ON c.source_object_id = t.object_id \
+         WHERE {} AND (c.start_lsn IS NULL OR c.start_lsn > {})",
+        Which::Selection(selection).condition(),
+        upto.literal()
+    );
+    match connection.row("look for capture instances that aren't ready", &query, &[]).await {
+        Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => Ok(false),
+        row => Ok(row?.is_some()),
+    }
 }
 
 #[cfg(test)]

@@ -22,15 +22,13 @@ pub(super) struct Database {
     pub(super) captures: bool,
     row_versions: bool,
     read_only: bool,
-    /// Why the log can't be truncated now, in the server's word.
-    log_waits_for: String,
     /// Whether commits may become visible before they are in the log.
     delayed_durability: bool,
 }
 
 impl Database {
     pub(super) async fn read(connection: &mut Connection) -> Result<Self, SourceError> {
-        let query = "SELECT is_cdc_enabled, is_read_committed_snapshot_on, log_reuse_wait_desc, \
+        let query = "SELECT is_cdc_enabled, is_read_committed_snapshot_on, \
                      CAST(DATABASEPROPERTYEX(DB_NAME(), 'Updateability') AS nvarchar(128)) \
                      FROM sys.databases WHERE name = DB_NAME()";
         let row = connection.row("look at the database", query, &[]).await?;
@@ -46,8 +44,7 @@ impl Database {
             server,
             captures: bit(row, 0),
             row_versions: bit(row, 1),
-            log_waits_for: text(row, 2),
-            read_only: text(row, 3) == "READ_ONLY",
+            read_only: text(row, 2) == "READ_ONLY",
             delayed_durability: false,
         }
     }
@@ -59,7 +56,6 @@ impl Database {
             self.capture_problem(permissions),
             self.durability_problem(),
             self.isolation_problem(),
-            self.log_problem(),
         ];
         found.into_iter().flatten().collect()
     }
@@ -151,18 +147,6 @@ impl Database {
             )
         })
     }
-
-    fn log_problem(&self) -> Option<Problem> {
-        (self.captures && self.log_waits_for == "REPLICATION").then(|| {
-            problem(
-                Severity::Warning,
-                "transaction log",
-                "it can't be truncated, since not all of it has been captured: the capture job lags or doesn't run",
-                "See that the capture job runs: EXEC sys.sp_cdc_start_job @job_type = N'capture'; and what it met: \
-                 SELECT * FROM sys.dm_cdc_errors ORDER BY entry_time DESC;",
-            )
-        })
-    }
 }
 
 #[cfg(test)]
@@ -172,14 +156,7 @@ mod tests {
     fn database(engine: Engine, major: u16) -> Database {
         let version = Version { major, minor: 0, build: 1_000 };
         let server = Server { engine, version, database: "shop".into(), collation: String::new() };
-        Database {
-            server,
-            captures: true,
-            row_versions: true,
-            read_only: false,
-            log_waits_for: "NOTHING".into(),
-            delayed_durability: false,
-        }
+        Database { server, captures: true, row_versions: true, read_only: false, delayed_durability: false }
     }
 
     #[test]
@@ -195,13 +172,11 @@ mod tests {
         let database = Database {
             row_versions: false,
             read_only: true,
-            log_waits_for: "REPLICATION".into(),
             delayed_durability: true,
             ..database(Engine::Enterprise, 16)
         };
         assert!(database.replica_problem().unwrap().remedy.contains("primary"));
         assert!(database.durability_problem().unwrap().remedy.contains("DELAYED_DURABILITY = DISABLED"));
         assert!(database.isolation_problem().unwrap().remedy.contains("ALTER DATABASE [shop]"));
-        assert!(database.log_problem().unwrap().remedy.contains("sp_cdc_start_job"));
     }
 }
