@@ -14,7 +14,7 @@ use millstream_core::source::{
 
 use tokio::time::timeout;
 
-use crate::capture;
+use crate::capture::{self, plan::Gaps};
 use crate::check;
 use crate::cleanup::Cleaner;
 use crate::config::SqlServerConfig;
@@ -174,12 +174,13 @@ impl SourceConnector for SqlServerSource {
             reader = self.connector.reader().await?;
         }
         let connection = &mut reader.connection;
+        let gaps = Gaps::of(self.connector.settings().capture_instances);
         let mut before = None;
         for _ in 0..DISCOVERIES_MAX {
             // Statements up to here are in the history, so shapes can be told for this place; not for a later one.
             let scanned = fence.scanned(connection).await?;
             let lsn = scanned.map_or(Lsn::ZERO, |scanned| scanned.lsn);
-            let found = capture::followed(connection, selection, lsn).await?;
+            let found = capture::followed(connection, selection, gaps, lsn).await?;
             // The catalog is read in several queries, between which it may change: so twice.
             if before.as_ref() == Some(&found) {
                 let last_commit = scanned.and_then(|scanned| scanned.last_commit);

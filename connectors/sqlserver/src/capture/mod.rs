@@ -32,13 +32,14 @@ use plan::{Gaps, Plan};
 pub(crate) async fn followed(
     connection: &mut Connection,
     selection: &Selection,
+    gaps: Gaps,
     upto: Lsn,
 ) -> Result<Vec<Arc<TableSchema>>, QueryError> {
     let mut catalog = Catalog::default();
     catalog.look(connection, selection).await?;
     let tables = catalog.tables().values().filter_map(|table| {
         let created = |schema| SchemaChangeKind::Created { schema, empty: false };
-        match plan::begin(table, Gaps::LeaveOut, upto.previous(), upto, created) {
+        match plan::begin(table, gaps, upto.previous(), upto, created) {
             Plan::Follow(_, following) => following.map(|following| following.schema),
             Plan::Uncaptured | Plan::Overtaken => None,
         }

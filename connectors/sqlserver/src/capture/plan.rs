@@ -28,6 +28,7 @@ use super::ddl::{Action, same_name};
 use super::instance::{Instance, Statement};
 use super::shape::{assemble, shape, values_kept};
 use super::table::CapturedTable;
+use crate::config::CaptureInstances;
 use crate::position::Lsn;
 
 /// How a followed table stands at a place.
@@ -89,6 +90,16 @@ pub(crate) enum Gaps {
     Hold,
     /// It goes on without the column.
     LeaveOut,
+}
+
+impl Gaps {
+    /// By who makes the instances that end them.
+    pub(crate) fn of(capture_instances: CaptureInstances) -> Self {
+        match capture_instances {
+            CaptureInstances::Auto => Gaps::Hold,
+            CaptureInstances::Manual => Gaps::LeaveOut,
+        }
+    }
 }
 
 /// What is to be done for one table.

@@ -96,8 +96,9 @@ impl Waiting {
         let since = *self.since.entry(table.object).or_insert_with(Instant::now);
         let is_followed = matches!(standing, Some(Standing::Followed(_)));
         let is_coming = catalog.is_enabled() && (!table.instances.is_empty() || self.help_is_coming);
-        // Rows of a table that was followed are being missed, which mustn't wait.
-        if is_coming && !is_followed && since.elapsed() < READY_WITHIN {
+        // Rows of a table that was followed are being missed, and whoever waits for a table in a gap must know of it.
+        let in_gap = table.newest().is_some_and(|newest| newest.start.is_some());
+        if is_coming && !is_followed && !in_gap && since.elapsed() < READY_WITHIN {
             return None;
         }
         let (reason, remedy) = why_uncaptured(name, table, catalog);

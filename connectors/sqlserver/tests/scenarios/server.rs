@@ -44,7 +44,7 @@ async fn an_idle_database_moves_on() {
 async fn capture_disabled_for_the_database_and_enabled_again() {
     let mut world = followed().await;
     world.sql("EXEC sys.sp_cdc_disable_db");
-    for _ in 0..200 {
+    for _ in 0..1_000 {
         if world.state("t").starts_with("held") {
             break;
         }

@@ -129,7 +129,7 @@ impl World {
         let Some((_, running)) = self.running.take() else { return };
         running.abort();
         let end = running.await;
-        assert!(end.is_err_and(|error| error.is_cancelled()), "it ended by itself");
+        assert!(end.as_ref().is_err_and(|error| error.is_cancelled()), "it ended by itself: {end:?}");
         self.sink.crash(false);
     }
 
