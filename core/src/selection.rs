@@ -14,6 +14,11 @@ pub struct TablePattern {
 }
 
 impl TablePattern {
+    /// One table. A name that ends in `%` can't be told from a wildcard and covers what that does.
+    pub fn exactly(table: &TableName) -> Self {
+        Self { schema: table.schema.clone(), table: table.name.clone() }
+    }
+
     /// Whether the pattern covers a table.
     pub fn matches(&self, table: &TableName) -> bool {
         self.schema == table.schema

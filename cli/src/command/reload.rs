@@ -17,6 +17,7 @@ pub(super) async fn execute(arguments: &Reload, config: &Path) -> Result<(), Fai
     let report = loop {
         match answers.next().await? {
             Some(Reply::Progress(tables)) => bars.show(&tables),
+            Some(Reply::Note(text)) => eprintln!("{text}"),
             Some(Reply::Reloaded(report)) => break report,
             other => return Err(unexpected(other.as_ref())),
         }

@@ -22,6 +22,7 @@ pub(super) async fn execute(arguments: &Verify, config: &Path) -> Result<Answer,
     let report = loop {
         match answers.next().await? {
             Some(Reply::Progress(tables)) => bars.show(&tables),
+            Some(Reply::Note(text)) => eprintln!("{text}"),
             Some(Reply::Verified(report)) => break report,
             other => return Err(unexpected(other.as_ref())),
         }

@@ -44,10 +44,7 @@ pub(crate) async fn connect(folder: &Path, request: &Request) -> Result<Option<A
     };
     let stream = match UnixStream::connect(address.path()).await {
         Ok(stream) => stream,
-        // Nobody listens: the folder or the socket isn't there, or its process was killed.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Ok(None);
-        }
+        Err(error) if is_nobody(error.kind()) => return Ok(None),
         Err(error) => return Err(trouble(error)),
     };
     let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(REPLY_BYTES_MAX));
@@ -60,6 +57,12 @@ pub(crate) async fn connect(folder: &Path, request: &Request) -> Result<Option<A
         Some(Err(error @ LinesCodecError::MaxLineLengthExceeded)) => Err(broken_off(&error)),
         Some(Ok(line)) => Ok(Some(Answers::Remote { first: Some(understood(&line)?), rest: Box::new(lines) })),
     }
+}
+
+/// Nobody listens (any more): the socket isn't there, or its process was killed, maybe at this very moment.
+fn is_nobody(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound};
+    matches!(kind, NotFound | ConnectionRefused | ConnectionReset | BrokenPipe)
 }
 
 impl Answers {

@@ -37,6 +37,8 @@ pub(crate) enum Reply {
     Row(RowReport),
     Op(OpReport),
     Progress(Vec<ProgressReport>),
+    /// What is being done first, for people who wait.
+    Note(String),
     Verified(VerifyReport),
     Reloaded(ReloadReport),
     /// Nothing more comes.

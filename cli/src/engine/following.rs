@@ -16,7 +16,7 @@ use crate::control::{
     StatusReport, TableReport, TroubleReport, VerifiedTableReport, VerifyReport,
 };
 use crate::engine::stored::{answer_from, checkpoint_report, table_report};
-use crate::engine::{Followed, blocking};
+use crate::engine::{Followed, blocking, is_deploying};
 use crate::failure::Failure;
 
 /// How often whoever waits for a reading is told of its progress.
@@ -34,6 +34,11 @@ pub(crate) struct FollowingService {
 impl FollowingService {
     pub(super) fn new(sources: Vec<Followed>, sink: Arc<BucketSink>) -> Self {
         Self { sources, sink }
+    }
+
+    /// Whether a changed sync config is on its way into the buckets.
+    pub(super) async fn is_deploying(&self) -> Result<bool, Failure> {
+        is_deploying(&self.sink).await
     }
 
     /// What is stored comes from one moment of the store, so that position, tables and checkpoint fit together; the

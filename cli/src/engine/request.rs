@@ -2,7 +2,7 @@
 
 use tokio::sync::Mutex;
 
-use crate::control::{Replies, Request, Service};
+use crate::control::{Replies, Reply, Request, Service};
 use crate::engine::Engine;
 use crate::engine::following::within_reach;
 use crate::failure::Failure;
@@ -26,6 +26,12 @@ impl Service for CatchUpService {
         let service = engine.service();
         let sources = engine.sources().to_vec();
         let work = async {
+            if service.is_deploying().await? {
+                let note = "the sync config has changed: deploying it, as `millstream run` would";
+                replies.send(Reply::Note(note.to_owned())).await?;
+            }
+            let note = "no `millstream run` is in progress: bringing the buckets up to date first";
+            replies.send(Reply::Note(note.to_owned())).await?;
             let catch_up = async {
                 for source in &sources {
                     within_reach(&source.handle, source.handle.until_current()).await?;

@@ -76,7 +76,7 @@ impl Service for StoredService {
 async fn source_report(source: &SourceConfig, stored: Option<&StoredSource>, tables: Vec<StoredTable>) -> SourceReport {
     let position = stored.and_then(|stored| stored.position.clone());
     let (head, bytes, trouble) = match timeout(HEAD_WAIT, head(source, position.as_ref())).await {
-        Ok(Ok((head, bytes))) => (Some(head.to_string()), bytes, None),
+        Ok(Ok((head, bytes))) => (Some(head), bytes, None),
         Ok(Err(failure)) => {
             let (diagnosis, remedy) = failure.into_parts();
             (None, None, Some(TroubleReport { diagnosis, remedy: Some(remedy) }))
@@ -86,16 +86,15 @@ async fn source_report(source: &SourceConfig, stored: Option<&StoredSource>, tab
             (None, None, Some(TroubleReport { diagnosis, remedy: None }))
         }
     };
-    let position = position.map(|position| position.to_string());
     // Since when there is more to read, the store can't know.
-    let is_current = head.is_some() && head == position;
+    let is_current = head.is_some() && position >= head;
     SourceReport {
         name: source.name.clone(),
         kind: source.kind().to_owned(),
         behind_ms: is_current.then_some(0),
         behind_bytes: if is_current { Some(0) } else { bytes },
-        position,
-        head,
+        position: position.map(|position| position.to_string()),
+        head: head.map(|head| head.to_string()),
         changes_per_second: None,
         rows_read_per_second: None,
         trouble,
@@ -105,6 +104,10 @@ async fn source_report(source: &SourceConfig, stored: Option<&StoredSource>, tab
 
 async fn head(source: &SourceConfig, position: Option<&Position>) -> Result<(Position, Option<u64>), Failure> {
     let connector = source.connector()?;
+    if let Some(position) = position {
+        // It names its positions in terms of where a former run stopped.
+        connector.acknowledge(position).await?;
+    }
     let head = connector.head().await?;
     let bytes = match position {
         Some(position) => connector.bytes_between(position, &head).await?,

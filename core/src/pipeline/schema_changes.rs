@@ -123,6 +123,9 @@ impl Follower {
         self.expected.remove(&change.table);
         let before = self.tables.named(&change.table).map(|table| table.record.clone());
         self.undo.entry(change.table.clone()).or_insert(before);
+        if self.is_held_still(&change, items) {
+            return Ok(());
+        }
         let effect = self.effect_of(&change);
         let history = self.open_history(&change, effect, place);
         if let Some(statement) = change.statement.as_deref().map(one_line) {
@@ -145,6 +148,21 @@ impl Follower {
             SchemaChangeKind::Unreadable { reason, remedy } => self.hold(name, reason, remedy, history, items),
         }
         Ok(())
+    }
+
+    /// Whether a stream that started over says again that a table is held: nothing has changed but, maybe, why.
+    fn is_held_still(&mut self, change: &SchemaChange, items: &mut Vec<WriteItem>) -> bool {
+        let SchemaChange { kind: SchemaChangeKind::Unreadable { reason, remedy }, statement: None, .. } = change else {
+            return false;
+        };
+        let Some(table) = self.tables.named_mut(&change.table) else { return false };
+        if table.record.schema.is_some() || !matches!(table.record.state, TableState::Held { .. }) {
+            return false;
+        }
+        table.hold(reason.clone(), remedy.clone());
+        warn!(source = %self.name, table = %change.table, reason, remedy, "still held");
+        items.push(WriteItem::Table(Box::new(table.record.clone())));
+        true
     }
 
     fn effect_of(&self, change: &SchemaChange) -> Effect {
@@ -315,9 +333,8 @@ impl Follower {
         let id = table.record.id;
         close_history(table.record.pass.take(), None, items);
         table.record.schema = None;
-        table.awaits_help = remedy.is_some();
-        let by_itself = || "Nothing to do: it is read again as soon as its shape is known".to_owned();
-        table.record.state = TableState::Held { reason, remedy: remedy.unwrap_or_else(by_itself) };
+        warn!(source = %self.name, table = %table.record.name, reason, remedy, "held");
+        table.hold(reason, remedy);
         items.push(WriteItem::Table(Box::new(table.record.clone())));
         items.push(WriteItem::History { id: history.id, entry: history.closed(0, 0) });
         self.rechecks.forget(id);

@@ -12,12 +12,19 @@ pub(super) struct Table {
     /// What is in the way of its pass, for people; in memory only.
     pub(super) trouble: Option<String>,
     /// Whether the connector holds it until somebody does something; in memory only.
-    pub(super) awaits_help: bool,
+    awaits_help: bool,
     /// No generation below this has been left free by former runs of the process.
     generation_floor: u64,
 }
 
 impl Table {
+    /// Its shape isn't known, and its changes are skipped; without a remedy this ends by itself.
+    pub(super) fn hold(&mut self, reason: String, remedy: Option<String>) {
+        self.awaits_help = remedy.is_some();
+        let by_itself = || "Nothing to do: it is read again as soon as its shape is known".to_owned();
+        self.record.state = TableState::Held { reason, remedy: remedy.unwrap_or_else(by_itself) };
+    }
+
     /// Whether it is what a caller may wait for: done, or not to be done without somebody's help.
     pub(super) fn is_settled(&self) -> bool {
         match &self.record.state {

@@ -64,6 +64,10 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
             Failure::io(format!("write {}", file.path.display()), &error, "choose a folder that this user may write to")
         })?;
     }
+    // What is left out of the sync config is nobody's concern.
+    let written = tables.iter().filter(|table| template::data_query(table).is_ok());
+    let patterns = written.map(|table| TablePattern::exactly(&table.table)).collect();
+    let problems = connector.check(&Selection { patterns }).await?;
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     report(&given, &tables, &files, (errors, problems.len() - errors), config_file)
 }
@@ -176,12 +180,12 @@ fn report(
     for table in tables.iter().filter(|table| template::data_query(table).is_err()) {
         out.line(format!("Left out {}: the sync config says why.", table.table))?;
     }
-    if errors + warnings > 0 {
-        out.line(format!(
-            "There are {} and {} with the set-up; the next command shows them with what mends each.",
-            counted(errors, "problem"),
-            counted(warnings, "warning")
-        ))?;
+    let found = [(errors, "problem"), (warnings, "warning")];
+    let found: Vec<String> =
+        found.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what)).collect();
+    if !found.is_empty() {
+        let found = found.join(" and ");
+        out.line(format!("With the set-up: {found}; the next command shows what mends each."))?;
     }
     let option = match config_file.as_os_str() == config::CONFIG_FILE {
         true => String::new(),
