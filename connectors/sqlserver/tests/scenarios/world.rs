@@ -126,9 +126,11 @@ impl World {
 
     /// Dies at whatever await it is.
     pub async fn kill(&mut self) {
-        let Some((_, running)) = self.running.take() else { return };
+        let Some((handle, running)) = self.running.take() else { return };
         running.abort();
         let end = running.await;
+        // Not before: a pipeline whose handle is gone stops by itself.
+        drop(handle);
         assert!(end.as_ref().is_err_and(|error| error.is_cancelled()), "it ended by itself: {end:?}");
         self.sink.crash(false);
     }
