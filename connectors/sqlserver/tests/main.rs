@@ -1,4 +1,11 @@
 //! The connector on a simulated SQL Server.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what a test doesn't expect ends it"
+)]
 
 mod check;
 mod conformance;
