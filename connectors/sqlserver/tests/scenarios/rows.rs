@@ -2,7 +2,7 @@
 
 use super::world::{Manual, World};
 
-async fn here(script: &str, tables: &[&str]) -> World {
+fn here(script: &str, tables: &[&str]) -> World {
     let world = World::new(Manual, script);
     for table in tables {
         world.enable(table, &format!("dbo_{table}"));
@@ -13,7 +13,7 @@ async fn here(script: &str, tables: &[&str]) -> World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn primary_key_updated_in_one_row_and_in_many() {
-    let world = here("CREATE TABLE dbo.t (id int PRIMARY KEY, a int)", &["t"]).await;
+    let world = here("CREATE TABLE dbo.t (id int PRIMARY KEY, a int)", &["t"]);
     let connector = world.connector();
     let (from, catalog) = world.here(&connector).await;
     world.sql("INSERT INTO dbo.t VALUES (1, 10), (2, 20), (3, 30)");
@@ -40,8 +40,7 @@ async fn deferred_update_by_merge() {
     let mut world = here(
         "CREATE TABLE dbo.t (id int PRIMARY KEY, u int NOT NULL UNIQUE); INSERT INTO dbo.t VALUES (1, 1), (2, 2)",
         &["t"],
-    )
-    .await;
+    );
     world.start();
     world.settle().await;
     world.sql(
@@ -54,8 +53,7 @@ async fn deferred_update_by_merge() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_tables_in_one_transaction_come_in_order() {
-    let world =
-        here("CREATE TABLE dbo.t (id int PRIMARY KEY); CREATE TABLE dbo.t2 (id int PRIMARY KEY)", &["t", "t2"]).await;
+    let world = here("CREATE TABLE dbo.t (id int PRIMARY KEY); CREATE TABLE dbo.t2 (id int PRIMARY KEY)", &["t", "t2"]);
     let connector = world.connector();
     let (from, catalog) = world.here(&connector).await;
     world.sql(
@@ -76,7 +74,7 @@ const LARGE: &str = "WITH d AS (SELECT n FROM (VALUES (0), (1), (2), (3), (4), (
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_transaction_comes_in_parts() {
     use futures::StreamExt;
-    let world = here("CREATE TABLE dbo.t (id int PRIMARY KEY, a varchar(400))", &["t"]).await;
+    let world = here("CREATE TABLE dbo.t (id int PRIMARY KEY, a varchar(400))", &["t"]);
     let connector = world.connector();
     let (from, catalog) = world.here(&connector).await;
     world.sql(LARGE);
@@ -97,7 +95,7 @@ async fn a_large_transaction_comes_in_parts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_amid_a_large_transaction_loses_nothing() {
-    let mut world = here("CREATE TABLE dbo.t (id int PRIMARY KEY, a varchar(400))", &["t"]).await;
+    let mut world = here("CREATE TABLE dbo.t (id int PRIMARY KEY, a varchar(400))", &["t"]);
     world.start();
     world.settle().await;
     world.sql(LARGE);
@@ -117,8 +115,7 @@ async fn a_large_value_that_an_update_didn_t_touch_is_asked_for() {
         "CREATE TABLE dbo.t (id int PRIMARY KEY, a int, big varchar(max)); \
          INSERT INTO dbo.t VALUES (1, 1, REPLICATE('x', 20)), (2, 2, NULL)",
         &["t"],
-    )
-    .await;
+    );
     world.start();
     world.settle().await;
     world.news();
@@ -133,8 +130,7 @@ async fn a_large_value_that_an_update_didn_t_touch_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_without_a_key_are_followed() {
-    let mut world =
-        here("CREATE TABLE dbo.t (a int, b int); INSERT INTO dbo.t VALUES (1, 1), (1, 1), (2, 2)", &["t"]).await;
+    let mut world = here("CREATE TABLE dbo.t (a int, b int); INSERT INTO dbo.t VALUES (1, 1), (1, 1), (2, 2)", &["t"]);
     world.start();
     world.settle().await;
     world.sql("DELETE TOP (1) FROM dbo.t WHERE a = 1");
@@ -148,7 +144,7 @@ async fn rows_without_a_key_are_followed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn truncate_is_refused() {
-    let mut world = here("CREATE TABLE dbo.t (id int PRIMARY KEY); INSERT INTO dbo.t VALUES (1)", &["t"]).await;
+    let mut world = here("CREATE TABLE dbo.t (id int PRIMARY KEY); INSERT INTO dbo.t VALUES (1)", &["t"]);
     world.start();
     world.settle().await;
     assert_eq!(world.try_sql("TRUNCATE TABLE dbo.t").unwrap_err().number(), 4711);
@@ -162,8 +158,7 @@ async fn computed_columns_are_left_out() {
     let mut world = here(
         "CREATE TABLE dbo.t (id int PRIMARY KEY, a int, twice AS a * 2); INSERT INTO dbo.t (id, a) VALUES (1, 1)",
         &["t"],
-    )
-    .await;
+    );
     world.start();
     world.settle().await;
     world.sql("INSERT INTO dbo.t (id, a) VALUES (2, 2); UPDATE dbo.t SET a = 5 WHERE id = 1");
