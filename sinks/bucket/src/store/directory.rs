@@ -16,7 +16,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Keyspace;
 use super::error::StoreError;
+use super::fjall::synced;
 
 /// The first line of the marker, and the beginning of the record inside the engine.
 const MAGIC: &str = "millstream bucket store";
@@ -75,8 +77,13 @@ impl Directory {
         };
         let directory =
             Directory { path: path.to_path_buf(), engine: path.join(ENGINE_DIRECTORY), is_created, _lock: lock };
+        // Its creation ends with the marker, and makes one commit before.
+        let synced = directory.synced_commit()?;
+        if !is_created && synced.is_some_and(|synced| synced > 1) {
+            return Err(directory.lacks_marker());
+        }
         directory.clear_unfinished_engine()?;
-        directory.check_versions()?;
+        directory.check_keyspaces(synced)?;
         Ok(directory)
     }
 
@@ -92,6 +99,22 @@ impl Directory {
     /// Where it is noted how far the store has been synced.
     pub(super) fn synced_path(&self) -> PathBuf {
         self.path.join(SYNCED_FILE)
+    }
+
+    /// The newest commit that is noted there as synced; `None` if the note is missing or makes no sense.
+    pub(super) fn synced_commit(&self) -> Result<Option<u64>, StoreError> {
+        let path = self.synced_path();
+        synced::noted(&path).map_err(|error| io_error(&path, "reading", error))
+    }
+
+    /// What is there can't be all that was.
+    pub(super) fn damaged(&self, reason: String) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), doing: "opening", reason }
+    }
+
+    /// It holds data, so its creation was finished, but nothing says so.
+    pub(super) fn lacks_marker(&self) -> StoreError {
+        self.damaged(format!("{} is missing", self.path.join(FORMAT_FILE).display()))
     }
 
     /// Whether a record from inside the engine is this release's.
@@ -142,30 +165,35 @@ impl Directory {
                     _ => Ok(()),
                 }
             }
-            (true, _, false) => Err(StoreError::Damaged {
-                path: self.path.clone(),
-                doing: "opening",
-                reason: format!("{} is missing or empty", marker.display()),
-            }),
+            (true, _, false) => Err(self.damaged(format!("{} is missing or empty", marker.display()))),
         }
     }
 
-    /// The engine takes a keyspace without the file that lists its tables for a new one, and removes the tables.
-    fn check_versions(&self) -> Result<(), StoreError> {
+    /// The engine takes a keyspace without the file that lists its tables for a new one, and removes the tables; without
+    /// the folder of its own keyspace it removes all the others. So they are counted before it is asked.
+    fn check_keyspaces(&self, synced: Option<u64>) -> Result<(), StoreError> {
         let keyspaces = self.engine.join(ENGINE_KEYSPACES);
         let list = |path: &Path| match fs::read_dir(path) {
             Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>(),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
             Err(error) => Err(error),
         };
+        let mut found = 0;
         for keyspace in list(&keyspaces).map_err(|error| io_error(&keyspaces, "listing", error))? {
             let tables = keyspace.join(ENGINE_TABLES);
             let tables = list(&tables).map_err(|error| io_error(&tables, "listing", error))?;
             let current = keyspace.join(ENGINE_CURRENT);
-            if !tables.is_empty() && !current.exists() {
-                let reason = format!("{} is missing", current.display());
-                return Err(StoreError::Damaged { path: self.path.clone(), doing: "opening", reason });
+            match current.exists() {
+                true => found += 1,
+                false if tables.is_empty() => {}
+                false => return Err(self.damaged(format!("{} is missing", current.display()))),
             }
+        }
+        // The engine's own is one, and where commits are numbered there is one for that.
+        let expected = 1 + Keyspace::ALL.len() + usize::from(synced.is_some_and(|synced| synced > 0));
+        if self.is_created && found < expected {
+            let reason = format!("{} has {found} keyspaces of {expected}", keyspaces.display());
+            return Err(self.damaged(reason));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 mod clusters;
 mod journal;
-mod synced;
+pub(super) mod synced;
 mod tuning;
 
 use std::io::{self, ErrorKind};
@@ -57,10 +57,11 @@ impl FjallStore {
             source: Arc::new(source),
         })?;
         let database = open_engine(&directory)?;
+        // Of a cut that isn't settled the original is put back by the next attempt.
+        check_whole(&directory, &database)?;
         let keyspaces = Arc::new(Keyspaces::open(&directory, &database)?);
-        let (commits, mark) = Commits::keyspace(&database)
-            .and_then(|handle| Commits::open(&directory.synced_path(), handle))
-            .map_err(|error| open_error(path, error))?;
+        let (commits, mark) =
+            Commits::open(&directory.synced_path(), &database).map_err(|error| open_error(path, error))?;
         let store = FjallStore { keyspaces, commits, database, failure: Mutex::new(None), directory };
         let store = match cut {
             Some(cut) => store.settle(cut, mark)?,
@@ -111,7 +112,14 @@ impl FjallStore {
     /// copied from elsewhere, this can't.
     fn check_format(&self) -> Result<(), StoreError> {
         match self.get(Keyspace::Meta, super::META_FORMAT_KEY)? {
-            Some(record) => self.directory.check_format_record(&record),
+            Some(record) => {
+                self.directory.check_format_record(&record)?;
+                // An interrupted creation has stored that record and nothing else.
+                if self.directory.is_created() || self.has_record_only()? {
+                    return Ok(());
+                }
+                Err(self.directory.lacks_marker())
+            }
             None if self.is_blank()? => {
                 let mut batch = Batch::new();
                 batch.put(Keyspace::Meta, super::META_FORMAT_KEY, &directory::format_record());
@@ -130,12 +138,17 @@ impl FjallStore {
     }
 
     fn is_blank(&self) -> Result<bool, StoreError> {
-        for (_, handle) in &self.keyspaces.handles {
-            if !handle.is_empty().map_err(|error| self.keyspaces.read_error(error))? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        self.holds_at_most(0)
+    }
+
+    fn has_record_only(&self) -> Result<bool, StoreError> {
+        self.holds_at_most(1)
+    }
+
+    fn holds_at_most(&self, pairs: usize) -> Result<bool, StoreError> {
+        let scans = Keyspace::ALL.into_iter().map(|keyspace| self.scan(keyspace, &KeyRange::all(), Direction::Forward));
+        let found = scans.flatten().take(pairs + 1).collect::<Result<Vec<_>, _>>()?;
+        Ok(found.len() <= pairs)
     }
 
     /// Makes the engine put away what has gathered in memory, and waits if it is behind with that.
@@ -243,6 +256,21 @@ impl FjallStore {
 
 fn open_engine(directory: &Directory) -> Result<engine::Database, StoreError> {
     tuning::database(directory.engine_path()).open().map_err(|error| open_error(directory.path(), error))
+}
+
+/// Whether all is there that a finished store has, before what is missing is created as new and empty.
+fn check_whole(directory: &Directory, database: &engine::Database) -> Result<(), StoreError> {
+    let lost = Keyspace::ALL.into_iter().find(|keyspace| !database.keyspace_exists(keyspace.name()));
+    if let Some(keyspace) = lost.filter(|_| directory.is_created()) {
+        return Err(directory.damaged(format!("all that it had of the keyspace {keyspace} is gone")));
+    }
+    if Commits::are_numbered(database) && directory.synced_commit()?.is_none() {
+        let file = directory.synced_path();
+        let reason =
+            format!("{} is missing or overwritten, so it can't be told whether commits are lost", file.display());
+        return Err(directory.damaged(reason));
+    }
+    Ok(())
 }
 
 impl Keyspaces {

@@ -199,76 +199,121 @@ fn a_journal_that_lacks_synced_commits_is_damaged_and_stays_as_it_is() {
     }
 }
 
-/// Without the note, or with one that a power cut has torn, there is nothing to hold the store against.
+/// Without the note a journal that is cut short would go unseen. No power cut does that to it: its creation is synced,
+/// and after that its sixteen bytes are only overwritten.
 #[test]
-fn a_lost_note_of_what_is_synced_is_no_damage() {
+fn a_lost_note_of_what_is_synced_is_damage() {
     for content in [None, Some(&b""[..]), Some(&[0; 16]), Some(b"0123456789abcdef0")] {
         let directory = tempfile::tempdir().unwrap();
-        store_with_journal(directory.path());
+        let journal = store_with_journal(directory.path());
         let note = directory.path().join("synced");
+        let sound = fs::read(&note).unwrap();
         match content {
             Some(content) => fs::write(&note, content).unwrap(),
             None => fs::remove_file(&note).unwrap(),
         }
-        let store = FjallStore::open(directory.path()).unwrap();
-        assert_eq!(ledger::check(&store), 10);
-        ledger::commit(&store, 11, Durability::Synced).unwrap();
-        drop(store);
-        assert_eq!(ledger::check(&FjallStore::open(directory.path()).unwrap()), 11);
-    }
-}
-
-/// Every file of the engine, overwritten or gone: the store opens with all that it had, or says that it is damaged.
-#[test]
-fn a_broken_file_of_the_engine_is_told_in_words() {
-    let whole = tempfile::tempdir().unwrap();
-    let store = FjallStore::open(whole.path()).unwrap();
-    for n in 1..=4 {
-        ledger::commit(&store, n, Durability::Synced).unwrap();
-    }
-    Keyspace::ALL.into_iter().for_each(|keyspace| store.reclaim(keyspace).unwrap());
-    drop(store);
-    let (mut files, mut damaged) = (0, 0);
-    for name in files_below(&whole.path().join("engine")) {
-        for is_removed in [false, true] {
-            let directory = tempfile::tempdir().unwrap();
-            super::fixture::copy(whole.path(), directory.path());
-            let file = directory.path().join("engine").join(&name);
-            if is_removed {
-                fs::remove_file(&file).unwrap()
-            } else {
-                fs::write(&file, b"something else").unwrap()
-            };
-            files += 1;
-            let opened = std::panic::catch_unwind(|| FjallStore::open(directory.path()));
-            match opened.unwrap_or_else(|_| panic!("{name:?} makes the engine panic")) {
-                Ok(store) => {
-                    let count = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ledger::check(&store)));
-                    assert_eq!(count.ok(), Some(4), "{name:?} {is_removed}");
-                }
-                Err(error @ StoreError::Damaged { .. }) => {
-                    let text = error.to_string();
-                    assert!(!text.contains("Error") && !text.contains('{'), "{name:?}: {text}");
-                    damaged += 1;
-                }
-                Err(error) => panic!("{name:?} {is_removed}: {error}"),
-            }
+        for _ in 0..2 {
+            expect_damaged(directory.path(), "synced is missing or overwritten");
         }
+        assert_eq!(fs::read(&note).ok().as_deref(), content, "the evidence was changed");
+        // Neither does it open once the journal is gone too.
+        let whole = fs::read(&journal).unwrap();
+        fs::remove_file(&journal).unwrap();
+        expect_damaged(directory.path(), "synced is missing or overwritten");
+        fs::write(&journal, whole).unwrap();
+        fs::write(&note, sound).unwrap();
+        assert_eq!(ledger::check(&FjallStore::open(directory.path()).unwrap()), 10);
     }
-    assert!(damaged > 10, "{damaged} of {files}");
 }
 
-fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![directory.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+/// Every file of the engine, overwritten or gone, and every folder, gone: the store opens with all that it had, or says
+/// that it is damaged.
+#[test]
+fn a_broken_part_of_the_engine_is_told_in_words() {
+    for is_flushed in [true, false] {
+        let whole = tempfile::tempdir().unwrap();
+        let store = FjallStore::open(whole.path()).unwrap();
+        for n in 1..=4 {
+            ledger::commit(&store, n, Durability::Synced).unwrap();
+        }
+        if is_flushed {
+            Keyspace::ALL.into_iter().for_each(|keyspace| store.reclaim(keyspace).unwrap());
+        }
+        drop(store);
+        let (files, folders) = parts_below(&whole.path().join("engine"));
+        let files = files.iter().flat_map(|file| [(file, Breakage::Overwritten), (file, Breakage::Removed)]);
+        let folders = folders.iter().map(|folder| (folder, Breakage::FolderRemoved));
+        let outcomes: Vec<bool> =
+            files.chain(folders).map(|(name, breakage)| is_damaged_by(whole.path(), name, breakage)).collect();
+        let damaged = outcomes.iter().filter(|is_damaged| **is_damaged).count();
+        assert!(damaged > 10, "{damaged} of {}", outcomes.len());
+    }
+}
+
+/// Whatever is lost with the folder of a keyspace, its journal can't bring back.
+#[test]
+fn a_store_that_lacks_the_folder_of_a_keyspace_is_damaged() {
+    let whole = tempfile::tempdir().unwrap();
+    store_with_journal(whole.path());
+    for keyspace in 0..=7 {
+        let directory = tempfile::tempdir().unwrap();
+        super::fixture::copy(whole.path(), directory.path());
+        let folder = directory.path().join("engine/keyspaces").join(keyspace.to_string());
+        fs::rename(&folder, directory.path().join("aside")).unwrap();
+        for _ in 0..2 {
+            expect_damaged(directory.path(), "keyspaces");
+        }
+        fs::rename(directory.path().join("aside"), &folder).unwrap();
+        assert_eq!(ledger::check(&FjallStore::open(directory.path()).unwrap()), 10);
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Breakage {
+    Overwritten,
+    Removed,
+    FolderRemoved,
+}
+
+/// Whether a copy of a store that is broken so says that it is damaged. If not, it must have everything.
+fn is_damaged_by(whole: &Path, name: &Path, breakage: Breakage) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    super::fixture::copy(whole, directory.path());
+    let part = directory.path().join("engine").join(name);
+    match breakage {
+        Breakage::Overwritten => fs::write(&part, b"something else").unwrap(),
+        Breakage::Removed => fs::remove_file(&part).unwrap(),
+        Breakage::FolderRemoved => fs::remove_dir_all(&part).unwrap(),
+    }
+    let opened = std::panic::catch_unwind(|| FjallStore::open(directory.path()));
+    match opened.unwrap_or_else(|_| panic!("{name:?} {breakage:?} makes the engine panic")) {
+        Ok(store) => {
+            let count = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ledger::check(&store)));
+            assert_eq!(count.ok(), Some(4), "{name:?} {breakage:?}");
+            false
+        }
+        Err(error @ StoreError::Damaged { .. }) => {
+            let text = error.to_string();
+            assert!(!text.contains("Error") && !text.contains('{'), "{name:?} {breakage:?}: {text}");
+            true
+        }
+        Err(error) => panic!("{name:?} {breakage:?}: {error}"),
+    }
+}
+
+/// The files and the folders below a directory, itself included, by their paths from there.
+fn parts_below(directory: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    let mut rest = vec![directory.to_path_buf()];
+    while let Some(folder) = rest.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             match path.is_dir() {
-                true => folders.push(path),
+                true => rest.push(path),
                 false => files.push(path.strip_prefix(directory).unwrap().to_path_buf()),
             }
         }
+        folders.push(folder.strip_prefix(directory).unwrap().to_path_buf());
     }
-    files
+    (files, folders)
 }

@@ -93,35 +93,50 @@ fn an_engine_with_data_but_without_a_record_is_not_opened() {
     batch.put(Keyspace::Rows, b"row", b"of somebody else");
     store.commit(&batch, Durability::Synced).unwrap();
     drop(store);
-    // With the marker it was Millstream's, without it is somebody else's.
     assert!(matches!(refused(directory.path()), StoreError::Damaged { .. }));
     fs::remove_file(directory.path().join("format")).unwrap();
-    assert!(matches!(refused(directory.path()), StoreError::Foreign { .. }));
+    assert!(matches!(refused(directory.path()), StoreError::Damaged { .. }));
 }
 
 #[test]
-fn a_lost_marker_is_written_again_and_the_data_kept() {
+fn a_store_with_data_whose_marker_is_lost_is_damaged() {
+    for durability in [Durability::Synced, Durability::Buffered] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FjallStore::open(directory.path()).unwrap();
+        ledger::commit(&store, 1, durability).unwrap();
+        drop(store);
+        let marker = directory.path().join("format");
+        let content = fs::read(&marker).unwrap();
+        fs::remove_file(&marker).unwrap();
+        for _ in 0..2 {
+            let error = refused(directory.path());
+            assert!(matches!(&error, StoreError::Damaged { reason, .. } if reason.contains("format")), "{error}");
+        }
+        fs::write(&marker, content).unwrap();
+        assert_eq!(ledger::check(&FjallStore::open(directory.path()).unwrap()), 1);
+    }
+}
+
+/// The marker is the last that a creation writes.
+#[test]
+fn a_store_without_data_gets_the_marker_that_its_creation_lacked() {
     let directory = tempfile::tempdir().unwrap();
-    let store = FjallStore::open(directory.path()).unwrap();
-    ledger::commit(&store, 1, Durability::Synced).unwrap();
-    drop(store);
+    drop(FjallStore::open(directory.path()).unwrap());
     fs::remove_file(directory.path().join("format")).unwrap();
-    let store = FjallStore::open(directory.path()).unwrap();
-    assert_eq!(ledger::check(&store), 1);
+    drop(FjallStore::open(directory.path()).unwrap());
     assert!(directory.path().join("format").exists());
 }
 
 #[test]
 fn an_engine_whose_creation_broke_off_is_created_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let engine = directory.path().join("engine");
-    // What the engine has made before its marker, which comes last; the marker may be there without its bytes.
-    fs::create_dir_all(engine.join("keyspaces")).unwrap();
-    fs::write(engine.join("lock"), "").unwrap();
-    fs::write(engine.join("0.jnl"), [0; 1000]).unwrap();
     for has_marker in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = directory.path().join("engine");
+        // What the engine has made before its marker, which comes last; the marker may be there without its bytes.
+        fs::create_dir_all(engine.join("keyspaces")).unwrap();
+        fs::write(engine.join("lock"), "").unwrap();
+        fs::write(engine.join("0.jnl"), [0; 1000]).unwrap();
         if has_marker {
-            fs::remove_file(directory.path().join("format")).unwrap();
             fs::write(engine.join("version"), "").unwrap();
         }
         let store = FjallStore::open(directory.path()).unwrap();

@@ -5,10 +5,15 @@
 //! newest synced one stands in a file of its own. A store that doesn't reach that number has lost what it had promised.
 //!
 //! The file is written after the sync that it tells of, and isn't synced itself: a power cut may leave an older number,
-//! which is as true, only weaker. So it costs a write of sixteen bytes for each sync, and no sync.
+//! which is as true, only weaker. So it costs a write of sixteen bytes for each sync, and no sync. Only its creation is
+//! synced, before the first commit is numbered: where commits are numbered and the file is gone or makes no sense,
+//! nothing but a failing disk or somebody's hand has done that.
+//!
+//! A store of a release that didn't number commits has neither the numbers nor the file, and gets both when it is
+//! opened.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,20 +33,24 @@ pub(super) struct Commits {
 }
 
 impl Commits {
-    /// Looks up the last number in the store, and in the file that must not be ahead of it.
-    pub(super) fn open(mark: &Path, handle: engine::Keyspace) -> Result<(Commits, Mark), engine::Error> {
+    /// Whether commits are numbered in a store.
+    pub(super) fn are_numbered(database: &engine::Database) -> bool {
+        database.keyspace_exists(KEYSPACE)
+    }
+
+    /// Looks up the last number in the store, and in the file that must not be ahead of it; creates what isn't there.
+    pub(super) fn open(path: &Path, database: &engine::Database) -> Result<(Commits, Mark), engine::Error> {
+        let synced = match noted(path)? {
+            Some(synced) => synced,
+            None => create(path)?,
+        };
+        let mark = OpenOptions::new().write(true).open(path)?;
+        let handle = database.keyspace(KEYSPACE, || super::tuning::keyspace(super::Keyspace::Meta))?;
         let last = match handle.get(LAST)? {
             Some(number) => number.first_chunk().map_or(0, |number| u64::from_le_bytes(*number)),
             None => 0,
         };
-        let mut mark = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(mark)?;
-        let synced = read(&mut mark)?;
         Ok((Commits { handle, last: Mutex::new(last), mark }, Mark { stored: last, synced }))
-    }
-
-    /// The options of the keyspace by its name.
-    pub(super) fn keyspace(database: &engine::Database) -> Result<engine::Keyspace, engine::Error> {
-        database.keyspace(KEYSPACE, || super::tuning::keyspace(super::Keyspace::Meta))
     }
 
     pub(super) fn handle(&self) -> &engine::Keyspace {
@@ -60,8 +69,7 @@ impl Commits {
 
     /// Notes that everything up to a commit is on disk.
     pub(super) fn note_synced(&self, number: u64) -> io::Result<()> {
-        let [number, checksum] = [number.to_le_bytes(), xxh3_64(&number.to_le_bytes()).to_le_bytes()];
-        self.mark.write_all_at(&[number, checksum].concat(), 0)
+        self.mark.write_all_at(&note(number), 0)
     }
 }
 
@@ -69,7 +77,6 @@ impl Commits {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     pub(super) stored: u64,
-    /// 0 if nothing is known.
     pub(super) synced: u64,
 }
 
@@ -80,13 +87,32 @@ impl Mark {
     }
 }
 
-/// An empty or torn file, as a power cut may leave, says nothing.
-fn read(mark: &mut File) -> io::Result<u64> {
-    let mut bytes = Vec::new();
-    mark.take(17).read_to_end(&mut bytes)?;
-    let [number, checksum] = match bytes.as_chunks::<8>() {
-        ([number, checksum], []) => [*number, *checksum],
-        _ => return Ok(0),
+/// The number that a file notes; `None` if it isn't there or makes no sense.
+pub(in crate::store) fn noted(path: &Path) -> io::Result<Option<u64>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
     };
-    Ok(if xxh3_64(&number).to_le_bytes() == checksum { u64::from_le_bytes(number) } else { 0 })
+    let mut bytes = Vec::new();
+    file.take(17).read_to_end(&mut bytes)?;
+    let number = bytes.first_chunk().map(|number| u64::from_le_bytes(*number));
+    Ok(number.filter(|number| bytes == note(*number)))
+}
+
+/// Creates the file, durably, for a store of which nothing is known to be synced.
+fn create(path: &Path) -> io::Result<u64> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    file.write_all_at(&note(0), 0)?;
+    file.sync_all()?;
+    if let Some(directory) = path.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(0)
+}
+
+/// A number as it is noted, with its checksum.
+fn note(number: u64) -> Vec<u8> {
+    let number = number.to_le_bytes();
+    [number, xxh3_64(&number).to_le_bytes()].concat()
 }
