@@ -1,5 +1,6 @@
 //! Rows as the definitions have evaluated them, packed for the way to the writer: a few allocations a slice, none a row.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use millstream_core::schema::TableSchema;
@@ -39,8 +40,9 @@ struct Output {
     bucket_start: usize,
     type_start: usize,
     id_start: usize,
-    data_start: usize,
-    data_end: usize,
+    id_end: usize,
+    /// Elsewhere than the rest if it is the same as that of the output before.
+    data: Range<usize>,
 }
 
 #[derive(Debug)]
@@ -101,8 +103,8 @@ impl EvaluatedRows {
         let bucket_start = self.push_text(&output.bucket);
         let type_start = self.push_text(&output.object_type);
         let id_start = self.push_text(&output.object_id);
-        let data_start = self.push_text(&output.data);
-        let data_end = self.text.len();
+        let id_end = self.text.len();
+        let data = self.push_data(&output.data);
         self.outputs.push(Output {
             definition,
             content_hash: output.content_hash,
@@ -110,9 +112,22 @@ impl EvaluatedRows {
             bucket_start,
             type_start,
             id_start,
-            data_start,
-            data_end,
+            id_end,
+            data,
         });
+    }
+
+    /// A row goes to many buckets mostly as the same object, which is kept once: else a large one would take its size
+    /// times the number of its buckets.
+    fn push_data(&mut self, data: &str) -> Range<usize> {
+        let first = self.rows.last().map_or(0, |row| row.outputs_end);
+        if let Some(before) = self.outputs.get(first..).and_then(<[Output]>::last)
+            && self.text.get(before.data.clone()) == Some(data)
+        {
+            return before.data.clone();
+        }
+        let start = self.push_text(data);
+        start..self.text.len()
     }
 
     /// Several queries of a definition may put the same object into a bucket: the last one counts, as it would for a
@@ -196,8 +211,8 @@ impl Output {
             definition: self.definition,
             bucket: part(self.bucket_start, self.type_start),
             object_type: part(self.type_start, self.id_start),
-            object_id: part(self.id_start, self.data_start),
-            data: part(self.data_start, self.data_end),
+            object_id: part(self.id_start, self.id_end),
+            data: text.get(self.data.clone()).unwrap_or_default(),
             content_hash: self.content_hash,
         }
     }
@@ -228,25 +243,51 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn rows_come_back_as_they_were_packed() {
-        let schema = Arc::new(TableSchema {
+    fn schema() -> Arc<TableSchema> {
+        Arc::new(TableSchema {
             table: TableName::new("shop", "t"),
             columns: Vec::new(),
             identity: Identity { kind: IdentityKind::WholeRow, columns: Vec::new() },
             origin: None,
-        });
-        let (first, second) = (DefinitionId(1), DefinitionId(2));
-        let output = |bucket: &str, id: &str, data: &str| EvaluatedRow {
+        })
+    }
+
+    fn output(bucket: &str, id: &str, data: &str) -> EvaluatedRow {
+        EvaluatedRow {
             definition: 0,
             bucket: bucket.to_string(),
             object_type: "t".into(),
             object_id: id.to_string(),
             data: data.to_string(),
             content_hash: 9,
-        };
+        }
+    }
+
+    #[test]
+    fn a_row_in_many_buckets_is_kept_once() {
+        let mut rows = EvaluatedRows::new(schema());
+        let (large, other) = ("x".repeat(100_000), "y".repeat(100_000));
+        for data in [&large, &other] {
+            for bucket in 0..15 {
+                rows.push_output(DefinitionId(1), &output(&format!("b[{bucket}]"), "1", data));
+            }
+            rows.push_output(DefinitionId(2), &output("c[]", "1", "{}"));
+            rows.end_row(b"k", false);
+        }
+        assert!(rows.size_bytes() < 210_000, "{}", rows.size_bytes());
+        for (row, data) in rows.rows().zip([&large, &other]) {
+            let outputs: Vec<_> = row.outputs().collect();
+            assert_eq!(outputs.len(), 16);
+            assert!(outputs[..15].iter().all(|output| output.data == data && output.object_id == "1"));
+            assert_eq!((outputs[15].bucket, outputs[15].object_id, outputs[15].data), ("c[]", "1", "{}"));
+        }
+    }
+
+    #[test]
+    fn rows_come_back_as_they_were_packed() {
+        let (first, second) = (DefinitionId(1), DefinitionId(2));
         let lookup = EvaluatedLookup { definition: 0, query: 3, lookup: "[1]".into(), output: "{\"l\":1}".into() };
-        let mut rows = EvaluatedRows::new(schema);
+        let mut rows = EvaluatedRows::new(schema());
         rows.push_output(first, &output("a[]", "1", "{}"));
         rows.push_output(second, &output("b[]", "1", "{\"x\":1}"));
         rows.push_lookup(second, &lookup);

@@ -11,6 +11,7 @@ mod client;
 mod deployment;
 mod failure;
 mod kill;
+mod memory;
 mod model;
 mod passes;
 mod store;
