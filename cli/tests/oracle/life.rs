@@ -195,19 +195,19 @@ impl<'a> Life<'a> {
             verified = self.run(&["verify", "--json"]);
         }
         if verified.code != Some(0) {
-            self.fail(&format!("verify exits {:?}\n{}\n{}", verified.code, verified.stdout, verified.stderr)).await;
+            self.fail(&format!("verify exits {:?}\n{}\n{}", verified.code, verified.stdout, verified.stderr));
         }
         let dump = self.run(&["buckets", "dump", "all[]", "--json"]);
         if dump.code != Some(0) {
-            self.fail(&format!("buckets dump exits {:?}\n{}", dump.code, dump.stderr)).await;
+            self.fail(&format!("buckets dump exits {:?}\n{}", dump.code, dump.stderr));
         }
         let expected = expected(self.server, &self.database).await;
         if let Some(difference) = difference(&expected, &dumped(&dump.stdout)) {
-            self.fail(&format!("verify says equal, but:\n{difference}")).await;
+            self.fail(&format!("verify says equal, but:\n{difference}"));
         }
         self.rows_compared += expected.len();
         if let Err(fault) = self.op_log() {
-            self.fail(&format!("the op log: {fault}")).await;
+            self.fail(&format!("the op log: {fault}"));
         }
     }
 
@@ -258,7 +258,7 @@ impl<'a> Life<'a> {
         self.statements.push(format!("{statements};{note}"));
     }
 
-    async fn fail(&mut self, what: &str) -> ! {
+    fn fail(&mut self, what: &str) -> ! {
         let status = self.run(&["status"]);
         let kept = std::env::temp_dir().join(format!("millstream-oracle-{}", self.seed));
         let _ = std::fs::create_dir_all(&kept);

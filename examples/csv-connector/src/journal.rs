@@ -128,7 +128,8 @@ impl Journal {
         if sequence.saturating_sub(self.base.sequence) < FORGOTTEN_ENTRIES_MAX {
             return Ok(());
         }
-        while let Some(entry) = self.entries.pop_front_if(|entry| entry.sequence <= sequence) {
+        while self.entries.front().is_some_and(|entry| entry.sequence <= sequence) {
+            let Some(entry) = self.entries.pop_front() else { break };
             apply(&mut self.base.tables, &entry);
             self.base.sequence = entry.sequence;
         }

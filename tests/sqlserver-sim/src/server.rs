@@ -137,7 +137,6 @@ impl Server {
             database: String::new(),
             host: String::new(),
             application: "sqlserver-sim".to_owned(),
-            read_only: false,
         };
         thread::scope(|scope| {
             let run = || {

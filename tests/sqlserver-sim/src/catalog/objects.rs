@@ -45,7 +45,6 @@ pub const FOREIGN_KEY: Kind = kind("F ", "FOREIGN_KEY_CONSTRAINT");
 const PROCEDURE: Kind = kind("P ", "SQL_STORED_PROCEDURE");
 const SCALAR_FUNCTION: Kind = kind("FN", "SQL_SCALAR_FUNCTION");
 const INLINE_FUNCTION: Kind = kind("IF", "SQL_INLINE_TABLE_VALUED_FUNCTION");
-const TABLE_FUNCTION: Kind = kind("TF", "SQL_TABLE_VALUED_FUNCTION");
 const TRIGGER: Kind = kind("TR", "SQL_TRIGGER");
 const SYNONYM: Kind = kind("SN", "SYNONYM");
 
@@ -55,7 +54,6 @@ fn kind_of(module: ModuleKind) -> Kind {
         ModuleKind::Procedure => PROCEDURE,
         ModuleKind::ScalarFunction => SCALAR_FUNCTION,
         ModuleKind::InlineFunction => INLINE_FUNCTION,
-        ModuleKind::TableFunction => TABLE_FUNCTION,
         ModuleKind::Trigger => TRIGGER,
         ModuleKind::Synonym => SYNONYM,
     }

@@ -93,7 +93,6 @@ fn chosen(
         sysadmin: context.login.sysadmin,
         now: storage.clock().now(),
         transaction_count: 0,
-        statement: "",
         transaction: context.transaction,
     };
     let fits = |row: &[Value]| {

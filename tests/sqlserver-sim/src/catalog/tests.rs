@@ -127,7 +127,6 @@ fn rows_as(
         sysadmin: &*login == "sa",
         now: storage.clock().now(),
         transaction_count: 1,
-        statement: "",
     };
     let mut rows = Vec::new();
     view.rows(&context, wanted, &mut |row| {

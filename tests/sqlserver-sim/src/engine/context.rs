@@ -21,8 +21,6 @@ pub struct Context<'a> {
     pub now: Moment,
     /// `@@TRANCOUNT`.
     pub transaction_count: u32,
-    /// The batch's or statement's text, which the log keeps of definitions.
-    pub statement: &'a str,
 }
 
 impl Context<'_> {

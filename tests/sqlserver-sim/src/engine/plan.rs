@@ -6,7 +6,7 @@ use crate::storage::{DatabaseId, IndexId, Table};
 use crate::value::{SqlType, Value};
 
 use super::expression::{ColumnRef, Expression, Predicate};
-use super::relation::{Column, Relation};
+use super::relation::Relation;
 use super::system::SystemTable;
 
 #[derive(Clone, Debug)]
@@ -124,7 +124,6 @@ pub struct Window {
     pub kind: WindowKind,
     pub partition: Vec<Expression>,
     pub order: Vec<(Expression, bool)>,
-    pub sql_type: SqlType,
 }
 
 #[derive(Clone, Debug)]
@@ -237,7 +236,6 @@ pub struct TableSource {
     pub slot: usize,
     pub database: DatabaseId,
     pub table: Arc<Table>,
-    pub columns: Vec<Column>,
     /// For each column that isn't stored in the row, the expression that computes it over this table alone.
     pub computed: Vec<(usize, Expression)>,
     pub access: Access,

@@ -32,11 +32,6 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The value that a column must have, where one is asked for.
-    pub fn equal_to(&self, column: usize) -> Option<&Value> {
-        self.equal.iter().find(|(at, _)| *at == column).map(|(_, value)| value)
-    }
-
     /// Whether a column's value will be looked at.
     pub fn has(&self, column: usize) -> bool {
         self.columns.get(column).copied().unwrap_or(true)

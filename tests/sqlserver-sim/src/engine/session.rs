@@ -94,8 +94,6 @@ pub struct Login {
     pub database: String,
     pub host: String,
     pub application: String,
-    /// `ApplicationIntent=ReadOnly`.
-    pub read_only: bool,
 }
 
 /// Isolation as a transaction-manager request names it; None leaves it as it is.
@@ -167,7 +165,6 @@ impl Session {
             let given = |parameter: &Parameter| Given {
                 name: (!parameter.name.is_empty()).then(|| parameter.name.clone()),
                 value: Some((parameter.value.clone(), parameter.sql_type)),
-                output: parameter.output,
             };
             let given: Vec<Given> = parameters.iter().map(given).collect();
             execution.procedure = None;

@@ -286,7 +286,6 @@ impl State {
             sysadmin: self.sysadmin,
             now: self.now,
             transaction_count: self.transaction_count,
-            statement: &self.statement,
         }
     }
 }

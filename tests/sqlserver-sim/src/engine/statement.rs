@@ -59,6 +59,7 @@ pub struct Statement {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a batch has few statements, and each is made once")]
 pub enum Kind {
     // Data.
     Select(Box<Query>),
@@ -105,9 +106,7 @@ pub enum Kind {
         time: Expr,
     },
     // Transactions.
-    Begin {
-        name: Option<String>,
-    },
+    Begin,
     Commit,
     Rollback {
         name: Option<String>,
@@ -161,7 +160,6 @@ pub enum Kind {
     CreateType {
         name: Name,
         base: TypeName,
-        nullable: bool,
     },
     // Permissions.
     CreateLogin {
@@ -186,7 +184,7 @@ pub enum Kind {
         server: bool,
     },
     Permission(Permission),
-    Kill(Expr),
+    Kill,
     /// Statements that change nothing that anyone can see: CHECKPOINT, UPDATE STATISTICS and the like.
     Nothing,
 }
@@ -198,6 +196,7 @@ pub struct Declaration {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a batch has few declarations, and each is made once")]
 pub enum DeclarationKind {
     Scalar { data_type: TypeName, value: Option<Expr> },
     Table(TableShape),
@@ -385,6 +384,7 @@ pub enum ConstraintKind {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a statement has few of them, and each is made once")]
 pub enum AlterAction {
     AddColumn(ColumnDefinition),
     AddConstraint(ConstraintDefinition),

@@ -124,7 +124,6 @@ fn open(login: Login, host: &Host, session_id: u32, cancelled: Arc<AtomicBool>) 
         database: login.database,
         host: login.host,
         application: login.application,
-        read_only: login.read_only,
     };
     host.open(session_id, login, cancelled)
 }

@@ -347,7 +347,7 @@ fn add_index(table: &mut Table, index: &Index) -> SqlResult<()> {
 fn drop_constraint(table: &mut Table, id: ObjectId) {
     table.checks.retain(|check| check.object_id != id);
     table.foreign_keys.retain(|key| key.object_id != id);
-    table.indexes.retain(|index| !index.constraint.as_ref().is_some_and(|constraint| constraint.object_id == id));
+    table.indexes.retain(|index| index.constraint.as_ref().is_none_or(|constraint| constraint.object_id != id));
     for column in &mut table.columns {
         if column.default.as_ref().is_some_and(|default| default.object_id == id) {
             column.default = None;

@@ -62,7 +62,6 @@ pub enum ModuleKind {
     Procedure,
     ScalarFunction,
     InlineFunction,
-    TableFunction,
     Trigger,
     Synonym,
 }

@@ -422,7 +422,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Takes everything back.
+    /// Takes everything back; dropping a transaction does as well.
+    #[cfg(test)]
     pub fn rollback(mut self) {
         self.rollback_in_place();
     }

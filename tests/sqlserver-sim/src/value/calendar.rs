@@ -65,7 +65,7 @@ impl Moment {
             (self.days, ticks)
         };
         let days = days - DAYS_TO_1900;
-        (days >= DATETIME_DAY_FIRST && days <= DAY_LAST - DAYS_TO_1900).then_some((days, ticks))
+        (DATETIME_DAY_FIRST..=DAY_LAST - DAYS_TO_1900).contains(&days).then_some((days, ticks))
     }
 
     /// The moment that a `datetime` denotes. Widened it has seven places, as 1/300 s has no end in decimals: the

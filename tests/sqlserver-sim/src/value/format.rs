@@ -89,7 +89,7 @@ fn money(units: i64, style: i32) -> Option<String> {
 fn thousands(digits: &str) -> String {
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -288,7 +288,7 @@ fn date_pattern(style: i32) -> Option<&'static str> {
 /// ISO 8601. A fraction of zero is left out where the type is `datetime`.
 fn iso(parts: &Parts, offset: Option<i16>, utc: bool) -> String {
     let fraction = match parts.shown {
-        Shown::DateTime | Shown::SmallDateTime if parts.at.ticks % TICKS_PER_SECOND == 0 => String::new(),
+        Shown::DateTime | Shown::SmallDateTime if parts.at.ticks.is_multiple_of(TICKS_PER_SECOND) => String::new(),
         _ => parts.fraction('.'),
     };
     let zone = match offset {

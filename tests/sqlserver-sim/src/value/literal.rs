@@ -11,12 +11,12 @@ pub struct DateTimeText {
     pub offset_minutes: Option<i16>,
 }
 
-/// The order of day, month and year in texts of numbers only.
+/// What comes first in texts of numbers only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DateOrder {
-    MonthFirst,
-    DayFirst,
-    YearFirst,
+    Month,
+    Day,
+    Year,
 }
 
 /// Reads a date, a time or both. None for what is neither.
@@ -27,9 +27,9 @@ pub fn date_time(text: &str, style: Option<i32>) -> Option<DateTimeText> {
         return Some(DateTimeText { days: None, ticks: None, offset_minutes: None });
     }
     let order = match style {
-        Some(3 | 4 | 5 | 103 | 104 | 105 | 13 | 113) => DateOrder::DayFirst,
-        Some(2 | 11 | 12 | 102 | 111) => DateOrder::YearFirst,
-        _ => DateOrder::MonthFirst,
+        Some(3 | 4 | 5 | 103 | 104 | 105 | 13 | 113) => DateOrder::Day,
+        Some(2 | 11 | 12 | 102 | 111) => DateOrder::Year,
+        _ => DateOrder::Month,
     };
     let (date, time) = split_time(text);
     let days = match date.trim() {
@@ -108,7 +108,8 @@ fn time(text: &str) -> Option<u64> {
         },
     };
     if let Some(half) = half {
-        if !(1..=12).contains(&hour) && !(half == 0 && hour == 0) {
+        let is_midnight = half == 0 && hour == 0;
+        if !is_midnight && !(1..=12).contains(&hour) {
             return None;
         }
         hour = hour % 12 + half;
@@ -146,9 +147,9 @@ fn date(text: &str, order: DateOrder) -> Option<i32> {
         (*first, *second, *third)
     } else {
         match order {
-            DateOrder::MonthFirst => (*third, *first, *second),
-            DateOrder::DayFirst => (*third, *second, *first),
-            DateOrder::YearFirst => (*first, *second, *third),
+            DateOrder::Month => (*third, *first, *second),
+            DateOrder::Day => (*third, *second, *first),
+            DateOrder::Year => (*first, *second, *third),
         }
     };
     calendar::days_of(full_year(year)?, number(month)?, number(day)?)

@@ -161,7 +161,7 @@ impl Binder<'_, '_> {
         // Grouped rows have one source, so the windows' values are the second.
         let source = if level.keys.is_some() { 1 } else { level.width };
         let column = level.windows.len();
-        level.windows.push(Window { kind, partition, order, sql_type });
+        level.windows.push(Window { kind, partition, order });
         Ok(Expression { node: Node::Column(ColumnRef { depth: 0, source, column }), sql_type, nullable: true })
     }
 

@@ -64,13 +64,10 @@ pub fn table_source(
             computed.push((at, own.converted(expression, column.sql_type)?));
         }
     }
-    let columns =
-        table.columns.iter().map(|column| Column::new(&column.name, column.sql_type, column.nullable)).collect();
     let source = TableSource {
         slot,
         database,
         table: Arc::clone(table),
-        columns,
         computed,
         access: Access::default(),
         filter: Vec::new(),

@@ -272,7 +272,7 @@ fn formatted(pattern: &str, values: &[String]) -> String {
             continue;
         }
         let mut upper = false;
-        while let Some(next) = rest.next() {
+        for next in rest.by_ref() {
             if next.is_ascii_alphabetic() && !matches!(next, 'l' | 'h' | 'I') {
                 upper = next == 'X';
                 break;

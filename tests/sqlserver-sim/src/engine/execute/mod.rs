@@ -163,7 +163,7 @@ fn kind(execution: &mut Execution<'_>, statement: &Statement, out: &mut OutputSi
             table::truncate(execution, name)?;
             done(execution, None, out)?;
         }
-        Kind::Begin { .. } | Kind::Commit | Kind::Rollback { .. } | Kind::Save { .. } => {
+        Kind::Begin | Kind::Commit | Kind::Rollback { .. } | Kind::Save { .. } => {
             transaction::statement(execution, &statement.kind, out)?
         }
         Kind::Use(name) => database::use_database(execution, name, out)?,
@@ -219,7 +219,7 @@ fn define(
         Kind::CreateSchema { .. } | Kind::TransferSchema { .. } | Kind::CreateType { .. } | Kind::Drop { .. } => {
             module::define(execution, kind, text)
         }
-        Kind::Kill(_) => Err(SqlError::unsupported("KILL; end connections through the server's control instead")),
+        Kind::Kill => Err(SqlError::unsupported("KILL; end connections through the server's control instead")),
         _ => {
             let _ = out;
             Err(SqlError::unsupported("this statement"))

@@ -198,7 +198,7 @@ fn fits(kind: ObjectKind, stored: StoredKind) -> bool {
         ObjectKind::View => stored == StoredKind::View,
         ObjectKind::Procedure => stored == StoredKind::Procedure,
         ObjectKind::Function => {
-            matches!(stored, StoredKind::ScalarFunction | StoredKind::InlineFunction | StoredKind::TableFunction)
+            matches!(stored, StoredKind::ScalarFunction | StoredKind::InlineFunction)
         }
         ObjectKind::Trigger => stored == StoredKind::Trigger,
         _ => false,

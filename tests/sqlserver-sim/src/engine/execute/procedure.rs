@@ -25,7 +25,6 @@ pub struct Given {
     pub name: Option<String>,
     /// None for `DEFAULT`.
     pub value: Option<(Value, SqlType)>,
-    pub output: bool,
 }
 
 /// What a procedure gave back: its status, and output parameters by name.
@@ -60,7 +59,7 @@ pub fn execute(execution: &mut Execution<'_>, execute: &Execute, out: &mut Outpu
         {
             receivers.push((argument.name.clone(), at, variable.value.clone()));
         }
-        given.push(Given { name: argument.name.clone(), value, output: argument.output });
+        given.push(Given { name: argument.name.clone(), value });
     }
     let answer = call_by_name(execution, &name, given, out)?;
     for (parameter, at, variable) in receivers {

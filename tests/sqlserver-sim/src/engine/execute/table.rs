@@ -613,6 +613,9 @@ fn alteration(target: &Target, action: &AlterAction, execution: &Execution<'_>) 
                 return Err(SqlError::new(3728, 16, text));
             }
         },
+        AlterAction::AlterColumn { collation: Some(_), .. } => {
+            return Err(SqlError::unsupported("ALTER COLUMN with COLLATE"));
+        }
         AlterAction::AlterColumn { name, data_type, nullable, .. } => {
             let column = table.column_named(name).ok_or_else(|| {
                 let text = format!(

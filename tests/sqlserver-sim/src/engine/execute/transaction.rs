@@ -86,7 +86,7 @@ pub fn abandon(state: &mut State) {
 pub fn statement(execution: &mut Execution<'_>, kind: &Kind, out: &mut OutputSink<'_>) -> SqlResult<()> {
     let state = &mut *execution.state;
     match kind {
-        Kind::Begin { .. } => begin(state, out)?,
+        Kind::Begin => begin(state, out)?,
         Kind::Commit => commit(state, out)?,
         Kind::Rollback { name: None } => rollback(state, None, out)?,
         Kind::Rollback { name: Some(name) } => rollback(state, Some(name), out)?,

@@ -198,7 +198,6 @@ fn object_id(execution: &Execution<'_>, values: &[Value]) -> SqlResult<Value> {
                 ModuleKind::Procedure => "P",
                 ModuleKind::ScalarFunction => "FN",
                 ModuleKind::InlineFunction => "IF",
-                ModuleKind::TableFunction => "TF",
                 ModuleKind::Trigger => "TR",
                 ModuleKind::Synonym => "SN",
             },

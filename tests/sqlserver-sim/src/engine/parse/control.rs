@@ -70,7 +70,8 @@ impl Reader<'_> {
             }
             "KILL" => {
                 self.at += 1;
-                Kind::Kill(self.expression(&[])?)
+                self.expression(&[])?;
+                Kind::Kill
             }
             "CHECKPOINT" | "RECONFIGURE" | "REVERT" | "DBCC" => {
                 self.at = self.statement_end();
@@ -136,7 +137,8 @@ impl Reader<'_> {
         self.at += 1;
         if self.take("DISTRIBUTED") || self.take_any(&["TRANSACTION", "TRAN"]) {
             let _ = self.take_any(&["TRANSACTION", "TRAN"]);
-            let name = self.transaction_name()?;
+            // A transaction goes by its name only where it is rolled back.
+            self.transaction_name()?;
             if self.take("WITH") {
                 self.expect("MARK")?;
                 if matches!(
@@ -146,7 +148,7 @@ impl Reader<'_> {
                     self.at += 1;
                 }
             }
-            return Ok(Kind::Begin { name });
+            return Ok(Kind::Begin);
         }
         if self.take("TRY") {
             let body = self.statements_until_end()?;

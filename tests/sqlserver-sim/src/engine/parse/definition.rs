@@ -43,9 +43,11 @@ impl Reader<'_> {
             let name = self.name()?;
             self.expect("FROM")?;
             let base = self.type_name()?;
-            let nullable = !self.take_all(&["NOT", "NULL"]);
-            let _ = self.take("NULL");
-            return Ok(Kind::CreateType { name, base, nullable });
+            // Whether its values may be NULL is for each column to say.
+            if !self.take_all(&["NOT", "NULL"]) {
+                let _ = self.take("NULL");
+            }
+            return Ok(Kind::CreateType { name, base });
         }
         if self.take("STATISTICS") {
             self.at = self.statement_end();

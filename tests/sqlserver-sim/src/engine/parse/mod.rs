@@ -439,7 +439,7 @@ impl<'a> Reader<'a> {
             return !after(&["ROW", "ROWS"]);
         }
         if lexeme.is("UPDATE") {
-            return !after(&["FOR"]) && !self.lexemes.get(at + 1).is_some_and(|next| next.token == Token::LParen);
+            return !after(&["FOR"]) && self.lexemes.get(at + 1).is_none_or(|next| next.token != Token::LParen);
         }
         lexeme.is_any(STATEMENT_WORDS) || lexeme.is_any(&["END", "ELSE"])
     }

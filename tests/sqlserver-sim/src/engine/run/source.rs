@@ -59,13 +59,16 @@ pub fn scan(
     }
 }
 
+/// What is done with each row, and the frame that it belongs to.
+type RowSink<'a> = dyn FnMut(&mut Execution<'_>, &mut Frame, Vec<Value>) -> SqlResult<Flow> + 'a;
+
 /// Runs a query that stands in FROM: it sees the frame as the row around it.
 fn scan_query(
     execution: &mut Execution<'_>,
     plan: &Query,
     frame: &mut Frame,
     outer: Option<&Scope<'_>>,
-    sink: &mut dyn FnMut(&mut Execution<'_>, &mut Frame, Vec<Value>) -> SqlResult<Flow>,
+    sink: &mut RowSink<'_>,
 ) -> SqlResult<Flow> {
     let around = frame.rows.clone();
     let scope = Scope { row: &around, outer };

@@ -124,7 +124,6 @@ fn permissions_are_kept() {
         database: String::new(),
         host: String::new(),
         application: String::new(),
-        read_only: false,
     };
     assert_eq!(Session::open(storage, 60, wrong, never_cancelled()).unwrap_err().number, 18456);
 }

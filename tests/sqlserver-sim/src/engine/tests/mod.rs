@@ -51,7 +51,6 @@ impl Client {
             database: String::new(),
             host: "h".to_owned(),
             application: "a".to_owned(),
-            read_only: false,
         };
         // Every session holds the storage, so that no two that are open have one number.
         let number = u32::try_from(Arc::strong_count(storage)).unwrap() + 50;
