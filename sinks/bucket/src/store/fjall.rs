@@ -157,10 +157,20 @@ impl FjallStore {
     /// seconds the memtables would grow without a bound. And where it stops writers it does so for ever if that thread
     /// has died. So its own limits are never reached: the writer hands each full memtable over, waits for its turn here,
     /// and notices a failure while it waits.
-    fn make_room(&self) -> Result<(), StoreError> {
-        let handles = self.keyspaces.handles.iter().map(|(keyspace, handle)| (*keyspace, handle));
-        for (keyspace, handle) in handles.chain([(Keyspace::Meta, self.commits.handle())]) {
-            if handle.tree.active_memtable().size() < tuning::memtable_bytes_max(keyspace) {
+    ///
+    /// A memtable that a large commit would bring to the engine's limit is handed over before.
+    fn make_room(&self, coming: &[BatchEntry<'_>]) -> Result<(), StoreError> {
+        let bytes_for = |keyspace| {
+            let entries = coming.iter().filter(|entry| entry.keyspace == keyspace);
+            entries.map(|entry| entry.key.len() + entry.value.map_or(0, <[u8]>::len)).sum::<usize>() as u64
+        };
+        let handles = self.keyspaces.handles.iter();
+        let handles = handles.map(|(keyspace, handle)| (*keyspace, handle, bytes_for(*keyspace)));
+        for (keyspace, handle, coming_bytes) in handles.chain([(Keyspace::Meta, self.commits.handle(), 0)]) {
+            let bytes = handle.tree.active_memtable().size();
+            let has_room = bytes < tuning::memtable_bytes_max(keyspace)
+                && bytes + coming_bytes < tuning::engine_memtable_bytes_max(keyspace);
+            if bytes == 0 || has_room {
                 continue;
             }
             while handle.tree.sealed_memtable_count() >= tuning::SEALED_MEMTABLES_MAX {
@@ -400,8 +410,8 @@ impl Store for FjallStore {
             self.database.persist(mode).map_err(|error| self.poison("syncing", error))?;
             return self.note_synced(*last, durability);
         }
-        self.make_room()?;
         let entries = batch.entries_in_key_order();
+        self.make_room(&entries)?;
         let mut write =
             engine::OwnedWriteBatch::with_capacity(self.database.clone(), entries.len()).durability(Some(mode));
         for entry in entries {

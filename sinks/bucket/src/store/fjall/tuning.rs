@@ -62,6 +62,11 @@ pub(super) fn memtable_bytes_max(keyspace: Keyspace) -> u64 {
     }
 }
 
+/// The engine would hand it over by itself at this size: the store does so before.
+pub(super) fn engine_memtable_bytes_max(keyspace: Keyspace) -> u64 {
+    2 * memtable_bytes_max(keyspace)
+}
+
 pub(super) fn database(path: &Path) -> DatabaseBuilder<Database> {
     Database::builder(path)
         .cache_size(CACHE_BYTES_MAX)
@@ -75,8 +80,7 @@ pub(super) fn database(path: &Path) -> DatabaseBuilder<Database> {
 pub(super) fn keyspace(keyspace: Keyspace) -> KeyspaceCreateOptions {
     let options = KeyspaceCreateOptions::default()
         .manual_journal_persist(true)
-        // The store hands memtables over itself, before the engine would.
-        .max_memtable_size(2 * memtable_bytes_max(keyspace))
+        .max_memtable_size(engine_memtable_bytes_max(keyspace))
         .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES)))
         .data_block_compression_policy(CompressionPolicy::all(CompressionType::None));
     match keyspace {
