@@ -80,6 +80,14 @@ impl SqlServerSource {
         Ok(Position::from(&SqlServerPosition::at(epoch, end)))
     }
 
+    /// What a fence says was scanned, or what an earlier one knew to be: in an idle database that takes a fence several
+    /// looks to find out. Where the log ends before that place it is another log, of which nothing was known.
+    async fn furthest_scanned(&self, connection: &mut Connection, lsn: Lsn) -> Result<Lsn, SourceError> {
+        let furthest = self.progress.scanned(lsn);
+        let is_known = furthest == lsn || furthest <= fence::log_end(connection).await?;
+        Ok(if is_known { furthest } else { lsn })
+    }
+
     /// Waits until the capture process has noticed all instances of the selected tables, and scanned up to there.
     async fn await_notice(
         &self,
@@ -179,7 +187,7 @@ impl SourceConnector for SqlServerSource {
         for _ in 0..DISCOVERIES_MAX {
             // Statements up to here are in the history, so shapes can be told for this place; not for a later one.
             let scanned = fence.scanned(connection).await?;
-            let lsn = scanned.map_or(Lsn::ZERO, |scanned| scanned.lsn);
+            let lsn = self.furthest_scanned(connection, scanned.map_or(Lsn::ZERO, |scanned| scanned.lsn)).await?;
             let found = capture::followed(connection, selection, gaps, lsn).await?;
             // The catalog is read in several queries, between which it may change: so twice.
             if before.as_ref() == Some(&found) {

@@ -15,14 +15,15 @@ struct State {
     epoch: u16,
     reached: Lsn,
     acknowledged: Lsn,
+    scanned: Lsn,
 }
 
 impl Progress {
     /// The stream follows the log in this epoch from now on, and has reached this LSN.
     pub(crate) fn follow(&self, epoch: u16, from: Lsn) {
         let mut state = self.lock();
-        let acknowledged = if state.epoch == epoch { state.acknowledged } else { Lsn::ZERO };
-        *state = State { epoch, reached: from, acknowledged };
+        let former = if state.epoch == epoch { *state } else { State::default() };
+        *state = State { epoch, reached: from, ..former };
     }
 
     /// The stream is about to hand over everything up to this LSN.
@@ -41,6 +42,13 @@ impl Progress {
             state.reached = state.reached.max(position.lsn);
             state.acknowledged = state.acknowledged.max(position.lsn);
         }
+    }
+
+    /// Everything up to here was seen to have been scanned, or further before: gives the furthest of this epoch.
+    pub(crate) fn scanned(&self, lsn: Lsn) -> Lsn {
+        let mut state = self.lock();
+        state.scanned = state.scanned.max(lsn);
+        state.scanned
     }
 
     /// How far the stream has come.
@@ -88,6 +96,17 @@ mod tests {
         progress.reach(lsn(9));
         progress.acknowledge(&SqlServerPosition::at(3, lsn(8)));
         assert_eq!((progress.reached(), progress.acknowledged()), (lsn(9), lsn(8)));
+    }
+
+    #[test]
+    fn what_was_scanned_stays_scanned_within_an_epoch() {
+        let progress = Progress::default();
+        assert_eq!(progress.scanned(lsn(7)), lsn(7));
+        assert_eq!(progress.scanned(lsn(5)), lsn(7), "the view of scans had been emptied");
+        progress.follow(0, lsn(6));
+        assert_eq!(progress.scanned(Lsn::ZERO), lsn(7));
+        progress.lose(0);
+        assert_eq!(progress.scanned(lsn(2)), lsn(2), "another log");
     }
 
     #[test]

@@ -114,7 +114,8 @@ impl Change {
     /// What it may require, of which the sink's history must show something; no less would keep the promise.
     fn effects(self) -> &'static [Effect] {
         match self {
-            Change::TableCreated => &[Effect::Keep, Effect::Load],
+            // A table whose changes aren't captured at once is held until they are.
+            Change::TableCreated => &[Effect::Keep, Effect::Load, Effect::Reconcile],
             Change::TableDropped | Change::TableRenamedAway | Change::TableTruncated => &[Effect::Remove],
             Change::TableDroppedAndCreatedAgain => &[Effect::Remove, Effect::Keep, Effect::Load, Effect::Reconcile],
             // A source whose stream shows the rows that it comes with has nothing to load.
