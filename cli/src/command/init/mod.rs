@@ -54,8 +54,13 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
     let everything = TablePattern { schema: schema.clone(), table: "%".into() };
     let selection = Selection { patterns: vec![everything] };
     let tables = connector.tables(&selection).await?;
-    let problems = connector.check(&selection).await?;
-    refuse_nothing(&given.database, &schema, &tables, &problems)?;
+    if tables.is_empty() {
+        refuse_nothing(&given.database, &schema, &connector.check(&selection).await?)?;
+    }
+    // What is left out of the sync config is nobody's concern.
+    let written = tables.iter().filter(|table| template::data_query(table).is_ok());
+    let patterns = written.map(|table| TablePattern::exactly(&table.table)).collect();
+    let problems = connector.check(&Selection { patterns }).await?;
 
     let files = files(config, &given, &tables, config_file, &folder);
     refuse_existing(&files, arguments.force)?;
@@ -64,10 +69,6 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
             Failure::io(format!("write {}", file.path.display()), &error, "choose a folder that this user may write to")
         })?;
     }
-    // What is left out of the sync config is nobody's concern.
-    let written = tables.iter().filter(|table| template::data_query(table).is_ok());
-    let patterns = written.map(|table| TablePattern::exactly(&table.table)).collect();
-    let problems = connector.check(&Selection { patterns }).await?;
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     report(&given, &tables, &files, (errors, problems.len() - errors), config_file)
 }
@@ -107,22 +108,15 @@ fn files(
 
 /// What is in the way of following the database is for `check` to say; files can be written all the same. But about a
 /// database of which nothing can be seen there is nothing to write.
-fn refuse_nothing(
-    database: &str,
-    schema: &str,
-    tables: &[Arc<TableSchema>],
-    problems: &[Problem],
-) -> Result<(), Failure> {
+fn refuse_nothing(database: &str, schema: &str, problems: &[Problem]) -> Result<(), Failure> {
     let hidden = |problem: &&Problem| {
         problem.severity == Severity::Error
             && (problem.subject == format!("database {database}")
                 || problem.subject == format!("table pattern {schema}.%"))
     };
     match problems.iter().find(hidden) {
-        Some(problem) if tables.is_empty() => {
-            Err(Failure::new(format!("{}: {}", problem.subject, problem.found), problem.remedy.clone()))
-        }
-        _ => Ok(()),
+        Some(problem) => Err(Failure::new(format!("{}: {}", problem.subject, problem.found), problem.remedy.clone())),
+        None => Ok(()),
     }
 }
 
