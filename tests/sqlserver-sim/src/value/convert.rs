@@ -1,13 +1,18 @@
 //! Conversions between types: which are allowed, and what they give.
 
+mod moment;
+mod text;
+
 use std::sync::Arc;
 
 use crate::error::{SqlError, SqlResult};
 
-use super::calendar::{self, Moment};
+use super::calendar;
 use super::decimal::{Decimal, Overflow};
 use super::sql_type::Family;
-use super::{Length, SqlType, Value, format, literal};
+use super::{Length, SqlType, Value, literal};
+use moment::to_moment;
+use text::{cut_text, to_text};
 
 /// Whether a conversion stands in the statement or is the server's own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -437,211 +442,6 @@ fn text_to_bytes(text: &str, from: SqlType, style: Option<i32>) -> SqlResult<Vec
         }
     };
     digits.and_then(literal::bytes).ok_or_else(|| refused(from, SqlType::VarBinary(Length::Max)))
-}
-
-fn bytes_to_text(bytes: &[u8], to: SqlType, style: Option<i32>) -> String {
-    match style {
-        Some(1) => format!("0x{}", format::hex(bytes)),
-        Some(2) => format::hex(bytes),
-        _ if to.is_unicode() => {
-            let units: Vec<u16> = bytes
-                .chunks(2)
-                .map(|pair| u16::from_le_bytes([pair.first().copied().unwrap_or(0), pair.get(1).copied().unwrap_or(0)]))
-                .collect();
-            String::from_utf16_lossy(&units)
-        }
-        _ => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(),
-    }
-}
-
-fn to_text(value: &Value, from: SqlType, to: SqlType, style: Option<i32>) -> SqlResult<Value> {
-    let text: Arc<str> = match value {
-        Value::Text(text) => text.clone(),
-        Value::Binary(bytes) => Arc::from(bytes_to_text(bytes, to, style)),
-        other => {
-            let text = format::text(other, from, style).ok_or_else(|| {
-                SqlError::new(
-                    281,
-                    16,
-                    format!(
-                        "{} is not a valid style number when converting from {} to a character string.",
-                        style.unwrap_or(0),
-                        from.name()
-                    ),
-                )
-            })?;
-            if let Some(too_long) = number_too_long(other, &text, from, to)? {
-                return Ok(too_long);
-            }
-            Arc::from(text)
-        }
-    };
-    let units = to.character_length().units();
-    let unicode = to.is_unicode();
-    let text = if unicode { text } else { in_code_page(text) };
-    let text = match units {
-        Some(units) if text.len() > units => Arc::from(cut_text(&text, units, unicode)),
-        _ => text,
-    };
-    Ok(Value::Text(match to {
-        SqlType::Char(n) | SqlType::NChar(n) => padded(text, usize::from(n), unicode),
-        _ => text,
-    }))
-}
-
-/// A number that doesn't fit is no number cut: whole ones become `*` in `char` and `varchar`, the rest fail.
-fn number_too_long(value: &Value, text: &str, from: SqlType, to: SqlType) -> SqlResult<Option<Value>> {
-    let Some(units) = to.character_length().units() else { return Ok(None) };
-    if text.len() <= units {
-        return Ok(None);
-    }
-    match value {
-        Value::Bit(_) | Value::TinyInt(_) | Value::SmallInt(_) | Value::Int(_) if !to.is_unicode() => {
-            Ok(Some(Value::text("*")))
-        }
-        Value::Uuid(_) => {
-            Err(SqlError::new(8170, 16, "Insufficient result space to convert uniqueidentifier value to char."))
-        }
-        _ if from.is_number() => Err(overflow(from, to)),
-        _ => Ok(None),
-    }
-}
-
-/// Characters that the code page of the collation lacks become question marks.
-fn in_code_page(text: Arc<str>) -> Arc<str> {
-    if text.is_ascii() {
-        return text;
-    }
-    let known = |c: char| c.is_ascii() || !encoding_rs::WINDOWS_1252.encode(c.encode_utf8(&mut [0; 4])).2;
-    if text.chars().all(known) {
-        text
-    } else {
-        text.chars().map(|c| if known(c) { c } else { '?' }).collect::<String>().into()
-    }
-}
-
-/// The longest beginning that fits into `units` characters, or UTF-16 units.
-fn cut_text(text: &str, units: usize, unicode: bool) -> &str {
-    let mut used = 0;
-    for (at, character) in text.char_indices() {
-        used += if unicode { character.len_utf16() } else { 1 };
-        if used > units {
-            return text.get(..at).unwrap_or_default();
-        }
-    }
-    text
-}
-
-fn padded(text: Arc<str>, units: usize, unicode: bool) -> Arc<str> {
-    let used = if unicode { text.encode_utf16().count() } else { text.chars().count() };
-    if used >= units {
-        return text;
-    }
-    let mut filled = text.to_string();
-    filled.extend(std::iter::repeat_n(' ', units - used));
-    Arc::from(filled)
-}
-
-/// A moment of any type, with its offset if it has one.
-fn moment_of(value: &Value) -> Option<(Moment, Option<i16>)> {
-    Some(match value {
-        Value::Date(days) => (Moment { days: *days, ticks: 0 }, None),
-        Value::Time(ticks) => (Moment { days: calendar::DAYS_TO_1900, ticks: *ticks }, None),
-        Value::DateTime { days, ticks } => (Moment::from_datetime(*days, *ticks), None),
-        Value::SmallDateTime { days, minutes } => (format::small_moment(*days, *minutes), None),
-        Value::DateTime2(at) => (*at, None),
-        Value::DateTimeOffset(at, offset) => (at.plus_minutes(i32::from(*offset))?, Some(*offset)),
-        _ => return None,
-    })
-}
-
-fn to_moment(value: &Value, from: SqlType, to: SqlType, style: Option<i32>) -> SqlResult<Value> {
-    let out_of_range = || SqlError::date_out_of_range(from.name(), to.name());
-    let (local, offset) = match value {
-        Value::Text(text) => {
-            let read = literal::date_time(text, style).ok_or_else(SqlError::date_conversion_failed)?;
-            if matches!(to, SqlType::DateTime | SqlType::SmallDateTime) && fraction_too_long(text) {
-                return Err(SqlError::date_conversion_failed());
-            }
-            (read.moment(), read.offset_minutes)
-        }
-        Value::Binary(bytes) if to == SqlType::DateTime => return bytes_to_datetime(bytes),
-        Value::Binary(_) => return Err(SqlError::unsupported(format!("the conversion of {from} to {to}"))),
-        other => match moment_of(other) {
-            Some(moment) => moment,
-            None => {
-                let days = match to_float(other, from, SqlType::Float)? {
-                    Value::Float(days) => days,
-                    _ => return Err(out_of_range()),
-                };
-                (moment_of_days(days).ok_or_else(out_of_range)?, None)
-            }
-        },
-    };
-    moment_as(local, offset, to).ok_or_else(out_of_range)
-}
-
-/// `datetime` refuses texts with more than three places.
-fn fraction_too_long(text: &str) -> bool {
-    text.rsplit_once('.').is_some_and(|(before, fraction)| {
-        before.contains(':') && fraction.chars().take_while(char::is_ascii_digit).count() > 3
-    })
-}
-
-fn moment_of_days(days: f64) -> Option<Moment> {
-    if days.abs() > 4_000_000.0 {
-        return None;
-    }
-    // In range: days and ticks fit, and a tick is all that the cast may lose.
-    #[expect(clippy::cast_possible_truncation)]
-    let ticks = (days * f64::from(calendar::DATETIME_TICKS_PER_DAY)).round() as i128;
-    let per_day = i128::from(calendar::DATETIME_TICKS_PER_DAY);
-    let day = i32::try_from(ticks.div_euclid(per_day)).ok()?;
-    let of_day = u32::try_from(ticks.rem_euclid(per_day)).ok()?;
-    Some(Moment::from_datetime(day, of_day))
-}
-
-fn bytes_to_datetime(bytes: &[u8]) -> SqlResult<Value> {
-    let refused = || SqlError::arithmetic_overflow("varbinary", "datetime");
-    let mut padded = [0; 8];
-    let kept = bytes.get(bytes.len().saturating_sub(8)..).unwrap_or_default();
-    for (to, from) in padded.iter_mut().rev().zip(kept.iter().rev()) {
-        *to = *from;
-    }
-    let [a, b, c, d, e, f, g, h] = padded;
-    let (days, ticks) = (i32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
-    let in_range = (calendar::DATETIME_DAY_FIRST..=calendar::DAY_LAST - calendar::DAYS_TO_1900).contains(&days);
-    if in_range && ticks < calendar::DATETIME_TICKS_PER_DAY {
-        Ok(Value::DateTime { days, ticks })
-    } else {
-        Err(refused())
-    }
-}
-
-/// A local moment as a type holds it; None where it is out of the type's range.
-fn moment_as(local: Moment, offset: Option<i16>, to: SqlType) -> Option<Value> {
-    Some(match to {
-        SqlType::Date => Value::Date(local.days),
-        // A time that rounds up to midnight stays within its day: it wraps.
-        SqlType::Time(scale) => Value::Time(local.rounded(scale).map_or(0, |at| at.ticks)),
-        SqlType::SmallDateTime => {
-            let minute = 60 * calendar::TICKS_PER_SECOND;
-            let total = local.total_ticks() + i128::from(minute / 2);
-            let at = Moment::from_total_ticks(total)?;
-            let days = u16::try_from(at.days - calendar::DAYS_TO_1900).ok()?;
-            Value::SmallDateTime { days, minutes: u16::try_from(at.ticks / minute).ok()? }
-        }
-        SqlType::DateTime => {
-            let (days, ticks) = local.to_datetime()?;
-            Value::DateTime { days, ticks }
-        }
-        SqlType::DateTimeOffset(scale) => {
-            let offset = offset.unwrap_or(0);
-            Value::DateTimeOffset(local.rounded(scale)?.plus_minutes(-i32::from(offset))?, offset)
-        }
-        SqlType::DateTime2(scale) => Value::DateTime2(local.rounded(scale)?),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

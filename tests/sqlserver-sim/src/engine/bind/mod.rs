@@ -3,11 +3,14 @@
 mod access;
 mod aggregate;
 mod function;
+mod hint;
 mod predicate;
 mod query;
 mod scalar;
 mod source;
+mod table_function;
 mod types;
+mod unify;
 
 use std::sync::Arc;
 

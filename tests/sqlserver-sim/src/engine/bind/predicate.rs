@@ -150,7 +150,7 @@ impl Binder<'_, '_> {
         }
         let both = value.sql_type.unify(of_query);
         if both != of_query {
-            super::query::convert_columns(&mut query, &[both])?;
+            super::unify::convert_columns(&mut query, &[both])?;
         }
         Ok((self.converted(value, both)?, query))
     }

@@ -4,7 +4,6 @@ use sqlparser::ast::{self, Expr, GroupByExpr, SelectItem, SetExpr, SetOperator, 
 
 use crate::error::{SqlError, SqlResult};
 use crate::value::collation::equal;
-use crate::value::convert::{self, Manner};
 use crate::value::{SqlType, Value};
 
 use super::super::expression::{ColumnRef, Expression, Node, Predicate};
@@ -153,7 +152,7 @@ impl Binder<'_, '_> {
                 _ => return Err(SqlError::syntax_near(&op.to_string())),
             };
             let mut sides = vec![self.body(left)?, self.body(right)?];
-            let columns = unify_columns(&mut sides)?;
+            let columns = super::unify::unify_columns(&mut sides)?;
             let (Some(right), Some(left)) = (sides.pop(), sides.pop()) else {
                 return Err(SqlError::syntax_near("UNION"));
             };
@@ -164,7 +163,7 @@ impl Binder<'_, '_> {
         for part in parts.into_iter().rev() {
             bound.push(self.body(part)?);
         }
-        let columns = unify_columns(&mut bound)?;
+        let columns = super::unify::unify_columns(&mut bound)?;
         Ok(Query { body: Body::UnionAll(bound), columns, order: Vec::new(), offset: None, fetch: None })
     }
 
@@ -543,101 +542,4 @@ fn refuse_foreign(select: &ast::Select) -> SqlResult<()> {
         || select.value_table_mode.is_some()
         || matches!(select.distinct, Some(ast::Distinct::On(_)));
     if foreign { Err(SqlError::syntax_near("SELECT")) } else { Ok(()) }
-}
-
-/// Brings the columns of several queries to common types; the names are those of the first.
-fn unify_columns(queries: &mut [Query]) -> SqlResult<Vec<OutputColumn>> {
-    let Some(first) = queries.first() else { return Ok(Vec::new()) };
-    let mut columns = first.columns.clone();
-    for query in queries.iter().skip(1) {
-        if query.columns.len() != columns.len() {
-            return Err(SqlError::new(
-                205,
-                16,
-                "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.",
-            ));
-        }
-    }
-    for (at, column) in columns.iter_mut().enumerate() {
-        let typed = queries.iter().filter(|query| !is_null_column(query, at));
-        let types = typed.filter_map(|query| query.columns.get(at)).map(|column| column.sql_type);
-        if let Some(sql_type) = types.reduce(SqlType::unify) {
-            column.sql_type = sql_type;
-        }
-        column.nullable = queries.iter().filter_map(|query| query.columns.get(at)).any(|column| column.nullable);
-        column.identity = false;
-        column.computed = false;
-    }
-    let types: Vec<SqlType> = columns.iter().map(|column| column.sql_type).collect();
-    for query in queries {
-        convert_columns(query, &types)?;
-    }
-    Ok(columns)
-}
-
-fn is_null_column(query: &Query, at: usize) -> bool {
-    match &query.body {
-        Body::Select(select) => select.output.get(at).is_some_and(Expression::is_null_literal),
-        _ => false,
-    }
-}
-
-/// Converts a query's columns.
-pub fn convert_columns(query: &mut Query, types: &[SqlType]) -> SqlResult<()> {
-    if query.columns.len() != types.len() {
-        return Err(SqlError::new(
-            205,
-            16,
-            "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.",
-        ));
-    }
-    for (at, to) in types.iter().enumerate() {
-        let null = is_null_column(query, at);
-        let Some(column) = query.columns.get_mut(at) else { continue };
-        if column.sql_type == *to {
-            continue;
-        }
-        if !null {
-            convert::check(column.sql_type, *to, Manner::Implicit)?;
-        }
-        column.sql_type = *to;
-        convert_column(&mut query.body, at, *to)?;
-    }
-    Ok(())
-}
-
-fn convert_column(body: &mut Body, at: usize, to: SqlType) -> SqlResult<()> {
-    let wrap = |cell: &mut Expression| {
-        let own = std::mem::replace(cell, Expression::literal(Value::Null, to));
-        *cell = if own.is_null_literal() {
-            Expression { sql_type: to, ..own }
-        } else {
-            Binder::wrapped(own, to, None, false)
-        };
-    };
-    match body {
-        Body::Select(select) => {
-            if let Some(cell) = select.output.get_mut(at) {
-                wrap(cell);
-            }
-        }
-        Body::Values(rows) => rows.iter_mut().filter_map(|row| row.get_mut(at)).for_each(wrap),
-        Body::UnionAll(parts) => {
-            for part in parts {
-                convert_in(part, at, to)?;
-            }
-        }
-        Body::Set { left, right, .. } => {
-            convert_in(left, at, to)?;
-            convert_in(right, at, to)?;
-        }
-    }
-    Ok(())
-}
-
-fn convert_in(query: &mut Query, at: usize, to: SqlType) -> SqlResult<()> {
-    if let Some(column) = query.columns.get_mut(at) {
-        column.sql_type = to;
-    }
-    convert_column(&mut query.body, at, to)
 }

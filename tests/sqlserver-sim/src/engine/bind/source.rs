@@ -7,15 +7,15 @@ use sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor};
 use crate::catalog;
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{DatabaseId, ModuleKind, Object, PrincipalId, Securable, Table};
+use crate::value::SqlType;
 use crate::value::collation::{equal, folded};
-use crate::value::{Length, SqlType};
 
 use super::super::context::has_permission;
-use super::super::plan::{Access, Hints, Join, JoinKind, Query, RelationSource, Source, TableFunction, TableSource};
+use super::super::plan::{Access, Hints, Join, JoinKind, Query, RelationSource, Source, TableSource};
 use super::super::relation::Column;
 use super::super::statement::Name;
-use super::super::{module, parse, system};
-use super::{Binder, CommonTable, Level, NamedColumn, NamedSource};
+use super::super::{module, parse};
+use super::{Binder, CommonTable, Level, NamedColumn, NamedSource, hint};
 
 /// A name of sqlparser's.
 pub fn object_name(name: &ast::ObjectName) -> SqlResult<Name> {
@@ -156,7 +156,7 @@ impl Binder<'_, '_> {
     }
 
     /// Adds a source that can be named.
-    fn add(&mut self, name: &str, schema: Option<&str>, columns: Vec<NamedColumn>) -> SqlResult<usize> {
+    pub(super) fn add(&mut self, name: &str, schema: Option<&str>, columns: Vec<NamedColumn>) -> SqlResult<usize> {
         let level = self.level();
         let slot = level.width;
         let taken = level.sources.iter().any(|source| equal(&source.name, name) && source.schema.as_deref() == schema);
@@ -194,12 +194,14 @@ impl Binder<'_, '_> {
                 let arguments = args.as_ref().map(|args| args.args.as_slice());
                 let (arguments, old_hints) = match arguments {
                     // `FROM t (NOLOCK)`
-                    Some(arguments) if arguments.iter().all(is_hint) && !arguments.is_empty() => (None, arguments),
+                    Some(arguments) if arguments.iter().all(hint::is_hint) && !arguments.is_empty() => {
+                        (None, arguments)
+                    }
                     other => (other, &[][..]),
                 };
-                let mut hints = hints(with_hints.iter().map(ToString::to_string))?;
+                let mut hints = hint::hints(with_hints.iter().map(ToString::to_string))?;
                 if !old_hints.is_empty() {
-                    hints = self::hints(old_hints.iter().map(ToString::to_string))?;
+                    hints = hint::hints(old_hints.iter().map(ToString::to_string))?;
                 }
                 match arguments {
                     Some(arguments) => self.called(&name, arguments, alias.as_ref()),
@@ -223,7 +225,7 @@ impl Binder<'_, '_> {
         }
     }
 
-    fn derived(&mut self, query: Query, name: &str, renamed: &[String]) -> SqlResult<Source> {
+    pub(super) fn derived(&mut self, query: Query, name: &str, renamed: &[String]) -> SqlResult<Source> {
         let columns = named_columns(&query, renamed, name)?;
         let slot = self.add(name, None, columns)?;
         Ok(Source::Derived { slot, query: Box::new(query), filter: Vec::new() })
@@ -393,106 +395,9 @@ impl Binder<'_, '_> {
         with_itself.push(CommonTable { working: Some((table, columns.clone())), ..common.clone() });
         let mut step = self.apart(with_itself, |binder| binder.query(step))?;
         let types: Vec<SqlType> = anchor.columns.iter().map(|column| column.sql_type).collect();
-        super::query::convert_columns(&mut step, &types)?;
+        super::unify::convert_columns(&mut step, &types)?;
         let slot = self.add(exposed, None, columns)?;
         Ok(Source::Recursive { slot, table, anchor: Box::new(anchor), step: Box::new(step), filter: Vec::new() })
-    }
-
-    // Functions
-
-    fn called(
-        &mut self,
-        name: &Name,
-        arguments: &[ast::FunctionArg],
-        alias: Option<&ast::TableAlias>,
-    ) -> SqlResult<Source> {
-        let exposed = alias.map_or(name.object.as_str(), |alias| alias.name.value.as_str()).to_owned();
-        let mut bound = Vec::with_capacity(arguments.len());
-        for argument in arguments {
-            bound.push(self.argument(argument)?);
-        }
-        let renamed = alias_columns(alias);
-        if name.schema.is_none() {
-            let (function, column) = match name.object.to_ascii_uppercase().as_str() {
-                "STRING_SPLIT" if bound.len() == 2 => {
-                    (TableFunction::SplitString, Column::new("value", SqlType::NVarChar(Length::Max), false))
-                }
-                "GENERATE_SERIES" if bound.len() >= 2 => {
-                    let sql_type = bound.first().map_or(SqlType::Int, |first| first.sql_type);
-                    (TableFunction::GenerateSeries(sql_type), Column::new("value", sql_type, false))
-                }
-                _ => return Err(SqlError::invalid_object(&name.to_string())),
-            };
-            let slot = self.add(&exposed, None, renamed_columns(&[column], &renamed))?;
-            return Ok(Source::Function { slot, function, arguments: bound, filter: Vec::new() });
-        }
-        let database = self.execution.state.database_of(name)?;
-        let catalog = self.execution.state.catalog(database)?;
-        let schema =
-            name.schema.as_deref().and_then(|schema| catalog.schema_named(schema)).map(|schema| schema.schema_id);
-        let Some(schema) = schema else { return Err(SqlError::invalid_object(&name.to_string())) };
-        if let Some(function) = system::table_function(&catalog, schema, &name.object) {
-            let parameters = system::table_parameters(&function).to_vec();
-            if bound.len() != parameters.len() {
-                return Err(if bound.len() < parameters.len() {
-                    SqlError::too_few_arguments(&name.to_string())
-                } else {
-                    SqlError::too_many_arguments(&name.to_string())
-                });
-            }
-            let mut converted = Vec::with_capacity(bound.len());
-            for (argument, sql_type) in bound.into_iter().zip(parameters) {
-                converted.push(self.converted(argument, sql_type)?);
-            }
-            let columns = renamed_columns(system::table_columns(&function), &renamed);
-            let slot = self.add(&exposed, None, columns)?;
-            let function = TableFunction::System { function, database };
-            return Ok(Source::Function { slot, function, arguments: converted, filter: Vec::new() });
-        }
-        self.inline_function(database, name, bound, &exposed, &renamed)
-    }
-
-    /// An inline function is its query, in which parameters stand for the arguments.
-    fn inline_function(
-        &mut self,
-        database: DatabaseId,
-        name: &Name,
-        arguments: Vec<super::super::expression::Expression>,
-        exposed: &str,
-        renamed: &[String],
-    ) -> SqlResult<Source> {
-        let Some((_, Object::Module(found))) = self.execution.state.object(database, name)? else {
-            return Err(SqlError::invalid_object(&name.to_string()));
-        };
-        if found.kind != ModuleKind::InlineFunction {
-            return Err(SqlError::invalid_object(&name.to_string()));
-        }
-        let (parameters, query) = module::inline_function(&found.definition)?;
-        if parameters.len() != arguments.len() {
-            return Err(SqlError::too_few_arguments(&name.to_string()));
-        }
-        // The parameters become columns of a source around the query, whose one row is that of the arguments.
-        let mut values = Vec::with_capacity(arguments.len());
-        for (argument, parameter) in arguments.into_iter().zip(&parameters) {
-            let sql_type = super::named_type(self.execution.state, &parameter.data_type)?;
-            values.push((parameter.name.clone(), self.converted(argument, sql_type)?));
-        }
-        for (_, value) in &values {
-            let mut looks = false;
-            value.columns(&mut |_| looks = true);
-            if looks {
-                return Err(SqlError::unsupported("columns as arguments of inline functions"));
-            }
-        }
-        // Arguments are constants of the statement, so they can be variables of it.
-        let outer = self.execution.variables.clone();
-        for (parameter, value) in values {
-            let held = value.evaluate(self.execution, &super::Scope::EMPTY)?;
-            self.execution.variables.shadow(&parameter, value.sql_type, held);
-        }
-        let query = self.apart(Vec::new(), |binder| binder.query(&query));
-        self.execution.variables.restore_names(&outer);
-        self.derived(query?, exposed, renamed)
     }
 
     pub(super) fn fresh_level(&self) -> Level {
@@ -500,39 +405,7 @@ impl Binder<'_, '_> {
     }
 }
 
-fn is_hint(argument: &ast::FunctionArg) -> bool {
-    hints(std::iter::once(argument.to_string())).is_ok()
-}
-
-fn hints(words: impl Iterator<Item = String>) -> SqlResult<Hints> {
-    let mut hints = Hints::default();
-    for word in words {
-        let word = word.trim_matches(['[', ']', '"']).to_ascii_uppercase();
-        match word.as_str() {
-            "NOLOCK" | "READUNCOMMITTED" => hints.no_lock = true,
-            "READPAST" => hints.read_past = true,
-            "UPDLOCK" => hints.update_lock = true,
-            "XLOCK" => hints.exclusive = true,
-            "TABLOCK" => hints.table_lock = true,
-            "TABLOCKX" => {
-                hints.table_lock = true;
-                hints.exclusive = true;
-            }
-            "HOLDLOCK" | "SERIALIZABLE" | "REPEATABLEREAD" => hints.hold = true,
-            "READCOMMITTEDLOCK" => hints.read_committed_lock = true,
-            "READCOMMITTED" | "ROWLOCK" | "PAGLOCK" | "FORCESEEK" | "FORCESCAN" | "NOEXPAND" | "NOWAIT"
-            | "SNAPSHOT" | "KEEPIDENTITY" => {}
-            other if other.starts_with("INDEX") => {}
-            other => {
-                let text = format!("\"{other}\" is not a recognized table hints option.");
-                return Err(SqlError::new(321, 15, text));
-            }
-        }
-    }
-    Ok(hints)
-}
-
-fn alias_columns(alias: Option<&ast::TableAlias>) -> Vec<String> {
+pub fn alias_columns(alias: Option<&ast::TableAlias>) -> Vec<String> {
     alias.map_or(&[][..], |alias| &alias.columns).iter().map(|column| column.name.value.clone()).collect()
 }
 
@@ -541,7 +414,7 @@ fn plain_column(column: &Column, at: usize) -> NamedColumn {
     NamedColumn { name: Arc::clone(&column.name), sql_type, nullable, at, identity: false, computed: false }
 }
 
-fn renamed_columns(columns: &[Column], renamed: &[String]) -> Vec<NamedColumn> {
+pub fn renamed_columns(columns: &[Column], renamed: &[String]) -> Vec<NamedColumn> {
     let named = columns.iter().enumerate().map(|(at, column)| {
         let mut named = plain_column(column, at);
         if let Some(name) = renamed.get(at) {
@@ -553,7 +426,7 @@ fn renamed_columns(columns: &[Column], renamed: &[String]) -> Vec<NamedColumn> {
 }
 
 /// The columns of a query that stands in FROM. Each must have a name, and no two the same.
-fn named_columns(query: &Query, renamed: &[String], name: &str) -> SqlResult<Vec<NamedColumn>> {
+pub fn named_columns(query: &Query, renamed: &[String], name: &str) -> SqlResult<Vec<NamedColumn>> {
     if !renamed.is_empty() && renamed.len() != query.columns.len() {
         let (number, word) = if renamed.len() < query.columns.len() { (8158, "more") } else { (8159, "fewer") };
         return Err(SqlError::new(

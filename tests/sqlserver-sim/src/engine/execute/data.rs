@@ -1,8 +1,6 @@
-//! INSERT, UPDATE and DELETE.
+//! UPDATE and DELETE, and the OUTPUT of all statements on data.
 
 use std::sync::Arc;
-
-use sqlparser::ast::Expr;
 
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{Row, RowId, UpdateManner};
@@ -14,12 +12,12 @@ use super::super::evaluate::Scope;
 use super::super::expression::Expression;
 use super::super::plan::{Body, OutputColumn, Source};
 use super::super::run;
-use super::super::session::{ColumnMetadata, Flow, Output, OutputSink};
+use super::super::session::{ColumnMetadata, Output, OutputSink};
 use super::super::state::Execution;
-use super::super::statement::{Assignment, Delete, Insert, InsertSource, Name, OutputClause, Update};
+use super::super::statement::{Assignment, Delete, Name, OutputClause, Update};
 use super::row::{Maker, named};
 use super::target::{self, Target};
-use super::{done, module, procedure, reference, send, transaction};
+use super::{done, insert, module, reference, send, transaction};
 
 /// What a statement did to a row.
 #[derive(Clone, Debug)]
@@ -100,7 +98,7 @@ impl BoundOutput {
             let types: Vec<SqlType> = self.columns.iter().map(|column| column.sql_type).collect();
             let target = target::find(execution, name)?;
             let columns = (!columns.is_empty()).then_some(columns.as_slice());
-            return insert_rows(execution, target, columns, &rows, &types).map(|_| ());
+            return insert::insert_rows(execution, target, columns, &rows, &types).map(|_| ());
         }
         let column = |column: &OutputColumn| ColumnMetadata {
             name: column.name.clone(),
@@ -115,201 +113,6 @@ impl BoundOutput {
         }
         Ok(())
     }
-}
-
-// INSERT
-
-pub fn insert(execution: &mut Execution<'_>, insert: &Insert, out: &mut OutputSink<'_>) -> SqlResult<()> {
-    // The procedure of INSERT … EXEC runs statements of its own, so it goes first.
-    let given = match &insert.source {
-        InsertSource::Execute(statement) => Some(procedure::rows_of(execution, statement, out)?),
-        _ => None,
-    };
-    let rows = transaction::atomic(execution, |execution| {
-        let target = target::find(execution, &insert.target)?;
-        target::check_permission(execution, &target, "INSERT")?;
-        let output = bind_output(execution, insert.output.as_ref(), &target, &[], false)?;
-        let columns = insert.columns.as_deref();
-        let changes = match (&insert.source, given) {
-            (_, Some((rows, types))) => insert_rows(execution, target.clone(), columns, &rows, &types)?,
-            (InsertSource::DefaultValues, _) => insert_given(execution, target.clone(), &[], vec![Vec::new()])?,
-            (InsertSource::Values(rows), _) => insert_values(execution, target.clone(), columns, rows)?,
-            (InsertSource::Query(query), _) => {
-                let plan = Binder::new(execution).query(query)?;
-                let types: Vec<SqlType> = plan.columns.iter().map(|column| column.sql_type).collect();
-                let mut rows = Vec::new();
-                run::query(execution, &plan, None, &mut |_, row| {
-                    rows.push(row);
-                    Ok(Flow::Continue)
-                })?;
-                insert_rows(execution, target.clone(), columns, &rows, &types)?
-            }
-            (InsertSource::Execute(_), None) => Vec::new(),
-        };
-        module::fire(execution, &target, &changes, &[], out)?;
-        if let Some(output) = &output {
-            output.give(execution, &changes, out)?;
-        }
-        Ok(changes.len())
-    })?;
-    done(execution, u64::try_from(rows).ok(), out)
-}
-
-/// The places of the columns that an INSERT names, or of all that can be given.
-pub fn insert_slots(execution: &Execution<'_>, maker: &Maker, columns: Option<&[String]>) -> SqlResult<Vec<usize>> {
-    let table = &maker.target.table;
-    let key = (maker.target.database, table.object_id);
-    let mut slots = Vec::new();
-    match columns {
-        Some(columns) => {
-            for name in columns {
-                let column = table.column_named(name).ok_or_else(|| SqlError::invalid_column(name))?;
-                let slot = column.slot().ok_or_else(|| SqlError::invalid_column(name))?;
-                if slots.contains(&slot) {
-                    let text = format!(
-                        "The column name '{name}' is specified more than once in the SET clause or column list of an INSERT."
-                    );
-                    return Err(SqlError::new(264, 16, text));
-                }
-                maker.check_insertable(execution, slot)?;
-                slots.push(slot);
-            }
-        }
-        None => {
-            let explicit = execution.state.options.identity_insert == Some(key);
-            let given = table.columns.iter().filter(|column| {
-                column.computed.is_none()
-                    && (column.identity.is_none() || explicit)
-                    && column.sql_type != SqlType::RowVersion
-            });
-            slots.extend(given.filter_map(crate::storage::Column::slot));
-        }
-    }
-    Ok(slots)
-}
-
-fn count_mismatch(slots: usize, values: usize) -> SqlError {
-    if slots > values {
-        SqlError::new(
-            109,
-            15,
-            "There are more columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.",
-        )
-    } else if slots < values {
-        SqlError::new(
-            110,
-            15,
-            "There are fewer columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.",
-        )
-    } else {
-        SqlError::new(213, 16, "Column name or number of supplied values does not match table definition.")
-    }
-}
-
-fn insert_values(
-    execution: &mut Execution<'_>,
-    target: Target,
-    columns: Option<&[String]>,
-    rows: &[Vec<Option<Expr>>],
-) -> SqlResult<Vec<Change>> {
-    let maker = Maker::new(execution, target.clone())?;
-    let slots = insert_slots(execution, &maker, columns)?;
-    let mut given = Vec::with_capacity(rows.len());
-    for row in rows {
-        if row.len() != slots.len() {
-            return Err(if columns.is_some() { count_mismatch(slots.len(), row.len()) } else { count_mismatch(0, 0) });
-        }
-        let mut values = Vec::with_capacity(row.len());
-        for (value, slot) in row.iter().zip(&slots) {
-            values.push(match value {
-                None => None,
-                Some(value) => {
-                    let bound = Binder::new(execution).scalar(value)?;
-                    if !bound.is_null_literal() {
-                        maker.check_type(*slot, bound.sql_type)?;
-                    }
-                    let value = bound.evaluate(execution, &Scope::EMPTY)?;
-                    Some(maker.stored(execution, *slot, &value, bound.sql_type)?)
-                }
-            });
-        }
-        given.push(values);
-    }
-    insert_made(execution, &maker, &slots, given)
-}
-
-/// Inserts rows of values of given types.
-pub fn insert_rows(
-    execution: &mut Execution<'_>,
-    target: Target,
-    columns: Option<&[String]>,
-    rows: &[Vec<Value>],
-    types: &[SqlType],
-) -> SqlResult<Vec<Change>> {
-    let maker = Maker::new(execution, target)?;
-    let slots = insert_slots(execution, &maker, columns)?;
-    if slots.len() != types.len() {
-        return Err(if columns.is_some() {
-            let (number, word) = if slots.len() > types.len() { (120, "fewer") } else { (121, "more") };
-            let text = format!(
-                "The select list for the INSERT statement contains {word} items than the insert list. The number of SELECT values must match the number of INSERT columns."
-            );
-            SqlError::new(number, 15, text)
-        } else {
-            count_mismatch(0, 0)
-        });
-    }
-    for (slot, from) in slots.iter().zip(types) {
-        maker.check_type(*slot, *from)?;
-    }
-    let mut given = Vec::with_capacity(rows.len());
-    for row in rows {
-        let mut values = Vec::with_capacity(row.len());
-        for ((value, slot), from) in row.iter().zip(&slots).zip(types) {
-            values.push(Some(maker.stored(execution, *slot, value, *from)?));
-        }
-        given.push(values);
-    }
-    insert_made(execution, &maker, &slots, given)
-}
-
-fn insert_given(
-    execution: &mut Execution<'_>,
-    target: Target,
-    slots: &[usize],
-    given: Vec<Vec<Option<Value>>>,
-) -> SqlResult<Vec<Change>> {
-    let maker = Maker::new(execution, target)?;
-    insert_made(execution, &maker, slots, given)
-}
-
-/// Inserts rows whose values are of the columns' types already; None stands for DEFAULT.
-pub fn insert_made(
-    execution: &mut Execution<'_>,
-    maker: &Maker,
-    slots: &[usize],
-    given: Vec<Vec<Option<Value>>>,
-) -> SqlResult<Vec<Change>> {
-    let width = maker.target.table.row_width();
-    let mut rows = Vec::with_capacity(given.len());
-    for values in given {
-        let mut whole: Vec<Option<Value>> = vec![None; width];
-        for (slot, value) in slots.iter().zip(values) {
-            if let Some(place) = whole.get_mut(*slot) {
-                *place = value;
-            }
-        }
-        rows.push(maker.inserted(execution, whole)?);
-    }
-    write(execution, &maker.target, |transaction, target| {
-        transaction.insert(target.database, &target.table, &rows).map(|_| ())
-    })?;
-    reference::check_children(execution, &maker.target, &rows, "INSERT")?;
-    let mut changes = Vec::with_capacity(rows.len());
-    for row in rows {
-        changes.push(Change { before: None, after: Some(maker.seen(execution, &row)?), found_with: Vec::new() });
-    }
-    Ok(changes)
 }
 
 /// Writes in the statement's transaction; to a table variable in one of its own, as no rollback takes its rows back.

@@ -121,7 +121,7 @@ fn bind_clause(
             Action::Update(data::bind_assignments(execution, maker, assignments, all, TARGET)?)
         }
         MergeAction::Insert { columns, values } => {
-            let slots = data::insert_slots(execution, maker, columns.as_deref())?;
+            let slots = super::insert::insert_slots(execution, maker, columns.as_deref())?;
             let values = values.clone().unwrap_or_else(|| vec![None; slots.len()]);
             if values.len() != slots.len() {
                 return Err(SqlError::new(

@@ -1,13 +1,17 @@
 //! Runs statements.
 
+mod alter;
+mod constraint;
 mod control;
 mod data;
 mod database;
+mod insert;
 mod merge;
 mod module;
 mod option;
 mod procedure;
 mod reference;
+mod rename;
 mod row;
 mod security;
 mod table;
@@ -155,7 +159,7 @@ fn one(execution: &mut Execution<'_>, statement: &Statement, out: &mut OutputSin
 fn kind(execution: &mut Execution<'_>, statement: &Statement, out: &mut OutputSink<'_>) -> SqlResult<Next> {
     match &statement.kind {
         Kind::Select(query) => select(execution, query, out)?,
-        Kind::Insert(insert) => data::insert(execution, insert, out)?,
+        Kind::Insert(insert) => insert::insert(execution, insert, out)?,
         Kind::Update(update) => data::update(execution, update, out)?,
         Kind::Delete(delete) => data::delete(execution, delete, out)?,
         Kind::Merge(merge) => merge::merge(execution, merge, out)?,
@@ -209,11 +213,11 @@ fn define(
         | Kind::AlterRole { .. }
         | Kind::Permission(_) => security::define(execution, kind),
         Kind::CreateTable(create) => table::create(execution, create),
-        Kind::AlterTable { name, actions } => table::alter(execution, name, actions, text),
-        Kind::CreateIndex(index) => table::create_index(execution, index, text),
-        Kind::DropIndex { index, table, if_exists } => table::drop_index(execution, index, table, *if_exists, text),
+        Kind::AlterTable { name, actions } => alter::alter(execution, name, actions, text),
+        Kind::CreateIndex(index) => alter::create_index(execution, index, text),
+        Kind::DropIndex { index, table, if_exists } => alter::drop_index(execution, index, table, *if_exists, text),
         Kind::AlterIndex { index, table, action } => {
-            table::alter_index(execution, index.as_deref(), table, action, text)
+            alter::alter_index(execution, index.as_deref(), table, action, text)
         }
         Kind::CreateModule(module) => module::create(execution, module),
         Kind::CreateSchema { .. } | Kind::TransferSchema { .. } | Kind::CreateType { .. } | Kind::Drop { .. } => {

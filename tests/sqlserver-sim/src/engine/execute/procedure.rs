@@ -151,7 +151,7 @@ pub fn call_by_name(
     }
     match lower.as_str() {
         "sp_executesql" => sp_executesql(execution, given, out),
-        "sp_rename" => table::sp_rename(execution, &given, out).map(|()| Answer::default()),
+        "sp_rename" => super::rename::sp_rename(execution, &given, out).map(|()| Answer::default()),
         "sp_addrolemember" | "sp_droprolemember" | "sp_addsrvrolemember" => {
             super::security::role_member(execution, &lower, &given).map(|()| Answer::default())
         }

@@ -1,6 +1,8 @@
 //! Runs plans. Rows are pushed: whoever wants them gives a function that takes each, and says whether it wants more.
 
 mod group;
+mod join;
+mod range;
 mod select;
 mod source;
 mod window;

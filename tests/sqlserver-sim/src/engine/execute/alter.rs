@@ -1,0 +1,277 @@
+//! ALTER TABLE, and the indexes of tables that are there.
+
+use std::sync::Arc;
+
+use crate::error::{SqlError, SqlResult};
+use crate::storage::{Alteration, Column, DatabaseId, DefaultConstraint, IndexId, ObjectId, Table};
+use crate::value::SqlType;
+
+use super::super::bind::{Binder, named_type};
+use super::super::state::Execution;
+use super::super::statement::{AlterAction, ColumnDefinition, ConstraintDefinition, ConstraintKind, CreateIndex, Name};
+use super::constraint::{check_existing, check_of, constraint_named, foreign_key, index_of, key_index};
+use super::table::{column, definition, made_name};
+use super::target::{self, Target};
+use super::transaction;
+
+pub fn change(
+    execution: &mut Execution<'_>,
+    target: &Target,
+    alterations: Vec<Alteration>,
+    text: &str,
+) -> SqlResult<()> {
+    let ddl = target::ddl(execution.state, target.database, text)?;
+    if !ddl.by_owner && target.database != DatabaseId::TEMPDB {
+        target::check_permission(execution, target, "ALTER")?;
+    }
+    execution.state.transaction().alter_table(target.database, target.table.object_id, alterations, &ddl).map(|_| ())
+}
+
+pub fn create_index(execution: &mut Execution<'_>, index: &CreateIndex, text: &str) -> SqlResult<()> {
+    transaction::atomic(execution, |execution| {
+        let target = target::find(execution, &index.table)?;
+        let made = index_of(&target.table, index)?;
+        change(execution, &target, vec![Alteration::AddIndex(made)], text)
+    })
+}
+
+pub fn drop_index(
+    execution: &mut Execution<'_>,
+    index: &str,
+    table: &Name,
+    if_exists: bool,
+    text: &str,
+) -> SqlResult<()> {
+    transaction::atomic(execution, |execution| {
+        let target = target::find(execution, table)?;
+        let Some(found) = target.table.index_named(index) else {
+            return if if_exists { Ok(()) } else { Err(SqlError::cannot_drop("index", &format!("{table}.{index}"))) };
+        };
+        if found.constraint.is_some() {
+            let text = format!(
+                "An explicit DROP INDEX is not allowed on index '{table}.{index}'. It is being used for PRIMARY KEY or UNIQUE KEY constraint enforcement."
+            );
+            return Err(SqlError::new(3723, 16, text));
+        }
+        change(execution, &target, vec![Alteration::DropIndex(found.index_id)], text)
+    })
+}
+
+pub fn alter_index(
+    execution: &mut Execution<'_>,
+    index: Option<&str>,
+    table: &Name,
+    action: &str,
+    text: &str,
+) -> SqlResult<()> {
+    transaction::atomic(execution, |execution| {
+        let target = target::find(execution, table)?;
+        let ids: Vec<IndexId> = match index {
+            Some(name) => vec![
+                target
+                    .table
+                    .index_named(name)
+                    .map(|index| index.index_id)
+                    .ok_or_else(|| SqlError::cannot_find(name))?,
+            ],
+            None => target.table.indexes.iter().map(|index| index.index_id).collect(),
+        };
+        let alterations: Vec<Alteration> = match action {
+            "DISABLE" => ids.into_iter().map(Alteration::DisableIndex).collect(),
+            "REBUILD" => ids.into_iter().map(Alteration::RebuildIndex).collect(),
+            "REORGANIZE" | "SET" => return Ok(()),
+            other => return Err(SqlError::unsupported(format!("ALTER INDEX … {other}"))),
+        };
+        change(execution, &target, alterations, text)
+    })
+}
+
+pub fn alter(execution: &mut Execution<'_>, name: &Name, actions: &[AlterAction], text: &str) -> SqlResult<()> {
+    transaction::atomic(execution, |execution| {
+        let mut target = target::find(execution, name)
+            .map_err(|error| if error.number == 208 { SqlError::cannot_find(&name.to_string()) } else { error })?;
+        let own = execution.state.database;
+        if target.database != DatabaseId::TEMPDB {
+            execution.state.database = target.database;
+        }
+        let outcome = alter_in(execution, &mut target, actions, text);
+        execution.state.database = own;
+        outcome
+    })
+}
+
+fn alter_in(execution: &mut Execution<'_>, target: &mut Target, actions: &[AlterAction], text: &str) -> SqlResult<()> {
+    let mut alterations = Vec::new();
+    let mut added = Vec::new();
+    // Constraints written with new columns refer to them: they are seen in a table that has them already.
+    let mut shape = Table::clone(&target.table);
+    let mut constraints: Vec<ConstraintDefinition> = Vec::new();
+    for action in actions {
+        match action {
+            AlterAction::AddColumn(definition) => {
+                let mut column = column(execution, &shape, definition)?;
+                missing_value(execution, target, &mut column, definition)?;
+                shape.push_column(column.clone());
+                added.push(column);
+                constraints.extend(definition.constraints.iter().cloned());
+            }
+            AlterAction::AddConstraint(constraint) => constraints.push(constraint.clone()),
+            AlterAction::Switch { target: to, partition } => {
+                if partition.is_some() && !target.table.partitioned {
+                    return Err(SqlError::unsupported("partitions"));
+                }
+                let to = target::find(execution, to)?;
+                return execution.state.transaction().switch(
+                    target.database,
+                    target.table.object_id,
+                    to.table.object_id,
+                );
+            }
+            AlterAction::EnableTriggers { enable, names } => {
+                super::module::enable_triggers(execution, target, *enable, names)?
+            }
+            other => alterations.extend(alteration(target, other, execution)?),
+        }
+    }
+    if !added.is_empty() {
+        alterations.push(Alteration::AddColumns(added));
+    }
+    for constraint in &constraints {
+        alterations.push(added_constraint(execution, target, &mut shape, constraint)?);
+    }
+    if alterations.is_empty() { Ok(()) } else { change(execution, target, alterations, text) }
+}
+
+/// What rows that are there already have in a new column: its default where it isn't nullable or WITH VALUES says so.
+fn missing_value(
+    execution: &mut Execution<'_>,
+    target: &Target,
+    column: &mut Column,
+    definition: &ColumnDefinition,
+) -> SqlResult<()> {
+    if column.computed.is_some() {
+        return Ok(());
+    }
+    let empty = execution.state.storage.row_count(target.database, target.table.object_id) == 0;
+    if let Some((_, default)) = definition.default.as_ref().filter(|_| !column.nullable || definition.with_values) {
+        let mut binder = Binder::new(execution);
+        let bound = binder.scalar(&default.expression)?;
+        let bound = binder.converted(bound, column.sql_type)?;
+        column.missing = Some(bound.evaluate(execution, &super::super::evaluate::Scope::EMPTY)?);
+    } else if !column.nullable && !empty {
+        if column.identity.is_some() || column.sql_type == SqlType::RowVersion {
+            return Err(SqlError::unsupported("identity and rowversion columns added to a table that has rows"));
+        }
+        let text = format!(
+            "ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT definition specified, or the column being added is an identity or timestamp column, or alternatively if none of the previous conditions are satisfied the table must be empty to allow addition of this column. Column '{}' cannot be added to non-empty table '{}' because it does not satisfy these conditions.",
+            column.name, target.table.name
+        );
+        return Err(SqlError::new(4901, 16, text));
+    }
+    Ok(())
+}
+
+fn added_constraint(
+    execution: &mut Execution<'_>,
+    target: &Target,
+    shape: &mut Table,
+    constraint: &ConstraintDefinition,
+) -> SqlResult<Alteration> {
+    let name = constraint.name.as_deref();
+    Ok(match &constraint.kind {
+        ConstraintKind::PrimaryKey { clustered, columns } => {
+            let index = key_index(execution, shape, name, true, *clustered, columns)?;
+            for key in &index.key {
+                if shape.column(key.column_id).is_some_and(|column| column.nullable) {
+                    let text =
+                        format!("Cannot define PRIMARY KEY constraint on nullable column in table '{}'.", shape.name);
+                    return Err(SqlError::new(8111, 16, text));
+                }
+            }
+            shape.indexes.push(index.clone());
+            Alteration::AddIndex(index)
+        }
+        ConstraintKind::Unique { clustered, columns } => {
+            let index = key_index(execution, shape, name, false, *clustered, columns)?;
+            shape.indexes.push(index.clone());
+            Alteration::AddIndex(index)
+        }
+        ConstraintKind::Check(check) => Alteration::AddCheck(check_of(execution, shape, name, check)?),
+        ConstraintKind::ForeignKey { .. } => {
+            let key = foreign_key(execution, shape, name, &constraint.kind)?;
+            check_existing(execution, target, &key)?;
+            Alteration::AddForeignKey(key)
+        }
+        ConstraintKind::Default { column, value } => {
+            let found = shape.column_named(column).cloned().ok_or_else(|| SqlError::invalid_column(column))?;
+            if found.default.is_some() {
+                return Err(SqlError::new(1781, 16, "Column already has a DEFAULT bound to it."));
+            }
+            let mut binder = Binder::new(execution);
+            let bound = binder.scalar(&value.expression)?;
+            binder.converted(bound, found.sql_type)?;
+            let name = match name {
+                Some(name) => Arc::from(name),
+                None => made_name(execution, "DF", &format!("{}__{column}", shape.name)),
+            };
+            let default = DefaultConstraint { object_id: ObjectId(0), name, definition: definition(&value.text) };
+            Alteration::SetDefault { column: found.column_id, default }
+        }
+    })
+}
+
+fn alteration(target: &Target, action: &AlterAction, execution: &Execution<'_>) -> SqlResult<Vec<Alteration>> {
+    let table = &target.table;
+    let no_column = |name: &str| {
+        let text =
+            format!("ALTER TABLE DROP COLUMN failed because column '{name}' does not exist in table '{}'.", table.name);
+        SqlError::new(4924, 16, text)
+    };
+    Ok(match action {
+        AlterAction::DropColumn { name, if_exists } => match table.column_named(name) {
+            Some(column) => vec![Alteration::DropColumns(vec![column.column_id])],
+            None if *if_exists => Vec::new(),
+            None => return Err(no_column(name)),
+        },
+        AlterAction::DropConstraint { name, if_exists } => match constraint_named(table, name) {
+            Some(id) => vec![Alteration::DropConstraint(id)],
+            None if *if_exists => Vec::new(),
+            None => {
+                let text = format!("'{name}' is not a constraint.");
+                return Err(SqlError::new(3728, 16, text));
+            }
+        },
+        AlterAction::AlterColumn { collation: Some(_), .. } => {
+            return Err(SqlError::unsupported("ALTER COLUMN with COLLATE"));
+        }
+        AlterAction::AlterColumn { name, data_type, nullable, .. } => {
+            let column = table.column_named(name).ok_or_else(|| {
+                let text = format!(
+                    "ALTER TABLE ALTER COLUMN failed because column '{name}' does not exist in table '{}'.",
+                    table.name
+                );
+                SqlError::new(4924, 16, text)
+            })?;
+            if column.computed.is_some() || column.sql_type == SqlType::RowVersion {
+                let text = format!(
+                    "Cannot alter column '{name}' because it is '{}'.",
+                    if column.computed.is_some() { "COMPUTED" } else { "timestamp" }
+                );
+                return Err(SqlError::new(4928, 16, text));
+            }
+            let sql_type = named_type(execution.state, data_type)?;
+            crate::value::convert::check(column.sql_type, sql_type, crate::value::convert::Manner::Implicit)?;
+            // Without NULL or NOT NULL a column becomes nullable, unless a key needs it otherwise.
+            let in_key =
+                table.primary_key().is_some_and(|key| key.key.iter().any(|key| key.column_id == column.column_id));
+            let nullable = nullable.unwrap_or(!in_key);
+            vec![Alteration::AlterColumn { column: column.column_id, sql_type, nullable }]
+        }
+        AlterAction::EnableConstraints { enable } => {
+            let checks = table.checks.iter().map(|check| check.object_id);
+            let all = checks.chain(table.foreign_keys.iter().map(|key| key.object_id));
+            all.map(|constraint| Alteration::SetDisabled { constraint, disabled: !enable }).collect()
+        }
+        _ => Vec::new(),
+    })
+}
