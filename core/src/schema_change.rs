@@ -51,6 +51,8 @@ pub enum SchemaChangeKind {
         schema: Arc<TableSchema>,
         /// Columns whose definition changed although no stored value can have: a widened text, for instance.
         values_kept: Vec<String>,
+        /// Whether rows were replaced as well, with no row events to show for it: a dropped partition, for instance.
+        rows_replaced: bool,
     },
     /// Rows were changed with no row events to show for it: a dropped partition, a statement in statement format, a
     /// cascade inside the storage engine. The shape is the one of the last word on it.
@@ -123,7 +125,9 @@ pub fn effect(before: Option<&TableSchema>, kind: &SchemaChangeKind) -> Effect {
         (SchemaChangeKind::Created { empty: true, .. }, None) => Effect::Keep,
         (SchemaChangeKind::Created { empty: false, .. }, None) => Effect::Load,
         (SchemaChangeKind::Dropped | SchemaChangeKind::Truncated, _) => Effect::Remove,
-        (SchemaChangeKind::Altered { schema, values_kept }, Some(before)) => alteration(before, schema, values_kept),
+        (SchemaChangeKind::Altered { schema, values_kept, rows_replaced: false }, Some(before)) => {
+            alteration(before, schema, values_kept)
+        }
         (SchemaChangeKind::Unreadable { .. }, _) => Effect::Hold,
         // CREATE TABLE IF NOT EXISTS is logged for a table that exists, too: its rows stay, so this is a comparison.
         (SchemaChangeKind::Created { .. }, Some(_))
@@ -215,7 +219,8 @@ mod tests {
     }
 
     fn altered(before: &TableSchema, after: TableSchema) -> Effect {
-        effect(Some(before), &SchemaChangeKind::Altered { schema: Arc::new(after), values_kept: vec!["wide".into()] })
+        let (schema, values_kept) = (Arc::new(after), vec!["wide".into()]);
+        effect(Some(before), &SchemaChangeKind::Altered { schema, values_kept, rows_replaced: false })
     }
 
     #[test]
@@ -240,6 +245,14 @@ mod tests {
             Effect::Reconcile
         );
         assert_eq!(with(&|columns| columns.push(Column { nullable: false, ..column("d", "int") })), Effect::Reconcile);
+    }
+
+    #[test]
+    fn replaced_rows_are_read_again_whatever_the_shape() {
+        let before = table(vec![column("id", "int")]);
+        let (schema, values_kept) = (Arc::new(before.clone()), Vec::new());
+        let kind = SchemaChangeKind::Altered { schema, values_kept, rows_replaced: true };
+        assert_eq!(effect(Some(&before), &kind), Effect::Reconcile);
     }
 
     #[test]

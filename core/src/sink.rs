@@ -65,6 +65,11 @@ pub trait Sink: Send + Sync {
     /// why.
     fn durable(&self, source: &str) -> watch::Receiver<Option<Position>>;
 
+    /// Waits until every write accepted from a source so far is durable, as far as it has a commit. The position of
+    /// [`durable`](Sink::durable) alone doesn't tell: what is stored between two transactions of the source has the
+    /// position of the one before.
+    async fn sync(&self, source: &str) -> Result<(), SinkError>;
+
     /// How many rows are stored of a table, tombstones not counted; `None` if the sink doesn't count or doesn't know
     /// the table.
     fn stored_rows(&self, source: &str, table: TableId) -> Option<u64>;

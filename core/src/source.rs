@@ -66,6 +66,12 @@ pub trait SourceConnector: Send + Sync {
         Ok(self.discover(selection).await?.tables)
     }
 
+    /// Which of these tables, none of which [`discover`](SourceConnector::discover) found, may exist all the same, hidden
+    /// from a user who may not read them. A connector of which nothing is hidden answers with none.
+    async fn hidden(&self, _tables: &[TableName]) -> Result<Vec<HiddenTable>, SourceError> {
+        Ok(Vec::new())
+    }
+
     /// The position now: everything committed before this call lies before or at it.
     async fn head(&self) -> Result<Position, SourceError>;
 
@@ -113,6 +119,17 @@ pub struct Discovery {
     pub tables: Vec<Arc<TableSchema>>,
     /// A position at which their schemas were true.
     pub position: Position,
+}
+
+/// A table that the source's catalog may hide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HiddenTable {
+    /// Which.
+    pub table: TableName,
+    /// What was found, for a person.
+    pub reason: String,
+    /// What a person has to do to show it, exactly; `None` if the stream will tell by itself.
+    pub remedy: Option<String>,
 }
 
 /// A place between two identities of a table; a connector's own bytes.

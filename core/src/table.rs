@@ -95,6 +95,9 @@ pub struct PassRecord {
     pub history: Option<OpenHistory>,
     /// Something happened meanwhile that this pass may have missed: when it ends, another begins.
     pub again: bool,
+    /// The line of the history that the other pass completes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<OpenHistory>,
     /// Rows had to be asked for one by one meanwhile, which is remembered in memory only: after a restart of the
     /// process the pass begins anew instead of going on.
     pub rechecked: bool,
@@ -111,6 +114,7 @@ impl PassRecord {
             started_at_ms: now_ms(),
             history,
             again: false,
+            next: None,
             rechecked: false,
         }
     }

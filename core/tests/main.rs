@@ -10,4 +10,6 @@
 mod model_sink;
 mod simulated_source;
 
+mod history;
+mod lost_log;
 mod promise;

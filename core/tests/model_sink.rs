@@ -11,6 +11,7 @@ use millstream_core::error::SinkError;
 use millstream_core::position::Position;
 use millstream_core::row::RowRef;
 use millstream_core::schema::TableName;
+use millstream_core::schema_change::HistoryEntry;
 use millstream_core::selection::{Selection, TablePattern};
 use millstream_core::sink::{PassMode, PassReport, Restored, Sink, Write, WriteItem};
 use millstream_core::table::{TableId, TableRecord, TableState};
@@ -28,7 +29,7 @@ struct Content {
     tables: BTreeMap<TableId, TableRecord>,
     rows: BTreeMap<(TableId, Vec<u8>), Stored>,
     position: Option<Position>,
-    last_history_id: u64,
+    history: BTreeMap<u64, HistoryEntry>,
     incarnation: u32,
     unfinished: bool,
 }
@@ -69,6 +70,16 @@ impl ModelSink {
 
     pub fn ops_written(&self) -> u64 {
         *self.ops_written.lock().unwrap()
+    }
+
+    /// The durable history, oldest first.
+    pub fn history(&self) -> Vec<HistoryEntry> {
+        self.durable.lock().unwrap().history.values().cloned().collect()
+    }
+
+    /// The durable record of a table.
+    pub fn record(&self, table: &TableName) -> Option<TableRecord> {
+        self.durable.lock().unwrap().tables.values().find(|record| record.name == *table).cloned()
     }
 
     pub fn visible(&self) -> BTreeMap<TableName, BTreeSet<(i64, i64)>> {
@@ -141,7 +152,7 @@ impl ModelSink {
             WriteItem::Forget { table } => {
                 content.tables.remove(&table);
             }
-            WriteItem::History { id, .. } => content.last_history_id = content.last_history_id.max(id),
+            WriteItem::History { id, entry } => drop(content.history.insert(id, entry)),
         }
     }
 }
@@ -181,7 +192,7 @@ impl Sink for ModelSink {
             position: content.position.clone(),
             tables: content.tables.values().cloned().collect(),
             stale: Vec::new(),
-            last_history_id: content.last_history_id,
+            last_history_id: content.history.keys().next_back().copied().unwrap_or(0),
         })
     }
 
@@ -202,6 +213,10 @@ impl Sink for ModelSink {
 
     fn durable(&self, _: &str) -> watch::Receiver<Option<Position>> {
         self.position.subscribe()
+    }
+
+    async fn sync(&self, _: &str) -> Result<(), SinkError> {
+        Ok(())
     }
 
     fn stored_rows(&self, _: &str, _: TableId) -> Option<u64> {

@@ -86,7 +86,8 @@ impl Life {
         let (shape, rows) = state.get_mut(name).unwrap();
         *shape = schema(&name.name, shape.identity.kind, self.revision);
         rows.iter_mut().for_each(|(_, value)| *value = (*value + 1) % 3);
-        let kind = SchemaChangeKind::Altered { schema: Arc::clone(shape), values_kept: Vec::new() };
+        let kind =
+            SchemaChangeKind::Altered { schema: Arc::clone(shape), values_kept: Vec::new(), rows_replaced: false };
         events.push(schema_event(name, kind));
     }
 
@@ -96,9 +97,15 @@ impl Life {
     }
 
     fn replace_silently(&mut self, state: &mut State, name: &TableName, events: &mut Vec<Event>) {
-        let rows = &mut state.get_mut(name).unwrap().1;
+        let (shape, rows) = state.get_mut(name).unwrap();
         rows.retain(|(id, _)| id % 2 == 0);
-        events.push(schema_event(name, SchemaChangeKind::RowsReplaced { cause: "dropped partition".into() }));
+        let kind = match self.random.random_bool(0.5) {
+            true => SchemaChangeKind::RowsReplaced { cause: "foreign key".into() },
+            false => {
+                SchemaChangeKind::Altered { schema: Arc::clone(shape), values_kept: Vec::new(), rows_replaced: true }
+            }
+        };
+        events.push(schema_event(name, kind));
     }
 
     /// The name goes away and comes back with another table behind it.

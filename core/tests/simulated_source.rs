@@ -1,6 +1,7 @@
 //! A database in memory, with a log, that lags, loses connections and forgets its past.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct SimulatedSource {
     log: Mutex<Log>,
     random: Mutex<StdRng>,
     faults: bool,
+    hidden: Mutex<BTreeSet<TableName>>,
+    discoveries: AtomicUsize,
 }
 
 pub fn schema(name: &str, kind: IdentityKind, revision: usize) -> Arc<TableSchema> {
@@ -74,7 +77,23 @@ fn push(batch: &mut RowBatch, (id, value): (i64, i64)) {
 impl SimulatedSource {
     pub fn new(seed: u64, faults: bool, tables: State) -> Self {
         let log = Log { entries: Vec::new(), states: vec![tables], purged: 0 };
-        Self { log: Mutex::new(log), random: Mutex::new(StdRng::seed_from_u64(seed ^ 0x5eed)), faults }
+        let random = Mutex::new(StdRng::seed_from_u64(seed ^ 0x5eed));
+        Self { log: Mutex::new(log), random, faults, hidden: Mutex::default(), discoveries: AtomicUsize::new(0) }
+    }
+
+    /// From now on these tables, and no others, can't be seen.
+    pub fn hide(&self, tables: &[TableName]) {
+        *self.hidden.lock().unwrap() = tables.iter().cloned().collect();
+    }
+
+    /// How often somebody has asked which tables there are.
+    pub fn discoveries(&self) -> usize {
+        self.discoveries.load(Ordering::Relaxed)
+    }
+
+    /// Forgets all of the log, also what is still to come.
+    pub fn lose_for_ever(&self) {
+        self.log.lock().unwrap().purged = usize::MAX;
     }
 
     /// The state at a position.
@@ -149,8 +168,21 @@ impl SourceConnector for Connector {
     async fn discover(&self, _: &Selection) -> Result<Discovery, SourceError> {
         self.0.fail_sometimes(0.1)?;
         let log = self.0.log.lock().unwrap();
-        let tables = log.states.last().unwrap().values().map(|(schema, _)| Arc::clone(schema)).collect();
+        self.0.discoveries.fetch_add(1, Ordering::Relaxed);
+        let hidden = self.0.hidden.lock().unwrap();
+        let schemas = log.states.last().unwrap().values().map(|(schema, _)| Arc::clone(schema));
+        let tables = schemas.filter(|schema| !hidden.contains(&schema.table)).collect();
         Ok(Discovery { tables, position: position(log.entries.len()) })
+    }
+
+    async fn hidden(&self, tables: &[TableName]) -> Result<Vec<HiddenTable>, SourceError> {
+        let hidden = self.0.hidden.lock().unwrap();
+        let told = |table: &TableName| HiddenTable {
+            table: table.clone(),
+            reason: "it is hidden".into(),
+            remedy: Some("Show it".into()),
+        };
+        Ok(tables.iter().filter(|table| hidden.contains(table)).map(told).collect())
     }
 
     async fn head(&self) -> Result<Position, SourceError> {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use millstream_core::error::SourceError;
 use millstream_core::position::Position;
-use millstream_core::schema::{IdentityKind, TableSchema};
+use millstream_core::schema::{IdentityKind, TableName, TableSchema};
 use millstream_core::selection::Selection;
 use millstream_core::source::{
-    Catalog, Chunk, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
+    Catalog, Chunk, DeliveryStream, Discovery, HiddenTable, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
 };
 
 use crate::access::{self, Access};
@@ -24,6 +24,10 @@ use crate::progress::Progress;
 use crate::read::{self, Answer, RowSizes, Scans};
 use crate::{fence, stream};
 
+/// Why the catalog doesn't show a table that was there.
+const HIDDEN: &str = "the user may not read the table, so it can't be known whether it is still there";
+/// What follows a GRANT that lets the user read a table.
+pub(crate) const SEEN_SOON: &str = "It is read again within seconds of that";
 /// How often the catalog is read again when it changed, or may have changed, during the reading.
 const DISCOVERIES_MAX: usize = 10;
 
@@ -102,7 +106,7 @@ impl MySqlSource {
         match probed.await {
             Ok(Access::Denied { grant }) => SourceError::definite(
                 format!("the user may not read all of the table ({diagnosis})"),
-                format!("{grant} It is read again within seconds of that"),
+                format!("{grant} {SEEN_SOON}"),
             ),
             // The first error says what is wrong.
             Ok(Access::Granted | Access::Nothing) | Err(_) => error,
@@ -201,12 +205,12 @@ impl SourceConnector for MySqlSource {
                 let head = Head { file: position.file.clone(), offset: position.offset };
                 let known = self.progress.reached().map(|reached| reached.position);
                 let replica_id = random_replica_id();
-                let counted =
-                    stream::transactions_before(&self.connector, connection, replica_id, &head, known.as_ref()).await;
-                if let (Err(SourceError::PositionLost { reason, .. }), Some(known)) = (&counted, &known) {
+                let marks = stream::marks_of(&self.connector, connection, replica_id, &head, known.as_ref()).await;
+                if let (Err(SourceError::PositionLost { reason, .. }), Some(known)) = (&marks, &known) {
                     self.progress.lose(known, reason);
                 }
-                position.gtid = counted?;
+                let marks = marks?;
+                (position.gtid, position.begun) = (marks.gtid, marks.begun);
                 // What was committed before may come by reads alone, so they must see it.
                 self.progress.reach(&position);
                 self.connector.give_back(reader);
@@ -226,6 +230,21 @@ impl SourceConnector for MySqlSource {
         let found = discover::selected(&mut reader.connection, self.limit(), selection).await?;
         self.connector.give_back(reader);
         Ok(found.into_values().map(Arc::new).collect())
+    }
+
+    async fn hidden(&self, tables: &[TableName]) -> Result<Vec<HiddenTable>, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let mut hidden = Vec::new();
+        for table in tables {
+            let (reason, remedy) = match access::probe(&mut reader.connection, self.limit(), table).await? {
+                Access::Nothing => continue,
+                Access::Denied { grant } => (HIDDEN, Some(format!("{grant} {SEEN_SOON}"))),
+                Access::Granted => ("the table was hidden a moment ago", None),
+            };
+            hidden.push(HiddenTable { table: table.clone(), reason: reason.to_owned(), remedy });
+        }
+        self.connector.give_back(reader);
+        Ok(hidden)
     }
 
     async fn head(&self) -> Result<Position, SourceError> {

@@ -47,6 +47,13 @@ pub(crate) struct Context<'a> {
     pub(crate) names: NameCase,
 }
 
+/// A statement as the history keeps it where its text would hold values of rows: see
+/// [`Lexer::without_values`](lexer::Lexer::without_values).
+pub(crate) fn without_values(statement: &[u8], context: &Context<'_>) -> String {
+    let text = names::decode(statement, context.client_collation);
+    lexer::Lexer::without_values(&text, context.mode, context.version)
+}
+
 /// Reads one statement.
 pub(crate) fn read(statement: &[u8], context: &Context<'_>) -> Statement {
     let text = names::decode(statement, context.client_collation);

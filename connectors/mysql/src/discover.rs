@@ -83,7 +83,7 @@ async fn read(
     limit: Duration,
     condition: &str,
 ) -> Result<BTreeMap<TableName, TableSchema>, SourceError> {
-    let flavor = connection.server.version.flavor;
+    let (flavor, names) = (connection.server.version.flavor, connection.server.names);
     let tables: Vec<(Field, Field, Field)> = connection
         .rows(
             limit,
@@ -116,7 +116,7 @@ async fn read(
     let mut columns_of: BTreeMap<TableName, Vec<Column>> = BTreeMap::new();
     for (schema, table, name, source_type, nullable, collation, generated, default) in columns {
         let default = default.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        columns_of.entry(TableName::new(text(schema), text(table))).or_default().push(Column {
+        columns_of.entry(names.table(&text(schema), &text(table))).or_default().push(Column {
             name: text(name),
             source_type: text(source_type),
             nullable: text(nullable) == "YES",
@@ -128,7 +128,7 @@ async fn read(
     }
     let mut keys_of: BTreeMap<TableName, Vec<KeyPart>> = BTreeMap::new();
     for (schema, table, index, column, sub_part, nullable, index_type) in keys {
-        keys_of.entry(TableName::new(text(schema), text(table))).or_default().push(KeyPart {
+        keys_of.entry(names.table(&text(schema), &text(table))).or_default().push(KeyPart {
             index: text(index),
             column: column.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
             prefix: sub_part.is_some(),
@@ -138,7 +138,7 @@ async fn read(
     }
     let mut found = BTreeMap::new();
     for (schema, table, table_type) in tables {
-        let name = TableName::new(text(schema), text(table));
+        let name = names.table(&text(schema), &text(table));
         // A table that was created between the queries has no columns yet; whoever asks again sees it whole.
         let Some(columns) = columns_of.remove(&name) else { continue };
         let mut keys = keys_of.remove(&name).unwrap_or_default();

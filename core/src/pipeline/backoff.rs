@@ -6,6 +6,7 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     attempts: u32,
+    last_pause: Duration,
 }
 
 impl Backoff {
@@ -15,11 +16,20 @@ impl Backoff {
     pub(crate) fn next_pause(&mut self) -> Duration {
         let pause = Self::PAUSE_MIN.saturating_mul(2_u32.saturating_pow(self.attempts)).min(Self::PAUSE_MAX);
         self.attempts = self.attempts.saturating_add(1);
+        self.last_pause = pause;
         pause
     }
 
     pub(crate) fn reset(&mut self) {
-        self.attempts = 0;
+        *self = Self::default();
+    }
+
+    /// What was tried has worked for so long by now. Only beyond the last pause that is a success: what works for a
+    /// moment and fails again, each time, would otherwise be tried ten times a second for ever.
+    pub(crate) fn worked_for(&mut self, duration: Duration) {
+        if duration >= self.last_pause {
+            self.reset();
+        }
     }
 
     pub(crate) fn attempts(&self) -> u32 {
@@ -38,5 +48,16 @@ mod tests {
         assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000, 30000]);
         backoff.reset();
         assert_eq!(backoff.next_pause().as_millis(), 100);
+    }
+
+    #[test]
+    fn what_works_for_a_moment_only_is_tried_less_and_less() {
+        let mut backoff = Backoff::default();
+        for expected in [100, 200, 400, 800] {
+            assert_eq!(backoff.next_pause().as_millis(), expected);
+            backoff.worked_for(Duration::from_millis(90));
+        }
+        backoff.worked_for(Duration::from_millis(800));
+        assert_eq!((backoff.attempts(), backoff.next_pause().as_millis()), (0, 100));
     }
 }

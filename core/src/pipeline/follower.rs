@@ -74,8 +74,16 @@ struct CurrentWaiter {
     reply: oneshot::Sender<()>,
 }
 
-/// What came of asking for the head for somebody.
-type FenceAsked = (Result<Position, SourceError>, oneshot::Sender<()>);
+/// What came of waiting for the sink on behalf of those who wait.
+type Synced = (Result<(), SinkError>, Vec<CurrentWaiter>);
+
+/// The head that somebody wants to be current with, as the source told it.
+struct FenceAsked {
+    /// The session in which it was asked for.
+    session: u64,
+    head: Result<Position, SourceError>,
+    reply: oneshot::Sender<()>,
+}
 
 /// What came of asking for the head for the status.
 pub(super) struct HeadAsked {
@@ -114,7 +122,10 @@ pub(super) struct Follower {
     pub(super) last_history_id: u64,
     pub(super) durable: watch::Receiver<Option<Position>>,
     fences: FuturesUnordered<BoxFuture<'static, FenceAsked>>,
+    /// Counts the sessions with the source.
+    session: u64,
     waiters: Vec<CurrentWaiter>,
+    syncs: FuturesUnordered<BoxFuture<'static, Synced>>,
     /// What the session with the source was opened for.
     selection: Selection,
     /// Selected tables that exist and aren't tracked, until the stream tells of them: nobody is current without them.
@@ -169,7 +180,9 @@ impl Follower {
             last_history_id: 0,
             durable,
             fences: FuturesUnordered::new(),
+            session: 0,
             waiters: Vec::new(),
+            syncs: FuturesUnordered::new(),
             selection: Selection::default(),
             expected: HashSet::new(),
             head_asked: FuturesUnordered::new(),
@@ -203,28 +216,30 @@ impl Follower {
                     Err(interruption) => interruption,
                 },
             };
-            match interruption {
+            let pause = match interruption {
                 Interruption::Sink(error) => return Err(PipelineError::Sink(error)),
-                Interruption::Reselected => {}
+                Interruption::Reselected => continue,
                 Interruption::Value(error) => return Err(PipelineError::Value { name: self.name.clone(), error }),
                 Interruption::Source(SourceError::PositionLost { reason, .. }) => {
                     warn!(source = %self.name, %reason, "the log no longer reaches back to where we are: reading all tables again");
-                    self.relocate(&reason).await;
+                    self.relocate(&reason);
+                    backoff.next_pause()
                 }
                 Interruption::Source(error) if error.is_transient() => {
                     let pause = backoff.next_pause();
                     warn!(source = %self.name, error = %chain(&error), "lost the source, trying again in {pause:?}");
                     self.connection = ConnectionStatus::Retrying { error: chain(&error), attempts: backoff.attempts() };
                     self.publish_status();
-                    tokio::select! {
-                        biased;
-                        _ = stop.wait_for(|stop| *stop) => break,
-                        () = tokio::time::sleep(pause) => {}
-                    }
+                    pause
                 }
                 Interruption::Source(error) => {
                     return Err(PipelineError::Source { name: self.name.clone(), error });
                 }
+            };
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = tokio::time::sleep(pause) => {}
             }
         }
         self.connection = ConnectionStatus::Stopped;
@@ -244,14 +259,14 @@ impl Follower {
             let stale = restored.stale.contains(&table.record.name);
             let lost = table.record.pass.as_ref().is_some_and(|pass| pass.again || pass.rechecked);
             if table.record.schema.is_some() && (stale || lost) {
-                table.begin_pass(if stale { "sync config changed" } else { "resumed" }, None);
+                table.begin_pass_anew(if stale { "sync config changed" } else { "resumed" });
             }
         }
         Ok(())
     }
 
     /// Forgets the position: the next session begins at the source's head and reads every table again.
-    async fn relocate(&mut self, reason: &str) {
+    fn relocate(&mut self, reason: &str) {
         self.accepted = None;
         self.reached = None;
         self.held_commit = None;
@@ -260,7 +275,6 @@ impl Follower {
         self.rechecks.clear();
         self.passes.clear(reason);
         self.publish_status();
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
     /// From opening the stream to whatever ends it. Never returns `Ok`.
@@ -270,6 +284,7 @@ impl Follower {
         messages: &mut Option<mpsc::Receiver<PassMessage>>,
         backoff: &mut Backoff,
     ) -> Result<std::convert::Infallible, Interruption> {
+        self.session = self.session.saturating_add(1);
         // Where a former run stopped, before the connector names positions of its own.
         self.on_durable().await?;
         self.selection = self.sink.selection(&self.name);
@@ -284,6 +299,7 @@ impl Follower {
         }
         let (catalog, from) = self.open_session(discovery).await?;
         let mut stream = self.connector.stream(&from, catalog).await?;
+        let opened_at = tokio::time::Instant::now();
         self.reached = Some(from);
         self.held_commit = None;
         self.connection = ConnectionStatus::Following;
@@ -302,7 +318,8 @@ impl Follower {
                 }
                 Some(ended) = self.endings.next() => self.on_ended(ended).await?,
                 Some(command) = commands.recv() => self.on_command(command).await?,
-                Some((head, reply)) = self.fences.next() => self.on_fence(head, reply)?,
+                Some(asked) = self.fences.next() => self.on_fence(asked)?,
+                Some((synced, waiters)) = self.syncs.next() => self.on_synced(synced, waiters)?,
                 Some(answer) = self.head_asked.next() => self.on_head(answer),
                 changed = self.durable.changed() => match changed {
                     Ok(()) => self.on_durable().await?,
@@ -314,7 +331,7 @@ impl Follower {
                     let delivery = delivery.unwrap_or_else(|| {
                         Err(SourceError::transient("following the source", "the stream ended"))
                     })?;
-                    backoff.reset();
+                    backoff.worked_for(opened_at.elapsed());
                     self.on_delivery(delivery).await?;
                 }
             }
@@ -463,21 +480,24 @@ impl Follower {
     }
 
     fn ask_fence(&mut self, reply: oneshot::Sender<()>) {
-        let connector = Arc::clone(&self.connector);
-        self.fences.push(Box::pin(async move { (detached(async move { connector.head().await }).await, reply) }));
+        let (connector, session) = (Arc::clone(&self.connector), self.session);
+        self.fences.push(Box::pin(async move {
+            let head = detached(async move { connector.head().await }).await;
+            FenceAsked { session, head, reply }
+        }));
     }
 
-    fn on_fence(
-        &mut self,
-        head: Result<Position, SourceError>,
-        reply: oneshot::Sender<()>,
-    ) -> Result<(), Interruption> {
+    /// Whoever waits goes on waiting if the head couldn't be told: it is asked for again. What went wrong ends this
+    /// session, but not if it belongs to an earlier one: that has ended already, mostly of the same cause, and a log
+    /// that was lost once would count as lost twice.
+    fn on_fence(&mut self, FenceAsked { session, head, reply }: FenceAsked) -> Result<(), Interruption> {
         match head {
             Ok(fence) => self.waiters.push(CurrentWaiter { fence, reply }),
             Err(error) => {
-                // Whoever waits goes on waiting: the session starts over, and the fence is asked for again in it.
                 self.ask_fence(reply);
-                return Err(error.into());
+                if session == self.session {
+                    return Err(error.into());
+                }
             }
         }
         Ok(())
@@ -495,11 +515,19 @@ impl Follower {
         });
         self.waiters = waiting;
         if !ready.is_empty() {
-            self.publish_status();
+            let (sink, name) = (Arc::clone(&self.sink), self.name.clone());
+            self.syncs.push(Box::pin(async move { (sink.sync(&name).await, ready) }));
         }
-        for waiter in ready {
+    }
+
+    fn on_synced(&mut self, synced: Result<(), SinkError>, waiters: Vec<CurrentWaiter>) -> Result<(), Interruption> {
+        synced?;
+        self.publish_status();
+        for waiter in waiters {
+            // A waiter that has gone away needs no answer.
             let _ = waiter.reply.send(());
         }
+        Ok(())
     }
 
     /// Whether the sink wants other tables than before, as it does once a changed configuration is deployed.
@@ -532,6 +560,8 @@ impl Follower {
                 }
             }));
         }
+        // Whoever has given up while a long load lasted would be remembered until its end.
+        self.waiters.retain(|waiter| !waiter.reply.is_closed());
         self.publish_status();
         self.settle_rechecks().await?;
         self.schedule_passes().await

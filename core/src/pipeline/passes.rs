@@ -10,7 +10,7 @@ use crate::error::chain;
 use crate::reconcile::{Pass, PassMessage, PassReading, PassSummary, Readers, ReadyChunk};
 use crate::schema::TableName;
 use crate::sink::{PassMode, PassReport, WriteItem};
-use crate::table::{RangeProgress, TableId, TableState};
+use crate::table::{RangeProgress, TableId, TableState, now_ms};
 
 use super::follower::{Ended, Follower, Interruption};
 use super::handle::{NotCompared, VerifyReport};
@@ -155,8 +155,8 @@ impl Follower {
         let mut pass = Pass::new(id, table.record.generation, PassMode::Repair, schema);
         if pass.is_one_scan() && !record.ranges.is_empty() {
             // One scan can't be resumed.
-            let (cause, history) = (record.cause.clone(), record.history.take());
-            table.begin_pass(&cause, history);
+            let cause = record.cause.clone();
+            table.begin_pass_anew(&cause);
             pass.generation = table.record.generation;
         }
         let record = &table.record;
@@ -250,8 +250,15 @@ impl Follower {
             return Ok(());
         }
         let Some(table) = self.tables.get_mut(id) else { return Ok(()) };
-        warn!(source = %self.name, table = %table.record.name, %diagnosis, %remedy, "the table can't be read");
-        table.record.state = TableState::Held { reason: diagnosis, remedy };
+        let state = TableState::Held { reason: diagnosis, remedy };
+        // It is tried every few seconds, and says the same each time.
+        if table.record.state == state {
+            return Ok(());
+        }
+        if let TableState::Held { reason, remedy } = &state {
+            warn!(source = %self.name, table = %table.record.name, reason, remedy, "the table can't be read");
+        }
+        table.record.state = state;
         let item = WriteItem::Table(Box::new(table.record.clone()));
         self.accept_between(vec![item]).await
     }
@@ -353,7 +360,7 @@ impl Follower {
 
     async fn finish_pass(&mut self, pass: Pass, report: PassReport) -> Result<(), Interruption> {
         let Some(table) = self.tables.get_mut(pass.table) else { return Ok(()) };
-        let summary = PassSummary {
+        let mut summary = PassSummary {
             table: table.record.name.clone(),
             rows_read: pass.rows_read,
             ops_written: report.ops_written,
@@ -371,18 +378,22 @@ impl Follower {
         }
         let mut items = Vec::new();
         let Some(record) = table.record.pass.take() else { return Ok(()) };
+        // Of the process that began it, which may have been a former one.
+        summary.duration_ms = u64::try_from(now_ms().saturating_sub(record.started_at_ms)).unwrap_or(0);
+        if let Some(history) = record.history {
+            let entry = history.clone().closed(summary.rows_read, summary.ops_written);
+            items.push(WriteItem::History { id: history.id, entry });
+        }
         if record.again {
-            table.begin_pass(&record.cause, record.history);
+            table.begin_pass(&record.cause, record.next);
         } else {
             info!(
                 source = %self.name, table = %summary.table, cause = %record.cause, rows_read = summary.rows_read,
                 ops_written = summary.ops_written, duration_ms = summary.duration_ms, "the table is live"
             );
             table.become_live();
-            if let Some(history) = record.history {
-                let entry = history.clone().closed(summary.rows_read, summary.ops_written);
-                items.push(WriteItem::History { id: history.id, entry });
-            }
+            // A pass that was begun anew stands for both.
+            items.extend(record.next.map(|next| WriteItem::History { id: next.id, entry: next.closed(0, 0) }));
             self.passes.answer(pass.table, Ok(summary));
         }
         if let Some(table) = self.tables.get(pass.table) {
@@ -437,6 +448,8 @@ impl Follower {
             // Whoever asked may have gone away.
             let _ = verification.reply.send(verification.report);
         }
+        // Whoever has given up gets no comparison, which would read every table.
+        self.passes.verifications_queued.retain(|(_, reply)| !reply.is_closed());
         if self.passes.verification.is_none()
             && let Some((tables, reply)) = self.passes.verifications_queued.pop_front()
         {

@@ -10,8 +10,8 @@ use crate::schema::{TableName, TableSchema};
 use crate::schema_change::{Effect, HistoryEntry, SchemaChange, SchemaChangeKind, effect};
 use crate::selection::Selection;
 use crate::sink::WriteItem;
-use crate::source::Discovery;
-use crate::table::{OpenHistory, TableId, TableState, now_ms};
+use crate::source::{Discovery, HiddenTable};
+use crate::table::{OpenHistory, PassRecord, TableId, TableState, now_ms};
 
 use super::follower::{Ended, Follower, Interruption};
 
@@ -21,17 +21,24 @@ const LOG_LOST: &str = "log lost";
 const LOGGED_STATEMENT_CHARS_MAX: usize = 200;
 
 impl Follower {
-    /// Begins at a position without a past: every table that exists there is read, others that are tracked are gone.
+    /// Begins at a position without a past: every table that exists there is read, others that are tracked are gone,
+    /// unless the source only hides them.
     pub(super) async fn adopt(&mut self, discovery: &Discovery) -> Result<(), Interruption> {
         let mut items = Vec::new();
-        let gone: Vec<TableId> = self
+        let missing: Vec<TableName> = self
             .tables
             .iter()
-            .filter(|table| !discovery.tables.iter().any(|schema| schema.table == table.record.name))
-            .map(|table| table.record.id)
+            .map(|table| &table.record.name)
+            .filter(|name| !discovery.tables.iter().any(|schema| schema.table == **name))
+            .cloned()
             .collect();
-        for id in gone {
-            self.remove_table(id, None, &mut items);
+        let hidden = if missing.is_empty() { Vec::new() } else { self.connector.hidden(&missing).await? };
+        for name in &missing {
+            match (self.tables.id(name), hidden.iter().find(|hidden| hidden.table == *name)) {
+                (Some(_), Some(hidden)) => self.hold_hidden(hidden, &discovery.position, &mut items),
+                (Some(id), None) => self.remove_table(id, None, &mut items),
+                (None, _) => {}
+            }
         }
         for schema in &discovery.tables {
             let table = match self.tables.named_mut(&schema.table) {
@@ -65,6 +72,14 @@ impl Follower {
         self.accept_commit(items, commit).await
     }
 
+    /// What is stored of a table that may exist, but that nobody can look at now, stays as it is. The stream settles it.
+    fn hold_hidden(&mut self, hidden: &HiddenTable, position: &Position, items: &mut Vec<WriteItem>) {
+        let HiddenTable { table, reason, remedy } = hidden;
+        let is_held = self.tables.named(table).is_some_and(|table| table.record.schema.is_none());
+        let history = self.open_line(LOG_LOST, table, Effect::Hold, position);
+        self.hold(table.clone(), reason.clone(), remedy.clone(), (!is_held).then_some(history), items);
+    }
+
     /// Takes back what the stream did to tables after the last accepted commit, as it is going to do it again.
     ///
     /// Without this, rows that came before a schema change in the log would be taken by the shape, and stamped with the
@@ -87,8 +102,8 @@ impl Follower {
                 self.remove_table(id, None, &mut items);
             }
             let table = self.tables.put_back(before);
-            if let Some(pass) = table.record.pass.take() {
-                table.begin_pass(&pass.cause, pass.history);
+            if let Some(cause) = table.record.pass.as_ref().map(|pass| pass.cause.clone()) {
+                table.begin_pass_anew(&cause);
             }
             items.push(WriteItem::Table(Box::new(table.record.clone())));
         }
@@ -135,6 +150,11 @@ impl Follower {
         }
         let name = change.table;
         match change.kind {
+            // A table whose partitions come and go while a long pass over it is on its way would never be read to its
+            // end if each of them threw the pass away.
+            SchemaChangeKind::Altered { schema, rows_replaced: true, .. } if self.is_shape(&name, &schema) => {
+                self.rows_replaced(&name, "altered", Some(history), items);
+            }
             SchemaChangeKind::Created { schema, .. }
             | SchemaChangeKind::Replaced { schema }
             | SchemaChangeKind::Altered { schema, .. }
@@ -145,9 +165,15 @@ impl Follower {
             },
             SchemaChangeKind::Truncated => self.truncate(&name, history, items),
             SchemaChangeKind::RowsReplaced { cause } => self.rows_replaced(&name, &cause, Some(history), items),
-            SchemaChangeKind::Unreadable { reason, remedy } => self.hold(name, reason, remedy, history, items),
+            SchemaChangeKind::Unreadable { reason, remedy } => self.hold(name, reason, remedy, Some(history), items),
         }
         Ok(())
+    }
+
+    /// Whether the table has this shape already.
+    fn is_shape(&self, name: &TableName, schema: &TableSchema) -> bool {
+        let known = self.tables.named(name).and_then(|table| table.record.schema.as_ref());
+        known.is_some_and(|known| known.version() == schema.version())
     }
 
     /// Whether a stream that started over says again that a table is held: nothing has changed but, maybe, why.
@@ -278,8 +304,11 @@ impl Follower {
         self.clear(id, Some(history), items);
         self.rechecks.forget(id);
         // Chunks on their way may show rows of before.
-        if let Some(pass) = self.tables.get(id).and_then(|table| table.record.pass.clone()) {
-            self.begin_pass(id, &pass.cause, pass.history, items);
+        if let Some(table) = self.tables.get_mut(id).filter(|table| table.record.pass.is_some()) {
+            let cause = table.record.pass.as_ref().map(|pass| pass.cause.clone()).unwrap_or_default();
+            table.begin_pass_anew(&cause);
+            items.push(WriteItem::Table(Box::new(table.record.clone())));
+            self.passes.cancel(id, "its rows were removed meanwhile");
         } else {
             self.passes.cancel(id, "its rows were removed meanwhile");
         }
@@ -298,15 +327,14 @@ impl Follower {
         let id = table.record.id;
         if table.record.schema.is_none() {
             // Held: what ends the hold reads the table again anyway.
+            items.extend(history.map(|history| WriteItem::History { id: history.id, entry: history.closed(0, 0) }));
             return;
         }
         if let Some(pass) = &mut table.record.pass {
-            if !pass.again {
-                pass.again = true;
+            let was_again = std::mem::replace(&mut pass.again, true);
+            let is_noted = note_next(pass, history, items);
+            if !was_again || is_noted {
                 items.push(WriteItem::Table(Box::new(table.record.clone())));
-            }
-            if let Some(history) = history {
-                items.push(WriteItem::History { id: history.id, entry: history.closed(0, 0) });
             }
             return;
         }
@@ -323,7 +351,7 @@ impl Follower {
         name: TableName,
         reason: String,
         remedy: Option<String>,
-        history: OpenHistory,
+        history: Option<OpenHistory>,
         items: &mut Vec<WriteItem>,
     ) {
         let table = match self.tables.named_mut(&name) {
@@ -336,7 +364,7 @@ impl Follower {
         warn!(source = %self.name, table = %table.record.name, reason, remedy, "held");
         table.hold(reason, remedy);
         items.push(WriteItem::Table(Box::new(table.record.clone())));
-        items.push(WriteItem::History { id: history.id, entry: history.closed(0, 0) });
+        items.extend(history.map(|history| WriteItem::History { id: history.id, entry: history.closed(0, 0) }));
         self.rechecks.forget(id);
         self.passes.cancel(id, "its shape isn't known");
     }
@@ -372,9 +400,28 @@ fn one_line(statement: &str) -> String {
     line
 }
 
-/// A pass that another replaces leaves its line of the history complete, unless the new one goes on with it.
-fn close_history(pass: Option<crate::table::PassRecord>, continued: Option<&OpenHistory>, items: &mut Vec<WriteItem>) {
+/// Notes a line of the history for the pass that is to follow; says whether the pass's record has changed. One line
+/// stands for all that comes before that pass begins without a statement, however often it does.
+fn note_next(pass: &mut PassRecord, history: Option<OpenHistory>, items: &mut Vec<WriteItem>) -> bool {
+    let Some(history) = history else { return false };
+    match &pass.next {
+        None => {
+            items.push(WriteItem::History { id: history.id, entry: history.entry.clone() });
+            pass.next = Some(history);
+            true
+        }
+        Some(_) if history.entry.statement.is_none() => false,
+        Some(_) => {
+            items.push(WriteItem::History { id: history.id, entry: history.closed(0, 0) });
+            false
+        }
+    }
+}
+
+/// A pass that another replaces leaves its lines of the history complete, unless the new one goes on with one.
+fn close_history(pass: Option<PassRecord>, continued: Option<&OpenHistory>, items: &mut Vec<WriteItem>) {
     let Some(pass) = pass else { return };
+    items.extend(pass.next.map(|next| WriteItem::History { id: next.id, entry: next.closed(0, 0) }));
     if let Some(history) = pass.history
         && continued.is_none_or(|continued| continued.id != history.id)
     {

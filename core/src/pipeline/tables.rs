@@ -43,6 +43,16 @@ impl Table {
         self.trouble = None;
     }
 
+    /// Begins a pass in place of another that can't go on; what that was to complete, this one does.
+    pub(super) fn begin_pass_anew(&mut self, cause: &str) {
+        let before = self.record.pass.take();
+        let (history, next) = before.map_or((None, None), |pass| (pass.history, pass.next));
+        self.begin_pass(cause, history);
+        if let Some(pass) = &mut self.record.pass {
+            pass.next = next;
+        }
+    }
+
     /// The state in which a pass over the table goes on.
     pub(super) fn state_while_read(&self) -> TableState {
         if self.record.visible { TableState::Reconciling } else { TableState::Loading }

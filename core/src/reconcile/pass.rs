@@ -27,7 +27,8 @@ pub struct PassSummary {
     pub differences_total: u64,
     /// The first of them.
     pub differences: Vec<Difference>,
-    /// From the begin to the end, in milliseconds.
+    /// From the begin to the end, in milliseconds. Where restarts of the process interrupted it, from its first begin,
+    /// and the time in which no process ran counts as well.
     pub duration_ms: u64,
 }
 

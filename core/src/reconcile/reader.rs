@@ -14,6 +14,9 @@ use crate::table::{RangeProgress, TableId};
 
 use super::pass::ReadyChunk;
 
+/// The longest pause between attempts at a table that can't be read until somebody changes something: whoever has done
+/// that is looking at it.
+const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How many messages of all readers wait for the pipeline at most. Chunks are bounded by their permits besides.
 const MESSAGES_MAX: usize = 64;
 
@@ -31,7 +34,7 @@ pub(crate) enum PassReading {
     Chunk(ReadyChunk),
     /// Reading fails and is being retried.
     Retrying { error: SourceError },
-    /// Reading can't succeed until somebody changes something; it is retried all the same, slowly.
+    /// Reading can't succeed until somebody changes something; it is retried all the same.
     Refused { diagnosis: String, remedy: String },
     /// The held-open scan of a table without any key is gone: begin anew.
     ScanLost { reason: String },
@@ -193,7 +196,7 @@ impl Reader {
             SourceError::Transient { .. } | SourceError::PositionLost { .. } => backoff.next_pause(),
             // A changed shape is told by the stream, which begins a new pass; until then there is nothing to do.
             SourceError::Table { .. } => backoff.next_pause(),
-            SourceError::Definite { .. } => Backoff::PAUSE_MAX,
+            SourceError::Definite { .. } => backoff.next_pause().min(REFUSED_PAUSE_MAX),
         };
         let one_scan = self.schema.identity.kind == crate::schema::IdentityKind::WholeRow;
         match error {

@@ -26,6 +26,8 @@ pub(crate) enum Message {
     Write(Accepted),
     /// A source has been told what is stored of it.
     Restored(SourceId),
+    /// Whoever asks is told once everything before is on disk.
+    Sync(oneshot::Sender<()>),
     /// Everything before is to be stored.
     Close(oneshot::Sender<()>),
 }

@@ -188,12 +188,13 @@ async fn keys(connection: &mut Connection, limit: Duration) -> Result<BTreeMap<(
                  column_name, referenced_column_name FROM information_schema.key_column_usage \
                  WHERE referenced_table_name IS NOT NULL \
                  ORDER BY table_schema, table_name, constraint_name, ordinal_position";
+    let names = connection.server.names;
     let rows: Vec<(String, String, String, String, String, String, String)> =
         connection.rows(limit, "read the foreign keys", query).await?;
     let mut keys = BTreeMap::new();
     for (schema, table, constraint, parent_schema, parent, child_column, parent_column) in rows {
-        let key = keys.entry((TableName::new(schema, table), constraint)).or_insert_with(|| Key {
-            parent: TableName::new(parent_schema, parent),
+        let key = keys.entry((names.table(&schema, &table), constraint)).or_insert_with(|| Key {
+            parent: names.table(&parent_schema, &parent),
             parent_columns: Vec::new(),
             child_columns: Vec::new(),
         });
@@ -210,10 +211,11 @@ async fn listed_rules(
 ) -> Result<BTreeMap<(String, String), (Rule, Rule)>, SourceError> {
     let query = "SELECT constraint_schema, constraint_name, delete_rule, update_rule \
                  FROM information_schema.referential_constraints";
+    let names = connection.server.names;
     let rows: Vec<(String, String, String, String)> =
         connection.rows(limit, "read the foreign keys' rules", query).await?;
     let rules = |(schema, name, on_delete, on_update): (String, String, String, String)| {
-        ((schema, name), (Rule::parse(&on_delete), Rule::parse(&on_update)))
+        ((names.fold(&schema), name), (Rule::parse(&on_delete), Rule::parse(&on_update)))
     };
     Ok(rows.into_iter().map(rules).collect())
 }

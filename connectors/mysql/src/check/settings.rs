@@ -197,21 +197,22 @@ fn retention_problem(version: Version, variables: &Variables) -> Option<Problem>
     ))
 }
 
-/// Patterns that can't match because the server keeps names in lower case.
+/// Patterns that can't match because the server keeps names in lower case, or compares them so.
 fn name_case_problems(names: NameCase, selection: &Selection) -> Vec<Problem> {
-    if names != NameCase::Lower {
-        return Vec::new();
-    }
+    let found = match names {
+        NameCase::Sensitive => return Vec::new(),
+        NameCase::Lower => {
+            "it has capital letters, but the server keeps all names in lower case (lower_case_table_names = 1)"
+        }
+        NameCase::Insensitive => {
+            "it has capital letters, but the server compares names in lower case (lower_case_table_names = 2)"
+        }
+    };
     let misspelt = selection.patterns.iter().filter_map(|pattern| {
         let folded = format!("{}.{}", names.fold(&pattern.schema), names.fold(&pattern.table));
         let written = pattern.to_string();
         (folded != written).then(|| {
-            problem(
-                Severity::Error,
-                format!("table pattern {written}"),
-                "it has capital letters, but the server keeps all names in lower case (lower_case_table_names = 1)",
-                format!("Write it as {folded}"),
-            )
+            problem(Severity::Error, format!("table pattern {written}"), found, format!("Write it as {folded}"))
         })
     });
     misspelt.collect()

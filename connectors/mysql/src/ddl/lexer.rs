@@ -93,6 +93,31 @@ impl<'a> Lexer<'a> {
         self.damaged
     }
 
+    /// The text without its comments and with a question mark for each string and number: it tells what a statement
+    /// does and no value of a row.
+    pub(super) fn without_values(text: &'a str, mode: SqlMode, version: Version) -> String {
+        let mut lexer = Self::new(text, mode, version);
+        let mut shown = String::new();
+        loop {
+            let before = lexer.rest;
+            lexer.skip_spaces_and_comments();
+            if lexer.rest.len() < before.len() && !shown.is_empty() {
+                shown.push(' ');
+            }
+            let from = lexer.rest;
+            let Some(token) = lexer.next() else { return shown };
+            let is_value = match &token {
+                Token::Text(_) => true,
+                Token::Word(word) => word.starts_with(|first: char| first.is_ascii_digit()),
+                Token::Quoted(_) | Token::Symbol(_) => false,
+            };
+            match is_value {
+                true => shown.push('?'),
+                false => shown.push_str(from.get(..from.len() - lexer.rest.len()).unwrap_or_default()),
+            }
+        }
+    }
+
     fn skip(&mut self, bytes: usize) -> &'a str {
         let (skipped, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
         self.rest = rest;
@@ -278,6 +303,20 @@ mod tests {
         ] {
             assert_eq!(shown(text, SqlMode::default(), MYSQL), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn values_are_left_out_and_names_stay() {
+        for (text, expected) in [
+            ("UPDATE `t 1` SET a='x', b = 17 /* y */ WHERE c>\"z\"", "UPDATE `t 1` SET a=?, b = ? WHERE c>?"),
+            ("INSERT INTO d.t1 VALUES(0x41,X'42',-1e5)", "INSERT INTO d.t1 VALUES(?,X?,-?)"),
+            ("DELETE FROM t WHERE c = 'open", "DELETE FROM t WHERE c = ?"),
+            ("-- a\nCALL p('secret');  ", "CALL p(?); "),
+        ] {
+            assert_eq!(Lexer::without_values(text, SqlMode::default(), MYSQL), expected, "{text}");
+        }
+        let ansi = SqlMode { ansi_quotes: true, ..SqlMode::default() };
+        assert_eq!(Lexer::without_values("DELETE FROM \"t\"", ansi, MYSQL), "DELETE FROM \"t\"");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8};
+use millstream_core::schema::TableName;
 use mysql_common::collations::{Collation, CollationId};
 
 /// The server's `lower_case_table_names`: how names of tables and databases compare.
@@ -27,7 +28,9 @@ impl NameCase {
         }
     }
 
-    /// The form in which names compare by their bytes. The reader of statements gives all names in it.
+    /// The form in which names compare by their bytes. The reader of statements gives all names in it, and so does every
+    /// reader of the catalog and of the log's table maps: MySQL has names in lower case in the maps and as they were
+    /// written in the catalog where it compares them in lower case.
     pub(crate) fn fold(self, name: &str) -> String {
         match self {
             NameCase::Sensitive => name.to_owned(),
@@ -36,6 +39,13 @@ impl NameCase {
                 name.chars().map(|character| character.to_lowercase().next().unwrap_or(character)).collect()
             }
         }
+    }
+}
+
+impl NameCase {
+    /// A table's name in that form.
+    pub(crate) fn table(self, schema: &str, name: &str) -> TableName {
+        TableName::new(self.fold(schema), self.fold(name))
     }
 }
 
@@ -105,6 +115,16 @@ mod tests {
             assert_eq!(decode(bytes, collation), expected);
         }
         assert!((0..=u16::MAX).all(|collation| decode(b"plain", Some(collation)) == "plain"));
+    }
+
+    #[test]
+    fn tables_have_one_name_whoever_tells_of_them() {
+        let table = |names: NameCase| names.table("Shop", "Orders").to_string();
+        assert_eq!(table(NameCase::Sensitive), "Shop.Orders");
+        assert_eq!(
+            (table(NameCase::Lower), table(NameCase::Insensitive)),
+            ("shop.orders".into(), "shop.orders".into())
+        );
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl Follower {
     pub(super) fn cascaded(&mut self, affected: BTreeSet<TableName>) {
         for child in affected {
             if self.open.as_mut().is_none_or(|open| open.cascaded.insert(child.clone())) {
-                self.rows_replaced_in_transaction(&child, CAUSE);
+                self.rows_replaced_in_transaction(&child, CAUSE, None);
             }
         }
     }

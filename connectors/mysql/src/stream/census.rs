@@ -12,7 +12,7 @@ use std::sync::Arc;
 use millstream_core::error::SourceError;
 
 use super::dump::{self, Start};
-use super::event::{self, kind};
+use super::event::{self, RawEvent, kind};
 use super::follower::advance;
 use crate::connect::{Connection, Connector, Server};
 use crate::decode::DecodeError;
@@ -24,27 +24,37 @@ use crate::version::Flavor;
 /// So many heartbeats in a row say that the server has nothing more to send.
 const HEARTBEATS_MAX: usize = 2;
 
-/// The transactions before a place at which none is half-way; `None` where the server has no GTIDs. `known` is a place
+/// What a place in the log is known by besides its file and offset.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    /// The transactions before it; `None` where the server has no GTIDs.
+    pub(crate) gtid: Option<GtidSet>,
+    /// When its file was begun, where the file's first event says so.
+    pub(crate) begun: Option<u32>,
+}
+
+/// The marks of a place at which no transaction is half-way. `known` is a place
 /// whose transactions are known. `replica_id` must not be that of a stream in use, which the server would end.
 ///
 /// # Errors
 ///
 /// [`SourceError::PositionLost`] if the place that was said to be known isn't in this log.
-pub(crate) async fn transactions_before(
+pub(crate) async fn marks_of(
     connector: &Connector,
     connection: &mut Connection,
     replica_id: u32,
     place: &Head,
     known: Option<&MySqlPosition>,
-) -> Result<Option<GtidSet>, SourceError> {
+) -> Result<Marks, SourceError> {
     let limit = connector.query_timeout();
-    if !connection.server.gtid {
-        return Ok(None);
-    }
-    if connection.server.version.flavor == Flavor::MariaDb {
-        return log::gtid_at(connection, limit, &place.file, place.offset).await.map(Some);
-    }
     let server = Arc::clone(&connection.server);
+    if !server.gtid || server.version.flavor == Flavor::MariaDb {
+        let gtid = match server.gtid {
+            true => Some(log::gtid_at(connection, limit, &place.file, place.offset).await?),
+            false => None,
+        };
+        return Ok(Marks { gtid, begun: begun(connector, &server, replica_id, place).await? });
+    }
     let usable = |known: &&MySqlPosition| {
         known.server == server.identity && known.file == place.file && known.offset <= place.offset
     };
@@ -52,15 +62,42 @@ pub(crate) async fn transactions_before(
     let mut count = match known.and_then(|known| Some((known, known.gtid.clone()?))) {
         Some((known, set)) => {
             let reached = LogPlace::new(place.file.clone(), known.offset);
-            Count { reached, set, begun: known.begun }
+            Count { reached, set, begun_expected: known.begun, begun: known.begun }
         }
         None => {
             let set = log::previous_gtids(connection, limit, &place.file).await?;
-            Count { reached: LogPlace::new(place.file.clone(), FIRST_EVENT_OFFSET), set, begun: None }
+            let reached = LogPlace::new(place.file.clone(), FIRST_EVENT_OFFSET);
+            Count { reached, set, begun_expected: None, begun: None }
         }
     };
     count.go_on(connector, &server, replica_id, place).await?;
-    Ok(Some(count.set))
+    Ok(Marks { gtid: Some(count.set), begun: count.begun })
+}
+
+/// When the file of a place was begun. Wherever a server begins to send a file, that file's first event comes first.
+async fn begun(
+    connector: &Connector,
+    server: &Arc<Server>,
+    replica_id: u32,
+    place: &Head,
+) -> Result<Option<u32>, SourceError> {
+    // The request has 32 bits for the offset.
+    let offset = if u32::try_from(place.offset).is_ok() { place.offset } else { FIRST_EVENT_OFFSET };
+    let start = Start::File { file: place.file.clone(), offset };
+    let mut batches = dump::open(connector, server, replica_id, &start).await?;
+    let ended = || SourceError::transient("ask when a file of the log was begun", "its connection's task has ended");
+    loop {
+        for event in batches.recv().await.ok_or_else(ended)?? {
+            if event.kind() == kind::FORMAT_DESCRIPTION {
+                return Ok(begun_at(&event));
+            }
+        }
+    }
+}
+
+/// What a file's first event says.
+fn begun_at(event: &RawEvent) -> Option<u32> {
+    Some(event.header.timestamp()).filter(|seconds| *seconds > 0)
 }
 
 /// How far the log has been read.
@@ -69,6 +106,8 @@ struct Count {
     /// The transactions before that.
     set: GtidSet,
     /// When the file must have been begun to be the right one, where that is known.
+    begun_expected: Option<u32>,
+    /// When it was.
     begun: Option<u32>,
 }
 
@@ -100,11 +139,13 @@ impl Count {
                 if *reached.file() != place.file || heartbeats >= HEARTBEATS_MAX {
                     return Err(SourceError::transient(WHAT, "the log ends before a place that it had"));
                 }
-                if event.kind() == kind::FORMAT_DESCRIPTION
-                    && self.begun.is_some_and(|begun| begun != event.header.timestamp())
-                {
-                    let reason = format!("the server's {} is another file of that name: the log was reset", place.file);
-                    return Err(SourceError::PositionLost { position: reached.file().to_string(), reason });
+                if event.kind() == kind::FORMAT_DESCRIPTION {
+                    self.begun = begun_at(&event);
+                    if self.begun_expected.is_some() && self.begun_expected != self.begun {
+                        let file = &place.file;
+                        let reason = format!("the server's {file} is another file of that name: the log was reset");
+                        return Err(SourceError::PositionLost { position: file.to_string(), reason });
+                    }
                 }
                 if !event.inner && matches!(event.kind(), kind::GTID | kind::GTID_TAGGED) {
                     let gtid = event::mysql_begin(&event).map_err(unreadable)?.gtid;

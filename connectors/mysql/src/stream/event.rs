@@ -172,6 +172,15 @@ pub(crate) fn rotate(body: &[u8]) -> Result<(u64, Cow<'_, str>), DecodeError> {
     Ok((offset, String::from_utf8_lossy(bytes.rest())))
 }
 
+/// What the server says of events that it couldn't write to its log.
+pub(crate) fn incident_message(body: &[u8]) -> Result<String, DecodeError> {
+    const WHAT: &str = "an incident event";
+    let mut bytes = Bytes::new(body);
+    bytes.u16(WHAT)?;
+    let length = usize::from(bytes.u8(WHAT)?);
+    Ok(String::from_utf8_lossy(bytes.take(length, WHAT)?).into_owned())
+}
+
 /// The beginning of a transaction.
 #[derive(Debug)]
 pub(crate) struct Begin {

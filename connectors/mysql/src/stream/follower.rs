@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use millstream_core::error::SourceError;
 use millstream_core::outbox::{Abandoned, Outbox};
@@ -10,6 +11,7 @@ use millstream_core::schema::TableName;
 use millstream_core::schema_change::{SchemaChange, SchemaChangeKind};
 use millstream_core::source::Catalog;
 use mysql_common::binlog::consts::EventFlags;
+use tokio::time::timeout_at;
 
 use super::cascades::Watch;
 use super::event::{self, Begin, Query, RawEvent, kind};
@@ -109,8 +111,8 @@ pub(super) struct Follower {
     begun_expected: Option<u32>,
     /// Whether the file being read has come to a regular end.
     file_ended: bool,
-    /// Where no transaction was open the last time.
-    rest: (LogFile, u64),
+    /// Where no transaction was open the last time, and when that file was begun.
+    rest: (LogFile, u64, Option<u32>),
     /// How many tables are settled by the stream's coming to a place.
     pub(super) waiting_for_place: usize,
     /// The time of the last event that had one.
@@ -145,7 +147,7 @@ impl Follower {
             watch: Watch::default(),
             open: None,
             branches: Branches::default(),
-            rest: (place.file().clone(), skip_until.max(place.offset())),
+            rest: (place.file().clone(), skip_until.max(place.offset()), begun),
             place,
             skip_until,
             gtid,
@@ -204,18 +206,21 @@ impl Follower {
         if self.input.is_idle() && self.outbox.has_rested() {
             self.hand_over().await?;
         }
-        let event = self.input.next().await?;
-        self.handle(event).await?;
-        match self.open {
-            None => self.ask_for_access().await,
-            Some(_) => Ok(()),
+        match self.access_due() {
+            None => {}
+            Some(due) if due <= Instant::now() => return self.ask_for_access().await,
+            Some(due) => match timeout_at(due.into(), self.input.next()).await {
+                Ok(event) => return self.handle(event?).await,
+                Err(_) => return self.ask_for_access().await,
+            },
         }
+        let event = self.input.next().await?;
+        self.handle(event).await
     }
 
     /// Where to resume: no transaction is open there.
     fn position(&self) -> MySqlPosition {
-        let (file, offset) = self.rest.clone();
-        let begun = self.begun.filter(|_| *self.place.file() == file);
+        let (file, offset, begun) = self.rest.clone();
         MySqlPosition { epoch: self.epoch, server: self.server.identity, file, offset, begun, gtid: self.gtid.clone() }
     }
 
@@ -275,7 +280,8 @@ impl Follower {
             self.outbox.count_log(u64::from(event.header.event_size()));
         }
         self.handle_plain(&event).await?;
-        if self.open.is_none() && self.skip_until <= self.place.offset() {
+        // At the beginning of a file it isn't known yet when that was begun; its first event follows at once.
+        if self.open.is_none() && self.skip_until <= self.place.offset() && event.kind() != kind::ROTATE {
             self.rest();
         }
         Ok(())
@@ -348,7 +354,7 @@ impl Follower {
                 let (plain_kind, body) = payload::inflate_rows(event.kind(), &event.body)?;
                 self.rows(plain_kind, &body)?;
             }
-            kind::INCIDENT => self.lost_rows("the server lost events of its log (an incident event)"),
+            kind::INCIDENT => self.incident(&event.body),
             // A file that begins, or a server that stops, while a transaction is open: it was never committed.
             kind::FORMAT_DESCRIPTION | kind::STOP if event.header.log_pos() != 0 => self.broken_off(),
             kind::STOP
@@ -428,6 +434,7 @@ impl Follower {
             self.rest.0 = self.place.file().clone();
         }
         self.rest.1 = self.place.offset();
+        self.rest.2 = self.begun;
     }
 
     pub(super) fn touch(&mut self, name: &TableName) {
@@ -455,6 +462,16 @@ impl Follower {
         }
     }
 
+    /// The server couldn't write events to its log. Which, nobody knows; the message says why. It stands for the
+    /// transaction that it is in, and ends it unless that has an end of its own.
+    fn incident(&mut self, body: &[u8]) {
+        let message = event::incident_message(body).unwrap_or_default();
+        self.lost_rows(format!("the server lost events of its log: {message}").trim_end_matches([':', ' ']));
+        if self.open.as_ref().is_some_and(|open| !open.began) {
+            self.commit();
+        }
+    }
+
     /// The log doesn't tell what happened to rows of any table.
     pub(super) fn lost_rows(&mut self, cause: &str) {
         let names: Vec<TableName> = self.tables.known().map(|(name, _)| name.clone()).collect();
@@ -465,16 +482,26 @@ impl Follower {
 
     /// Says that rows of a table changed unseen; no need where its rows will be read again anyway.
     pub(super) fn rows_replaced(&mut self, name: &TableName, cause: &str) {
+        self.rows_replaced_by(name, cause, None);
+    }
+
+    /// The same where a statement did it.
+    pub(super) fn rows_replaced_by(&mut self, name: &TableName, cause: &str, statement: Option<&str>) {
         if matches!(self.tables.get(name), Some(Standing::Known(_))) {
-            self.change(name, SchemaChangeKind::RowsReplaced { cause: cause.to_owned() }, None);
+            self.change(name, SchemaChangeKind::RowsReplaced { cause: cause.to_owned() }, statement);
         }
     }
 
     /// The same for what the open transaction did: a prepared one's changes count when it is committed.
-    pub(super) fn rows_replaced_in_transaction(&mut self, name: &TableName, cause: &'static str) {
+    pub(super) fn rows_replaced_in_transaction(
+        &mut self,
+        name: &TableName,
+        cause: &'static str,
+        statement: Option<&str>,
+    ) {
         match self.open.as_mut().and_then(|open| open.branch.as_mut()) {
-            Some(branch) => branch.replaced(name, cause),
-            None => self.rows_replaced(name, cause),
+            Some(branch) => branch.replaced(name, cause, statement),
+            None => self.rows_replaced_by(name, cause, statement),
         }
     }
 

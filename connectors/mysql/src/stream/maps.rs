@@ -75,7 +75,7 @@ impl Follower {
 
     async fn route(&mut self, body: &[u8]) -> Result<(Route, Option<Parent>), End> {
         let head = TableMapHead::parse(body)?;
-        let name = TableName::new(head.schema, head.table);
+        let name = self.server.names.table(head.schema, head.table);
         let (is_selected, is_parent) = (self.tables.is_selected(&name), self.watch.is_parent(&name));
         if !is_selected && !is_parent {
             return Ok((Route::LeaveOut, None));
@@ -92,7 +92,7 @@ impl Follower {
         let flavor = self.server.version.flavor;
         let known = match self.tables.get(name) {
             Some(Standing::Known(schema)) => Some(Arc::clone(schema)),
-            Some(Standing::Unknown(Retry::AtStatement | Retry::Beyond(..) | Retry::WhenAllowed(_))) => {
+            Some(Standing::Unknown(Retry::AtStatement | Retry::Beyond(..) | Retry::WhenAllowed { .. })) => {
                 return Ok(Route::LeaveOut);
             }
             Some(Standing::Unknown(Retry::NotBefore(moment))) if Instant::now() < *moment => {
@@ -151,10 +151,8 @@ impl Follower {
         match decoded {
             Ok(Decoded::Whole) => {}
             Ok(Decoded::IdentityUnknown) => {
-                self.rows_replaced_in_transaction(
-                    name,
-                    "the log doesn't tell which rows were changed (a partial row image)",
-                );
+                let cause = "the log doesn't tell which rows were changed (a partial row image)";
+                self.rows_replaced_in_transaction(name, cause, None);
             }
             Err(error) => self.unfit(name, format!("its rows in the log can't be read: {error}")),
         }

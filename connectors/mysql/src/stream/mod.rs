@@ -31,7 +31,7 @@ use crate::connect::Connector;
 use crate::log;
 use crate::position::MySqlPosition;
 use crate::progress::Progress;
-pub(crate) use census::transactions_before;
+pub(crate) use census::marks_of;
 use follower::Follower;
 use input::Input;
 

@@ -31,6 +31,7 @@ use super::statements::{may_reshape, read};
 use super::tables::{Retry, Standing};
 use crate::access::{self, Access};
 use crate::connect::Connection;
+use crate::connector::SEEN_SOON;
 use crate::ddl::values_kept;
 use crate::discover;
 use crate::log::{self, Head};
@@ -38,9 +39,11 @@ use crate::position::LogPlace;
 
 /// How long a table whose rows don't fit its shape is left alone before the catalog is asked again.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
-/// How often a table that the user may not read is tried again. It is tried where no transaction is open, and an idle
-/// server sends something every five seconds.
-const ACCESS_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How long after it was found out that the user may not read a table it is tried again; each pause is twice the last.
+const ACCESS_PAUSE_MIN: Duration = Duration::from_millis(250);
+/// The longest pause between two tries: whoever has granted access is looking at it. A try is one connection that asks
+/// for no row of the table.
+const ACCESS_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What has to be found out about one name.
 #[derive(Debug, Clone)]
@@ -162,26 +165,35 @@ impl Follower {
 
     /// The user may not read a table, so that its shape, if it is there at all, can't be found out.
     fn denied(&mut self, name: &TableName, grant: String, statement: Option<&str>) {
-        let retry = Retry::WhenAllowed(Instant::now() + ACCESS_RETRY_AFTER);
-        let is_news = statement.is_some() || self.tables.denied().all(|(denied, _)| denied != name);
-        self.tables.set(name, Standing::Unknown(retry));
+        let last_pause = match self.tables.get(name) {
+            Some(Standing::Unknown(Retry::WhenAllowed { pause, .. })) => Some(*pause),
+            _ => None,
+        };
+        let is_news = statement.is_some() || last_pause.is_none();
+        let pause = last_pause.map_or(ACCESS_PAUSE_MIN, |last| (last * 2).min(ACCESS_PAUSE_MAX));
+        self.tables.set(name, Standing::Unknown(Retry::WhenAllowed { at: Instant::now() + pause, pause }));
         if is_news {
             let reason = "the user may not read all of the table, so its shape can't be known".to_owned();
-            let remedy = Some(format!("{grant} It is read again within seconds of that"));
+            let remedy = Some(format!("{grant} {SEEN_SOON}"));
             self.change(name, SchemaChangeKind::Unreadable { reason, remedy }, statement);
         }
     }
 
+    /// When a table is to be tried again that the user might not read. Only where no transaction is open.
+    pub(super) fn access_due(&self) -> Option<Instant> {
+        if self.open.is_some() { None } else { self.tables.denied().map(|(_, moment)| moment).min() }
+    }
+
     /// Tries tables again that the user might not read.
     pub(super) async fn ask_for_access(&mut self) -> Result<(), End> {
-        if self.tables.denied().next().is_none() {
-            return Ok(());
-        }
         let now = Instant::now();
         let due = self.tables.denied().filter(|(_, moment)| *moment <= now);
         let questions: Vec<Question> =
             due.map(|(name, _)| Question { name: name.clone(), reason: Reason::Rows }).collect();
-        self.settle(questions, false, None).await
+        self.settle(questions, false, None).await?;
+        // What was found isn't to wait for the server's next event.
+        self.outbox.rest();
+        Ok(())
     }
 
     /// A table's shape isn't known from here on.
@@ -212,14 +224,14 @@ impl Follower {
             None => None,
         };
         let strict = matches!(question.reason, Reason::Altered { strict: true, .. });
-        let altered = |before: &TableSchema, schema: Arc<TableSchema>| {
+        let altered = |before: &TableSchema, schema: Arc<TableSchema>, rows_replaced: bool| {
             let values_kept = values_kept(before, &schema, strict);
-            SchemaChangeKind::Altered { schema, values_kept }
+            SchemaChangeKind::Altered { schema, values_kept, rows_replaced }
         };
         match (question.reason, known) {
             (Reason::Created { replaces: false, conditional: true, .. }, Some(known)) => {
                 if known != schema {
-                    self.change(name, altered(&known, schema), statement);
+                    self.change(name, altered(&known, schema, false), statement);
                 }
             }
             (Reason::Created { empty, replaces: true, .. }, Some(_)) => {
@@ -233,16 +245,17 @@ impl Follower {
                 self.change(name, SchemaChangeKind::Created { schema, empty }, statement);
             }
             (Reason::Altered { rows, .. }, Some(known)) => {
-                self.change(name, altered(&known, schema), statement);
-                if rows {
-                    self.rows_replaced(name, "a statement replaced rows as a whole");
-                }
+                self.change(name, altered(&known, schema, rows), statement);
             }
             (Reason::Unclear, Some(known)) => {
-                if known != schema {
-                    self.change(name, altered(&known, schema), statement);
-                }
-                self.rows_replaced(name, "a statement that can't be read may have changed rows");
+                let kind = match known != schema {
+                    true => altered(&known, schema, true),
+                    false => {
+                        let cause = "a statement that can't be read may have changed rows".to_owned();
+                        SchemaChangeKind::RowsReplaced { cause }
+                    }
+                };
+                self.change(name, kind, statement);
             }
             (Reason::Rows, Some(_)) => self.change(name, SchemaChangeKind::Settled { schema }, statement),
             (Reason::Renamed | Reason::Altered { .. } | Reason::Unclear | Reason::Rows, None) => {

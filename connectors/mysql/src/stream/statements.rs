@@ -17,15 +17,29 @@ const STATEMENT_CHARS_MAX: usize = 4_000;
 
 /// What a statement of the log does.
 pub(super) fn read(query: &Query<'_>, server: &Server) -> Statement {
-    let context = Context {
-        database: &server.names.fold(&query.database),
+    let database = server.names.fold(&query.database);
+    ddl::read(query.text, &context(query, server, &database))
+}
+
+fn context<'a>(query: &Query<'_>, server: &Server, database: &'a str) -> Context<'a> {
+    Context {
+        database,
         mode: SqlMode::from_bits(query.session.sql_mode),
         client_collation: query.session.client_collation,
         thread_specific: query.thread_specific,
         version: server.version,
         names: server.names,
-    };
-    ddl::read(query.text, &context)
+    }
+}
+
+/// A statement as the history keeps it.
+fn kept(statement: &Statement, query: &Query<'_>, server: &Server) -> String {
+    let cut = |text: &str| text.chars().take(STATEMENT_CHARS_MAX).collect();
+    match statement {
+        // Their text may hold values of rows.
+        Statement::Dml(_) | Statement::Unknown(_) => cut(&ddl::without_values(query.text, &context(query, server, ""))),
+        _ => cut(&String::from_utf8_lossy(query.text)),
+    }
 }
 
 /// Whether a table may look otherwise, or not exist, or be another one, after a statement than before it.
@@ -60,7 +74,7 @@ impl Follower {
         if concerned.is_empty() && !unbounded {
             return Ok(());
         }
-        let text: String = String::from_utf8_lossy(query.text).chars().take(STATEMENT_CHARS_MAX).collect();
+        let text = kept(&statement, query, &self.server);
         // A statement that failed half-way did some of what it says; only the catalog knows which.
         let whole = query.error_code == 0;
         match statement {
@@ -74,10 +88,10 @@ impl Follower {
                     self.change(&table, SchemaChangeKind::Truncated, Some(&text));
                 }
             }
-            // The text holds values of rows, so it isn't kept.
             Statement::Dml(_) => {
                 for name in concerned {
-                    self.rows_replaced_in_transaction(&name, "a statement in statement format changed rows");
+                    let cause = "a statement in statement format changed rows";
+                    self.rows_replaced_in_transaction(&name, cause, Some(&text));
                 }
             }
             statement => {
@@ -121,11 +135,9 @@ impl Follower {
                         // Said again, so that it is in the history.
                         Some(Standing::Known(schema)) if !alter.shape => {
                             let schema = Arc::clone(schema);
-                            let kind = SchemaChangeKind::Altered { schema, values_kept: Vec::new() };
+                            let values_kept = Vec::new();
+                            let kind = SchemaChangeKind::Altered { schema, values_kept, rows_replaced: alter.rows };
                             self.change(&name, kind, Some(text));
-                            if alter.rows {
-                                self.rows_replaced(&name, "a statement replaced rows as a whole");
-                            }
                             continue;
                         }
                         _ => Reason::Altered { rows: alter.rows, strict: alter.strict },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use millstream_core::schema::{TableName, TableSchema};
 use millstream_core::selection::Selection;
@@ -28,8 +28,8 @@ pub(super) enum Retry {
     Beyond(Head, Option<Arc<TableSchema>>),
     /// When its rows appear, but not before this moment.
     NotBefore(Instant),
-    /// At this moment: the user may not read it, and the server doesn't tell when that changes.
-    WhenAllowed(Instant),
+    /// At this moment, a pause after the last try: the user may not read it, and the server doesn't tell when that changes.
+    WhenAllowed { at: Instant, pause: Duration },
 }
 
 /// All tables that are selected and exist, as far as is known.
@@ -93,7 +93,7 @@ impl Tables {
     /// The tables that the user may not read, with the moment to ask again.
     pub(super) fn denied(&self) -> impl Iterator<Item = (&TableName, Instant)> {
         self.standings.iter().filter_map(|(name, standing)| match standing {
-            Standing::Unknown(Retry::WhenAllowed(moment)) => Some((name, *moment)),
+            Standing::Unknown(Retry::WhenAllowed { at, .. }) => Some((name, *at)),
             _ => None,
         })
     }

@@ -28,8 +28,8 @@ pub(super) struct Branch {
     tables: Vec<TableName>,
     /// `None` once they have become too many.
     events: Option<Vec<Event>>,
-    /// Tables whose rows it changed unseen, and how.
-    replaced: BTreeMap<TableName, &'static str>,
+    /// Tables whose rows it changed unseen, and how; with the statement that did, where one did.
+    replaced: BTreeMap<TableName, (&'static str, Option<String>)>,
 }
 
 impl Branch {
@@ -56,8 +56,8 @@ impl Branch {
         }
     }
 
-    pub(super) fn replaced(&mut self, name: &TableName, cause: &'static str) {
-        self.replaced.insert(name.clone(), cause);
+    pub(super) fn replaced(&mut self, name: &TableName, cause: &'static str, statement: Option<&str>) {
+        self.replaced.insert(name.clone(), (cause, statement.map(str::to_owned)));
     }
 
     fn size_bytes(&self) -> usize {
@@ -157,8 +157,8 @@ impl Follower {
                 }
             }
         }
-        for (name, cause) in &branch.replaced {
-            self.rows_replaced(name, cause);
+        for (name, (cause, statement)) in &branch.replaced {
+            self.rows_replaced_by(name, cause, statement.as_deref());
         }
     }
 }

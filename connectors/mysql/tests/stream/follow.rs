@@ -146,6 +146,9 @@ pub fn shown(event: &Event) -> Vec<String> {
         Event::Schema(change) => {
             let detail = match &change.kind {
                 SchemaChangeKind::Created { schema, empty: true } => format!(" empty {}", columns(schema)),
+                SchemaChangeKind::Altered { schema, rows_replaced: true, .. } => {
+                    format!(" {} and rows", columns(schema))
+                }
                 SchemaChangeKind::Created { schema, empty: false }
                 | SchemaChangeKind::Replaced { schema }
                 | SchemaChangeKind::Altered { schema, .. }

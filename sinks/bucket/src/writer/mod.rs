@@ -90,6 +90,8 @@ pub(crate) struct Writer {
     evaluator: Arc<Evaluator>,
     /// Reports of what is pending, to be sent once it is on disk.
     replies: Vec<(oneshot::Sender<PassReport>, PassReport)>,
+    /// Those who wait until what is pending is on disk.
+    syncs: Vec<oneshot::Sender<()>>,
     checkpoint: Option<Checkpoint>,
     checkpoints: watch::Sender<Option<Checkpoint>>,
     last_sync: Instant,
@@ -125,6 +127,7 @@ impl Writer {
             rollout,
             evaluator,
             replies: Vec::new(),
+            syncs: Vec::new(),
             checkpoint,
             checkpoints,
             last_sync: Instant::now(),
@@ -186,6 +189,7 @@ impl Writer {
                     source.is_restored = true;
                 }
             }
+            Message::Sync(reply) => self.syncs.push(reply),
             Message::Close(reply) => {
                 self.finish_jobs()?;
                 self.flush(true)?;
@@ -351,6 +355,7 @@ impl Writer {
     /// Whether somebody waits for what is pending, or stored but not synced, to be on disk.
     fn awaits_sync(&self) -> bool {
         !self.replies.is_empty()
+            || !self.syncs.is_empty()
             || self.sources.values().any(Source::awaits_sync)
             || *self.checkpoints.borrow() != self.checkpoint
             || self.next_checkpoint(false).is_some()
@@ -367,6 +372,9 @@ impl Writer {
         for (reply, report) in self.replies.drain(..) {
             // Whoever asked may have gone away.
             let _ = reply.send(report);
+        }
+        for sync in self.syncs.drain(..) {
+            let _ = sync.send(());
         }
     }
 

@@ -137,12 +137,6 @@ impl MemorySink {
         inner.current = left;
     }
 
-    /// Whether everything that was accepted with a commit is durable.
-    pub fn is_durable(&self) -> bool {
-        let inner = self.inner();
-        inner.durable.commits == inner.current.commits
-    }
-
     /// How many rows were written or removed so far, equal ones not counted.
     pub fn ops_written(&self) -> u64 {
         self.inner().ops_written
@@ -237,6 +231,16 @@ impl Sink for MemorySink {
 
     fn durable(&self, _: &str) -> watch::Receiver<Option<Position>> {
         self.durable.subscribe()
+    }
+
+    async fn sync(&self, _: &str) -> Result<(), SinkError> {
+        let wanted = self.inner().current.commits;
+        let mut published = self.durable.subscribe();
+        while self.inner().durable.commits < wanted {
+            // The sender lives as long as this sink.
+            let _ = published.changed().await;
+        }
+        Ok(())
     }
 
     fn stored_rows(&self, _: &str, table: TableId) -> Option<u64> {
