@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::cdc::agent::Agent;
-use crate::cdc::{cleanup, disable, jobs, scan};
+use crate::cdc::{cleanup, disable, errors, jobs, scan};
 use crate::engine::session::Isolation;
 use crate::error::SqlError;
 use crate::server::Connections;
@@ -176,6 +176,25 @@ impl Control {
         Ok(())
     }
 
+    /// Whether a database has transactional publications. Then the log reader of replication captures, at its own interval,
+    /// and a capture job is refused (error 22911). Jobs that are there stop.
+    ///
+    /// # Errors
+    /// Where there is no such database.
+    pub fn set_published(&self, database: &str, published: bool) -> Result<(), ControlError> {
+        let database = self.database(database)?;
+        self.storage.capture().with(database, |capture| {
+            capture.published = published;
+            capture.capture = None;
+        });
+        Ok(())
+    }
+
+    /// Lets the scan break at values of CLR types, as servers before 2016 do: error 913.
+    pub fn set_clr_types_break(&self, on: bool) {
+        self.storage.capture().set_clr_types_break(on);
+    }
+
     // The agent
 
     /// Stops the agent: nothing is captured by the schedule, and the log grows.
@@ -256,12 +275,18 @@ impl Control {
         Ok(DatabaseBackup(self.storage.back_up(self.database(database)?)?))
     }
 
-    /// Puts a database back to a backup. Its connections, and all others, are cut off first. LSNs go back with it.
+    /// Puts a database back to a backup, which may be another server's. Its connections, and all others, are cut off first.
+    /// LSNs go back with it.
     ///
     /// # Errors
-    /// Where there is no such database, and those of taking change data capture out.
+    /// Where there is no such database; 934 where an edition without change data capture is to keep it; and those of
+    /// taking it out.
     pub fn restore(&self, database: &str, backup: &DatabaseBackup, to: Restore) -> Result<(), ControlError> {
         let id = self.database(database)?;
+        let keeps = to != Restore::OtherServer && backup.0.cdc_enabled();
+        if keeps && self.storage.edition().without_capture().is_some() {
+            return Err(errors::database_refused(database).into());
+        }
         self.connections.kill_all();
         self.storage.restore(id, &backup.0)?;
         self.storage.capture().forget(id);

@@ -83,6 +83,8 @@ What it does and what it doesn't is told in docs/sqlserver-sim.md.";
 enum Kind {
     /// Developer Edition: everything, an agent included
     Developer,
+    /// Express Edition: without change data capture
+    Express,
     /// Azure SQL Database: no agent, capture is the service's own
     Azure,
     /// Azure SQL Managed Instance
@@ -93,6 +95,7 @@ impl From<Kind> for Edition {
     fn from(kind: Kind) -> Self {
         match kind {
             Kind::Developer => Self::Developer,
+            Kind::Express => Self::Express,
             Kind::Azure => Self::AzureSqlDatabase,
             Kind::Managed => Self::ManagedInstance,
         }

@@ -73,12 +73,8 @@ fn databases_view() -> Arc<dyn Relation> {
         ])
         .unset(&["is_quoted_identifier_on", "is_recursive_triggers_on", "is_cursor_close_on_commit_on"])
         .unset(&["is_local_cursor_default", "is_fulltext_enabled", "is_trustworthy_on", "is_db_chaining_on"])
-        .unset(&[
-            "is_parameterization_forced",
-            "is_master_key_encrypted_by_server",
-            "is_query_store_on",
-            "is_published",
-        ])
+        .unset(&["is_parameterization_forced", "is_master_key_encrypted_by_server", "is_query_store_on"])
+        .field("is_published", BIT, |it, scope| bit(scope.storage().capture().with(it.id, |capture| capture.published)))
         .unset(&["is_subscribed", "is_merge_published", "is_distributor", "is_sync_with_backup"])
         .always("service_broker_guid", SqlType::UniqueIdentifier, Value::Uuid([0; 16]))
         .unset(&["is_broker_enabled"])

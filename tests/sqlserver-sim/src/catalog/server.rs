@@ -227,7 +227,7 @@ fn languages_view() -> Arc<dyn Relation> {
 fn service_objectives_view() -> Arc<dyn Relation> {
     View::of(|scope| match scope.storage().edition() {
         Edition::AzureSqlDatabase => vec![()],
-        Edition::Developer | Edition::ManagedInstance => Vec::new(),
+        Edition::Developer | Edition::Express | Edition::ManagedInstance => Vec::new(),
     })
     .field("database_id", INT, |(), scope| int(i32::try_from(scope.database().0).unwrap_or(i32::MAX)))
     .nullable("edition", SYSNAME, |(), _| optional_text(Some("Standard")))

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::storage::{DatabaseId, Edition, Storage};
 
-use super::{cleanup, scan};
+use super::state::DatabaseCapture;
+use super::{cleanup, jobs, scan};
 
 /// How often it looks whether a job is due.
 const TICK_MILLIS: u64 = 20;
@@ -76,7 +77,11 @@ fn run(storage: &Weak<Storage>, stop: &AtomicBool, polling_interval: Option<Dura
 impl Schedule {
     /// A scan that fails is tried again at the next interval, as the agent does; what failed is in `sys.dm_cdc_errors`.
     fn scan_if_due(&mut self, storage: &Arc<Storage>, database: DatabaseId, polling_interval: Option<Duration>) {
-        let Some(parameters) = storage.capture().with(database, |capture| capture.capture) else { return };
+        let reader = |capture: &mut DatabaseCapture| match capture.published {
+            true => jobs::log_reader_parameters().ok(),
+            false => capture.capture,
+        };
+        let Some(parameters) = storage.capture().with(database, reader) else { return };
         let interval = polling_interval.unwrap_or(parameters.polling_interval);
         if self.scanned.get(&database).is_some_and(|scanned| scanned.elapsed() < interval) {
             return;
@@ -93,7 +98,7 @@ impl Schedule {
         let hours = u64::try_from(now.days).unwrap_or(0) * 24 + now.ticks / TICKS_PER_HOUR;
         let period = match storage.edition() {
             Edition::AzureSqlDatabase => hours,
-            Edition::Developer | Edition::ManagedInstance => hours.saturating_sub(CLEANUP_HOUR) / 24,
+            Edition::Developer | Edition::Express | Edition::ManagedInstance => hours.saturating_sub(CLEANUP_HOUR) / 24,
         };
         // The first look only notes the period: cleanup runs when the next one begins.
         let before = self.cleaned.insert(database, period);

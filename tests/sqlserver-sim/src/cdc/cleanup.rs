@@ -41,11 +41,12 @@ fn cleanup_change_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> Sq
         return Err(errors::not_owner());
     }
     let name = name.as_text().unwrap_or_default();
-    let instance = catalog.instance_named(name).ok_or_else(|| errors::no_instance(name))?;
+    let none = errors::no_instance(name, context.transaction, context.database);
+    let Some(instance) = catalog.instance_named(name) else { return Err(none) };
     let threshold = threshold.as_integer().and_then(|threshold| usize::try_from(threshold).ok()).unwrap_or(5000).max(1);
     let start = functions::start_lsn(context.transaction, context.database, name)?;
     let low = match Lsn::from_value(low) {
-        None => start.ok_or_else(|| errors::no_instance(name))?,
+        None => start.ok_or(none)?,
         Some(low) => {
             let mark = crate::value::format::text(&low.to_value(), THRESHOLD_TYPE, Some(1)).unwrap_or_default();
             check_mapped(context.transaction, context.database, low, &mark)?;

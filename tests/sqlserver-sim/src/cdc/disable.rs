@@ -1,12 +1,12 @@
 //! Ending capture: of an instance, of a table, of a database.
 
 use crate::error::SqlResult;
-use crate::storage::{DatabaseId, ObjectId, PrincipalId, Transaction};
+use crate::storage::{DatabaseId, LockMode, ObjectId, PrincipalId, Transaction};
 use crate::value::{Length, SqlType, Value, collation};
 
 use super::errors::Metadata;
 use super::registry::{CdcContext, Procedure, ProcedureParameter, ProcedureResult};
-use super::system_table::{SystemTable, broken};
+use super::system_table::{SystemTable, broken, change_tables, value};
 use super::{enable, errors, jobs};
 
 pub static PROCEDURES: &[Procedure] = &[
@@ -29,15 +29,16 @@ fn disable_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult
     if !context.is_owner()? {
         return Err(errors::not_owner());
     }
-    let (schema, name) = (schema.as_text().unwrap_or_default(), name.as_text().unwrap_or_default());
+    let schema = enable::named(schema, "@source_schema")?;
+    let name = enable::named(name, "@source_name")?;
+    let instance = enable::named(instance, "@capture_instance")?.trim();
     let table = enable::source_table(&catalog, schema, name)?;
-    let instance = instance.as_text().unwrap_or_default().trim();
     if !table.tracked {
         return Err(errors::table_not_enabled(schema, name));
     }
     let all = collation::equal(instance, "all");
     if !all && !catalog.instances_of(table.object_id).any(|known| collation::equal(&known.name, instance)) {
-        return Err(errors::no_instance_to_disable(instance, name));
+        return Err(errors::no_instance_of_table(instance, name));
     }
     let only = (!all).then_some(instance);
     enable::lock_metadata(context)?;
@@ -47,6 +48,48 @@ fn disable_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult
         context.transaction.rollback_to(&savepoint);
         errors::wrapped(Metadata::DisableTable, "sp_cdc_disable_table", &error)
     })
+}
+
+/// A captured table is about to be dropped: its capture instances go with it. One whose change table somebody reads just
+/// now is only marked, and goes with the first scan that finds nobody there.
+///
+/// # Errors
+/// As [`instances`].
+pub fn with_source(transaction: &mut Transaction, database: DatabaseId, source: ObjectId) -> SqlResult<()> {
+    let catalog = transaction.catalog(database)?;
+    for instance in catalog.instances_of(source) {
+        let object = instance.change_table;
+        if transaction.try_lock_table(database, object, LockMode::SchemaModification)? {
+            instances(transaction, database, source, Some(&instance.name))?;
+            continue;
+        }
+        for row in SystemTable::ChangeTables.current_rows(transaction, database, Some(Value::Int(object.0)))? {
+            let column = change_tables::HAS_DROP_PENDING;
+            SystemTable::ChangeTables.set(transaction, database, &row, column, Value::Bit(true))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the instances that wait for it, as far as nobody reads their change tables.
+///
+/// # Errors
+/// As [`instances`].
+pub fn pending(transaction: &mut Transaction, database: DatabaseId) -> SqlResult<()> {
+    let catalog = transaction.catalog(database)?;
+    for (_, row) in SystemTable::ChangeTables.current_rows(transaction, database, None)? {
+        if value(&row, change_tables::HAS_DROP_PENDING) != &Value::Bit(true) {
+            continue;
+        }
+        let object = value(&row, 0).as_integer();
+        let Some(instance) = catalog.instances().find(|known| Some(i64::from(known.change_table.0)) == object) else {
+            continue;
+        };
+        if transaction.try_lock_table(database, instance.change_table, LockMode::SchemaModification)? {
+            instances(transaction, database, instance.source, Some(&instance.name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a table's capture instances, or one of them: its change table, its functions and all its rows in the catalog,

@@ -19,6 +19,8 @@ use super::{change_table, errors, jobs};
 const INSTANCE_NAME_CHARACTERS_MAX: usize = 100;
 const CAPTURED_COLUMNS_MAX: usize = 1018;
 const CAPTURE_INSTANCES_MAX: usize = 2;
+/// What leaves room in the index of the change table beside its own columns.
+const NET_CHANGES_KEY_COLUMNS_MAX: usize = 14;
 const METADATA_LOCK_WAIT: Duration = Duration::from_secs(60);
 
 pub static PROCEDURES: &[Procedure] = &[
@@ -47,13 +49,16 @@ static ENABLE_TABLE: &[ProcedureParameter] = &[
 pub fn check_may_enable(context: &CdcContext<'_>) -> SqlResult<()> {
     let may = match context.storage().edition() {
         Edition::AzureSqlDatabase => context.is_owner()?,
-        Edition::Developer | Edition::ManagedInstance => context.is_sysadmin(),
+        Edition::Developer | Edition::Express | Edition::ManagedInstance => context.is_sysadmin(),
     };
     if may { Ok(()) } else { Err(errors::not_sysadmin()) }
 }
 
 fn enable_db(context: &mut CdcContext<'_>, _arguments: &[Value]) -> SqlResult<ProcedureResult> {
     check_may_enable(context)?;
+    if let Some(edition) = context.storage().edition().without_capture() {
+        return Err(errors::edition_refused(edition));
+    }
     let database = context.database;
     let name = context.storage().database(database).map_or_else(String::new, |info| info.name.to_string());
     if database <= DatabaseId::MSDB {
@@ -112,6 +117,8 @@ struct Request {
     net_changes: bool,
     filegroup: Option<String>,
     allow_partition_switch: bool,
+    /// What is said of switching partitions.
+    partition_warning: Option<SqlError>,
 }
 
 fn enable_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
@@ -131,7 +138,7 @@ fn enable_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<
         context.transaction.rollback_to(&savepoint);
         return Err(errors::wrapped(Metadata::EnableTable, "sp_cdc_enable_table", &error));
     }
-    let mut messages: Vec<SqlError> = request.partition_warning().into_iter().collect();
+    let mut messages: Vec<SqlError> = request.partition_warning.into_iter().collect();
     if jobs::create_missing(context.transaction, database)? {
         let name = context.storage().database(database).map_or_else(String::new, |info| info.name.to_string());
         for (job, doing) in [("capture", "started"), ("cleanup", "started")] {
@@ -149,7 +156,8 @@ fn enable_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<
 pub fn lock_metadata(context: &mut CdcContext<'_>) -> SqlResult<()> {
     let resource = "change_data_capture_metadata";
     let database = context.database;
-    let locked = context.transaction.lock_named(database, resource, LockMode::Exclusive, Some(METADATA_LOCK_WAIT));
+    let wait = context.transaction.lock_timeout().map_or(METADATA_LOCK_WAIT, |own| own.min(METADATA_LOCK_WAIT));
+    let locked = context.transaction.lock_named(database, resource, LockMode::Exclusive, Some(wait));
     locked.map_err(|error| errors::lock_not_got(resource, &error))
 }
 
@@ -163,6 +171,14 @@ fn check_database_owner(context: &CdcContext<'_>) -> SqlResult<()> {
     Err(errors::no_owner(&name))
 }
 
+/// The text of an argument that must have one.
+///
+/// # Errors
+/// 22963 where it is NULL or empty.
+pub fn named<'v>(argument: &'v Value, parameter: &str) -> SqlResult<&'v str> {
+    argument.as_text().filter(|text| !text.is_empty()).ok_or_else(|| errors::argument_missing(parameter))
+}
+
 /// The table that a schema and name are of.
 ///
 /// # Errors
@@ -172,35 +188,33 @@ pub fn source_table(catalog: &Catalog, schema: &str, name: &str) -> SqlResult<Ar
     found.cloned().ok_or_else(|| errors::no_source_table(schema, name))
 }
 
-impl Request {
-    /// What is said of switching partitions: that it isn't captured, that it is forbidden, or that there is none.
-    fn partition_warning(&self) -> Option<SqlError> {
-        let name = &self.table.name;
-        let (number, text) = match (self.table.partitioned, self.allow_partition_switch) {
-            (true, true) => (
-                22855,
-                format!(
-                    "Warning: switching partitions of the table '{name}' is allowed, and the rows that are switched are not captured."
-                ),
+/// What is said of switching partitions: that it isn't captured, that it is forbidden, or that there is none.
+fn partition_warning(table: &Table, allowed: bool) -> Option<SqlError> {
+    let name = &table.name;
+    let (number, text) = match (table.partitioned, allowed) {
+        (true, true) => (
+            22855,
+            format!(
+                "Warning: switching partitions of the table '{name}' is allowed, and the rows that are switched are not captured."
             ),
-            (true, false) => (
-                22856,
-                format!("Warning: partitions of the table '{name}' cannot be switched while capture is enabled."),
-            ),
-            (false, false) => (
-                22857,
-                format!("Warning: @allow_partition_switch is ignored, as the table '{name}' is not partitioned."),
-            ),
-            (false, true) => return None,
-        };
-        Some(SqlError::new(number, 10, text))
-    }
+        ),
+        (true, false) => {
+            (22856, format!("Warning: partitions of the table '{name}' cannot be switched while capture is enabled."))
+        }
+        (false, false) => {
+            (22857, format!("Warning: @allow_partition_switch is ignored, as the table '{name}' is not partitioned."))
+        }
+        (false, true) => return None,
+    };
+    Some(SqlError::new(number, 10, text))
+}
 
+impl Request {
     fn read(catalog: &Catalog, arguments: &[Value]) -> SqlResult<Self> {
         let [schema, name, instance, net_changes, role, index, columns, filegroup, allow_switch, ..] = arguments else {
             return Err(broken("an argument"));
         };
-        let (schema, name) = (schema.as_text().unwrap_or_default(), name.as_text().unwrap_or_default());
+        let (schema, name) = (named(schema, "@source_schema")?, named(name, "@source_name")?);
         let table = source_table(catalog, schema, name)?;
         let schema = catalog.schema(table.schema_id).ok_or_else(|| broken("the table's schema"))?;
         if collation::equal(&schema.name, "cdc") {
@@ -226,6 +240,9 @@ impl Request {
         if let Some(filegroup) = filegroup.as_text().filter(|name| !collation::equal(name, "PRIMARY")) {
             return Err(errors::no_filegroup(filegroup));
         }
+        if table.columns.iter().any(|column| column.column_set) {
+            return Err(errors::column_set(&table.name));
+        }
         let index = chosen_index(&table, index.as_text())?;
         let columns = captured_columns(&table, columns.as_text())?;
         let net_changes = match net_changes {
@@ -234,11 +251,15 @@ impl Request {
         };
         if net_changes {
             let index = index.as_ref().ok_or_else(|| errors::net_changes_without_key(&table.name))?;
+            if index.key.len() > NET_CHANGES_KEY_COLUMNS_MAX {
+                return Err(errors::key_too_wide(&index.name, &table.name, NET_CHANGES_KEY_COLUMNS_MAX));
+            }
             let captured = |id: ColumnId| columns.iter().any(|column| column.column_id == id);
             if !index.key.iter().all(|key| captured(key.column_id)) {
                 return Err(errors::key_not_captured(&table.name, &index.name));
             }
         }
+        let allowed = allow_switch.as_integer() != Some(0);
         Ok(Self {
             instance,
             role,
@@ -246,7 +267,8 @@ impl Request {
             index,
             net_changes,
             filegroup: filegroup.as_text().map(str::to_owned),
-            allow_partition_switch: allow_switch.as_integer() != Some(0),
+            allow_partition_switch: allowed,
+            partition_warning: partition_warning(&table, allowed),
             table,
         })
     }
@@ -258,6 +280,9 @@ fn chosen_index(table: &Table, name: Option<&str>) -> SqlResult<Option<Index>> {
     let index = table.index_named(name).ok_or_else(|| errors::no_index(name, &table.name))?;
     if !index.unique {
         return Err(errors::index_not_unique(name));
+    }
+    if index.disabled {
+        return Err(errors::index_disabled(name, &table.name));
     }
     let nullable = |id: ColumnId| table.column(id).is_some_and(|column| column.nullable);
     if index.key.iter().any(|key| nullable(key.column_id)) {
@@ -394,6 +419,10 @@ fn ensure_role(transaction: &mut Transaction, database: DatabaseId, role: &str) 
     transaction.edit_catalog(database, |catalog| {
         if let Some(known) = catalog.principal_named(role) {
             return Ok(Arc::clone(&known.name));
+        }
+        if role.contains('\\') {
+            let text = format!("'{role}' is not a valid name because it contains invalid characters.");
+            return Err(errors::role_not_created(role, &SqlError::new(15006, 16, text)));
         }
         let name: Arc<str> = Arc::from(role);
         let kind = PrincipalKind::Role { fixed: false };

@@ -56,6 +56,16 @@ pub fn net_changes_without_key(table: &str) -> SqlError {
     )
 }
 
+/// An index of more columns can't tell rows apart for net changes.
+pub fn key_too_wide(index: &str, table: &str, columns_max: usize) -> SqlError {
+    error(
+        22865,
+        format!(
+            "The index '{index}' of the table '{table}' has more than {columns_max} columns, too many for net changes."
+        ),
+    )
+}
+
 pub fn key_not_captured(table: &str, index: &str) -> SqlError {
     error(22943, format!("All columns of the index '{index}' of the table '{table}' must be in @captured_column_list."))
 }
@@ -96,12 +106,66 @@ pub fn no_index(index: &str, table: &str) -> SqlError {
     error(22928, format!("The index '{index}' does not exist on the table '{table}'."))
 }
 
+pub fn index_disabled(index: &str, table: &str) -> SqlError {
+    error(
+        22980,
+        format!(
+            "The unique index '{index}' on the table '{table}' is disabled. Rebuild it before using it to tell rows apart."
+        ),
+    )
+}
+
 pub fn index_not_unique(index: &str) -> SqlError {
     error(22929, format!("The index '{index}' must be unique to tell rows apart."))
 }
 
 pub fn index_nullable(index: &str) -> SqlError {
     error(22838, format!("All columns of the index '{index}' must be NOT NULL for it to tell rows apart."))
+}
+
+/// Of a table that has a column for all its sparse columns, or is to get one.
+pub fn column_set(table: &str) -> SqlError {
+    error(22854, format!("Change data capture of the table '{table}' is not possible together with a column set."))
+}
+
+/// What stands above the reason why a gating role couldn't be created.
+pub fn role_not_created(role: &str, inner: &SqlError) -> SqlError {
+    error(22944, format!("The role '{role}' that is to gate the changes could not be created: {}", inner.message))
+}
+
+pub fn argument_missing(parameter: &str) -> SqlError {
+    error(22963, format!("The parameter '{parameter}' cannot be NULL or empty."))
+}
+
+pub fn half_a_name() -> SqlError {
+    error(22972, "Give both @source_schema and @source_name, or neither.".to_owned())
+}
+
+pub fn edition_refused(edition: &str) -> SqlError {
+    error(
+        22988,
+        format!(
+            "This instance of SQL Server is the {edition}. Change data capture needs the Enterprise, Developer, Enterprise Evaluation or Standard edition."
+        ),
+    )
+}
+
+/// A database that is enabled doesn't start on an edition that can't capture.
+pub fn database_refused(database: &str) -> SqlError {
+    error(
+        934,
+        format!(
+            "SQL Server cannot load the database '{database}' because change data capture is enabled in it, which this edition does not have."
+        ),
+    )
+}
+
+/// Where the database is published too, the log reader of replication reads the log for both.
+pub fn log_reader_reads() -> SqlError {
+    error(
+        22911,
+        "The capture job cannot read the log of a database that has transactional publications: there the log reader agent reads it for both.".to_owned(),
+    )
 }
 
 pub fn cdc_schema_table() -> SqlError {
@@ -128,12 +192,15 @@ pub fn table_not_enabled(schema: &str, table: &str) -> SqlError {
     error(22985, format!("Change data capture has not been enabled for the source table '{schema}.{table}'."))
 }
 
-pub fn no_instance_to_disable(instance: &str, table: &str) -> SqlError {
-    error(22920, format!("The capture instance '{instance}' does not exist for the source table '{table}'."))
+/// The table has none of this name.
+pub fn no_instance_of_table(instance: &str, table: &str) -> SqlError {
+    error(22960, format!("The capture instance '{instance}' has not been enabled for the source table '{table}'."))
 }
 
-pub fn no_instance(instance: &str) -> SqlError {
-    error(22960, format!("The capture instance '{instance}' does not exist, or you may not read its changes."))
+/// The database has none of this name that the caller may read.
+pub fn no_instance(instance: &str, transaction: &Transaction, database: DatabaseId) -> SqlError {
+    let database = database_name(transaction, database);
+    error(22920, format!("The capture instance '{instance}' does not exist for the database '{database}'."))
 }
 
 pub fn low_mark_unknown(lsn: &str) -> SqlError {
@@ -181,6 +248,59 @@ pub fn lob_too_long(bytes: usize, bytes_max: usize) -> SqlError {
         format!(
             "Length of LOB data ({bytes}) to be replicated exceeds configured maximum {bytes_max}. Use the stored procedure sp_configure to increase the configured maximum value for max text repl size option, which defaults to 65536. A configured value of -1 indicates no limit, other that the limit imposed by the data type."
         ),
+    )
+}
+
+/// What the old servers' capture of CLR types breaks at.
+pub fn clr_type(column: &str) -> SqlError {
+    error(913, format!("Could not find the database of the type of the captured column '{column}'."))
+}
+
+// What `sys.dm_cdc_errors` has after the cause of a failed scan.
+
+pub fn column_not_altered(column: &str, change_table: &str, source: &str) -> SqlError {
+    error(
+        22976,
+        format!(
+            "The column '{column}' of the change table '{change_table}' could not be altered as that of the source table '{source}' was. Refer to the errors before this one."
+        ),
+    )
+}
+
+pub fn history_not_written(change_table: &str) -> SqlError {
+    error(
+        22977,
+        format!(
+            "The history of definitions could not be written for the change table '{change_table}'. Refer to the errors before this one."
+        ),
+    )
+}
+
+pub fn captured_column_not_updated(column: &str, change_table: &str) -> SqlError {
+    error(
+        22978,
+        format!(
+            "The row of cdc.captured_columns for the column '{column}' of the change table '{change_table}' could not be updated. Refer to the errors before this one."
+        ),
+    )
+}
+
+pub fn times_not_written() -> SqlError {
+    error(22858, "Rows of cdc.lsn_time_mapping could not be written. Refer to the errors before this one.".to_owned())
+}
+
+pub fn changes_not_written() -> SqlError {
+    error(22863, "Rows of change tables could not be written. Refer to the errors before this one.".to_owned())
+}
+
+pub fn log_records_failed() -> SqlError {
+    error(22859, "Log Scan process failed in processing log records. Refer to the errors before this one.".to_owned())
+}
+
+pub fn definition_record_failed() -> SqlError {
+    error(
+        22860,
+        "Log scan process failed in processing a ddl log record. Refer to the errors before this one.".to_owned(),
     )
 }
 

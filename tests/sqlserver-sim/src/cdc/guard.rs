@@ -1,9 +1,7 @@
 //! Statements that change data capture forbids, or must know of.
 
 use crate::error::{SqlError, SqlResult};
-use crate::storage::{
-    Alteration, Catalog, Column, ColumnId, DatabaseId, Ddl, ObjectId, Row, Storage, Table, Transaction,
-};
+use crate::storage::{Alteration, Catalog, Column, ColumnId, DatabaseId, Ddl, Index, Row, Storage, Table, Transaction};
 use crate::value::{Length, SqlType, Value, collation};
 
 use super::errors;
@@ -19,44 +17,50 @@ pub fn truncate_refused(table: &str) -> SqlError {
 /// Whether a tracked table may be altered so.
 ///
 /// # Errors
-/// 22914 without the right, 4928 for a captured column's name, 22979, 22980 and 22983 for the index by which rows are told
-/// apart.
+/// 22914 without the right, 4928 for a captured column's name, 22854 for a column set, 22979 and 22983 for the constraint
+/// or index by which rows are told apart.
 pub fn before_alter(catalog: &Catalog, table: &Table, alterations: &[Alteration], ddl: &Ddl<'_>) -> SqlResult<()> {
     check_right(ddl)?;
     for alteration in alterations {
         match alteration {
             Alteration::RenameColumn { column, .. } => check_rename(catalog, table, *column)?,
-            Alteration::DropIndex(index) => {
-                let name = table.index(*index).map_or("", |index| &index.name);
-                if is_capture_index(catalog, table, name) {
-                    return Err(SqlError::new(
-                        22983,
-                        16,
-                        format!(
-                            "The unique index '{name}' on table '{}' is used by change data capture and can't be dropped or altered.",
-                            table.name
-                        ),
-                    ));
-                }
+            Alteration::AddColumns(columns) if columns.iter().any(|column| column.column_set) => {
+                return Err(errors::column_set(&table.name));
             }
-            Alteration::DropConstraint(id) => check_drop_constraint(catalog, table, *id)?,
-            Alteration::DisableIndex(index) => {
-                let name = table.index(*index).map_or("", |index| &index.name);
-                if is_capture_index(catalog, table, name) {
-                    return Err(SqlError::new(
-                        22980,
-                        16,
-                        format!(
-                            "The index '{name}' on table '{}' is used by change data capture and can't be disabled.",
-                            table.name
-                        ),
-                    ));
-                }
+            Alteration::DropIndex(index) | Alteration::DisableIndex(index) => {
+                check_index(catalog, table, table.index(*index))?;
+            }
+            Alteration::DropConstraint(id) => {
+                let of_constraint =
+                    |index: &&Index| index.constraint.as_ref().is_some_and(|constraint| constraint.object_id == *id);
+                check_index(catalog, table, table.indexes.iter().find(of_constraint))?;
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// The index by which capture tells rows apart stays, and so does the constraint that has it.
+fn check_index(catalog: &Catalog, table: &Table, index: Option<&Index>) -> SqlResult<()> {
+    let Some(index) = index.filter(|index| is_capture_index(catalog, table, &index.name)) else { return Ok(()) };
+    let (name, table) = (&index.name, &table.name);
+    Err(match index.constraint {
+        Some(_) => SqlError::new(
+            22979,
+            16,
+            format!(
+                "The unique index '{name}' on table '{table}' is used by change data capture. Its constraint can't be dropped or disabled."
+            ),
+        ),
+        None => SqlError::new(
+            22983,
+            16,
+            format!(
+                "The unique index '{name}' on table '{table}' is used by change data capture. Disable capture of the table before you alter or drop it."
+            ),
+        ),
+    })
 }
 
 fn check_right(ddl: &Ddl<'_>) -> SqlResult<()> {
@@ -78,24 +82,6 @@ fn check_rename(catalog: &Catalog, table: &Table, column: ColumnId) -> SqlResult
     Err(SqlError::new(4928, 16, format!("Cannot alter column '{name}' because it is 'REPLICATED'.")))
 }
 
-fn check_drop_constraint(catalog: &Catalog, table: &Table, id: ObjectId) -> SqlResult<()> {
-    let index = table
-        .indexes
-        .iter()
-        .find(|index| index.constraint.as_ref().is_some_and(|constraint| constraint.object_id == id));
-    match index {
-        Some(index) if is_capture_index(catalog, table, &index.name) => Err(SqlError::new(
-            22979,
-            16,
-            format!(
-                "The constraint '{}' on table '{}' is used by change data capture and can't be dropped.",
-                index.name, table.name
-            ),
-        )),
-        _ => Ok(()),
-    }
-}
-
 fn is_capture_index(catalog: &Catalog, table: &Table, index: &str) -> bool {
     catalog
         .instances_of(table.object_id)
@@ -108,18 +94,18 @@ fn is_capture_index(catalog: &Catalog, table: &Table, index: &str) -> bool {
 /// 22914 without the right; those of dropping the change tables.
 pub fn before_drop(transaction: &mut Transaction, database: DatabaseId, table: &Table, ddl: &Ddl<'_>) -> SqlResult<()> {
     check_right(ddl)?;
-    super::disable::instances(transaction, database, table.object_id, None)
+    super::disable::with_source(transaction, database, table.object_id)
 }
 
 /// Partitions of tracked tables may be switched only where every instance allows it.
 ///
 /// # Errors
-/// 22842 for a tracked source, 22843 for a tracked target.
+/// 22842 for a tracked destination, 22843 for a tracked source.
 pub fn before_switch(catalog: &Catalog, from: &Table, to: &Table) -> SqlResult<()> {
-    for (table, number, role) in [(from, 22842, "source"), (to, 22843, "target")] {
+    for (table, number, role) in [(to, 22842, "destination"), (from, 22843, "source")] {
         if catalog.instances_of(table.object_id).any(|instance| !instance.allow_partition_switch) {
             let text = format!(
-                "ALTER TABLE SWITCH failed: the {role} table '{}' is enabled for change data capture with @allow_partition_switch = 0.",
+                "ALTER TABLE SWITCH failed: the partitioned {role} table '{}' is enabled for change data capture with @allow_partition_switch = 0.",
                 table.name
             );
             return Err(SqlError::new(number, 16, text));

@@ -51,9 +51,11 @@ fn source_names(catalog: &Catalog, instance: &CaptureInstance) -> (Value, Value)
 
 fn help(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
     let catalog = check_enabled(context)?;
-    let wanted = match (arguments.first().and_then(Value::as_text), arguments.get(1).and_then(Value::as_text)) {
+    let named = |at: usize| arguments.get(at).and_then(Value::as_text).filter(|name| !name.is_empty());
+    let wanted = match (named(0), named(1)) {
         (Some(schema), Some(name)) => Some(enable::source_table(&catalog, schema, name)?),
-        _ => None,
+        (None, None) => None,
+        _ => return Err(errors::half_a_name()),
     };
     let columns = vec![
         Column::new("source_schema", SqlType::SysName, true),
@@ -102,8 +104,9 @@ fn name_list<'a>(names: impl Iterator<Item = &'a str>) -> Value {
 fn instance_of(context: &CdcContext<'_>, arguments: &[Value]) -> SqlResult<(Arc<Catalog>, Arc<CaptureInstance>)> {
     let catalog = check_enabled(context)?;
     let name = arguments.first().and_then(Value::as_text).unwrap_or_default();
-    let instance = catalog.instance_named(name).cloned().ok_or_else(|| errors::no_instance(name))?;
-    if may_read(context, &instance)? { Ok((catalog, instance)) } else { Err(errors::no_instance(name)) }
+    let none = || errors::no_instance(name, context.transaction, context.database);
+    let instance = catalog.instance_named(name).cloned().ok_or_else(none)?;
+    if may_read(context, &instance)? { Ok((catalog, instance)) } else { Err(none()) }
 }
 
 fn ddl_history(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {

@@ -19,8 +19,8 @@ use super::system_table::{broken, definition, value};
 
 /// A hundred years, in minutes.
 const RETENTION_MINUTES_MAX: i64 = 52_594_800;
-/// A day.
-const POLLING_SECONDS_MAX: i64 = 86_400;
+/// Less than a day.
+const POLLING_SECONDS_MAX: i64 = 86_399;
 /// How often the service of Azure SQL Database scans, whatever the parameters say.
 const AZURE_POLLING_SECONDS: u64 = 20;
 
@@ -199,11 +199,11 @@ pub fn capture_parameters(
         return refuse(22970, "The parameter @maxscans must be greater than 0.".to_owned());
     };
     if !continuous && polling_seconds != 0 {
-        return refuse(22990, "The parameter @pollinginterval must be NULL or 0 where @continuous is 0.".to_owned());
+        return refuse(22999, "The parameter @pollinginterval must be NULL or 0 where @continuous is 0.".to_owned());
     }
     if !(0..=POLLING_SECONDS_MAX).contains(&polling_seconds) {
         return refuse(
-            22999,
+            22990,
             format!("The parameter @pollinginterval must be between 0 and {POLLING_SECONDS_MAX} seconds."),
         );
     }
@@ -300,13 +300,30 @@ fn add(transaction: &mut Transaction, database: DatabaseId, job: Job, parameters
     transaction.insert(place, &table, &[row]).map(drop)
 }
 
-/// Creates those of the two jobs that aren't there, and starts capture. True where one was created.
+/// Whether transactional replication reads the log of the database already.
+pub fn is_published(transaction: &Transaction, database: DatabaseId) -> bool {
+    transaction.storage().capture().with(database, |capture| capture.published)
+}
+
+/// What the log reader of replication captures with: it goes on, and knows nothing of the capture job.
+///
+/// # Errors
+/// None that these numbers could have.
+pub fn log_reader_parameters() -> SqlResult<CaptureParameters> {
+    let Parameters { maxtrans, maxscans, continuous, polling_seconds, .. } = Parameters::default_of(Job::Capture);
+    capture_parameters(maxtrans, maxscans, continuous, polling_seconds)
+}
+
+/// Creates those of the two jobs that aren't there, and starts capture. Without a capture job where a log reader reads
+/// the log already. True where one was created.
 ///
 /// # Errors
 /// 1205, 1222 or cancellation.
 pub fn create_missing(transaction: &mut Transaction, database: DatabaseId) -> SqlResult<bool> {
     let mut created = false;
-    for job in [Job::Capture, Job::Cleanup] {
+    let wanted: &[Job] =
+        if is_published(transaction, database) { &[Job::Cleanup] } else { &[Job::Capture, Job::Cleanup] };
+    for job in wanted.iter().copied() {
         if find(transaction, database, job)?.is_none() {
             add(transaction, database, job, Parameters::default_of(job))?;
             created = true;
@@ -389,6 +406,15 @@ fn check_owner(context: &CdcContext<'_>) -> SqlResult<()> {
     if context.is_owner()? { Ok(()) } else { Err(errors::not_owner()) }
 }
 
+/// # Errors
+/// 22911 where a log reader is in the capture job's place.
+fn check_log_reader(context: &CdcContext<'_>, job: Job) -> SqlResult<()> {
+    if job == Job::Capture && is_published(context.transaction, context.database) {
+        return Err(errors::log_reader_reads());
+    }
+    Ok(())
+}
+
 fn no_agent() -> SqlError {
     SqlError::new(22022, 16, "SQLServerAgent is not currently running so it cannot be notified of this action.")
 }
@@ -401,6 +427,7 @@ fn add_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<Proce
     check_owner(context)?;
     let [job_type, start_job, given @ ..] = arguments else { return Err(broken("an argument")) };
     let job = Job::parse(job_type)?;
+    check_log_reader(context, job)?;
     if find(context.transaction, context.database, job)?.is_some() {
         let name = job.full_name(context.transaction, context.database);
         return Err(SqlError::new(14261, 16, format!("The specified @name ('{name}') already exists.")));
@@ -448,6 +475,7 @@ fn drop_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<Proc
 fn start_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
     check_owner(context)?;
     let job = Job::parse(arguments.first().unwrap_or(&Value::Null))?;
+    check_log_reader(context, job)?;
     if find(context.transaction, context.database, job)?.is_none() {
         return Err(no_job(&job.full_name(context.transaction, context.database)));
     }

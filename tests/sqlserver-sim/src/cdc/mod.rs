@@ -6,7 +6,8 @@ mod changes;
 pub mod cleanup;
 pub mod disable;
 mod enable;
-mod errors;
+pub mod errors;
+mod failure;
 mod functions;
 pub mod guard;
 mod help;
@@ -18,6 +19,7 @@ mod relations;
 pub mod scan;
 pub mod state;
 mod system_table;
+mod target;
 #[cfg(test)]
 mod tests;
 mod wrapper;

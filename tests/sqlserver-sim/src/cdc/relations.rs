@@ -248,9 +248,10 @@ impl Relation for Services {
                 "VIEW SERVER STATE permission was denied on object 'server', database 'master'.",
             ));
         }
+        let has_agent = context.storage.edition() != Edition::Express;
         let services = [
             ("SQL Server (MSSQLSERVER)", true),
-            ("SQL Server Agent (MSSQLSERVER)", context.storage.capture().agent_running()),
+            ("SQL Server Agent (MSSQLSERVER)", has_agent && context.storage.capture().agent_running()),
         ];
         services.into_iter().try_for_each(|(name, running)| {
             let (status, text) = if running { (4, "Running") } else { (1, "Stopped") };

@@ -10,16 +10,18 @@ use std::sync::Arc;
 use crate::engine::session::Isolation;
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{
-    Alteration, Begin, CaptureInstance, Catalog, Column, ColumnId, DatabaseId, Ddl, LogChange, LogRecord,
-    LoggedTransaction, Lsn, ObjectId, Retyped, Row, RowId, Storage, Table, Transaction, identical, never_cancelled,
+    Begin, Catalog, DatabaseId, LogChange, LogRecord, LoggedTransaction, Lsn, ObjectId, Retyped, Row, RowId, Storage,
+    Table, Transaction, never_cancelled,
 };
 use crate::value::{Moment, SqlType, Value};
 
-use super::change_table::{self, Operation, Place};
+use super::change_table::{self, Place};
+use super::failure::{Failure, ScanResult};
 use super::registry::{CdcContext, Procedure, ProcedureParameter, ProcedureResult};
 use super::state::{CaptureParameters, ScanError, ScanSession};
 use super::system_table::{SystemTable, broken, change_tables, lsn_time_mapping, value};
-use super::{errors, jobs};
+use super::target::Target;
+use super::{disable, errors, jobs};
 
 /// Rows that are held before they go to a change table.
 const BUFFERED_ROWS_MAX: usize = 50_000;
@@ -49,6 +51,7 @@ fn scan_procedure(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResul
     if !context.is_owner()? {
         return Err(errors::not_owner());
     }
+    check_log_reader(context)?;
     let parameters = jobs::capture_parameters(number(0), number(1), number(2) != 0, number(3))?;
     run(&context.storage(), context.database, parameters)?;
     Ok(ProcedureResult::default())
@@ -60,9 +63,19 @@ fn capture_job(context: &mut CdcContext<'_>, _arguments: &[Value]) -> SqlResult<
     if !context.is_owner()? {
         return Err(errors::not_owner());
     }
+    check_log_reader(context)?;
     let parameters = jobs::stored_capture_parameters(context.transaction, context.database)?;
     run(&context.storage(), context.database, parameters)?;
     Ok(ProcedureResult::default())
+}
+
+/// # Errors
+/// 22911 where transactional replication reads the log.
+fn check_log_reader(context: &CdcContext<'_>) -> SqlResult<()> {
+    if jobs::is_published(context.transaction, context.database) {
+        return Err(errors::log_reader_reads());
+    }
+    Ok(())
 }
 
 /// What a cycle came upon.
@@ -125,23 +138,20 @@ fn session(storage: &Arc<Storage>, database: DatabaseId, transactions_max: usize
         empty_scans: i32::from(outcome.is_ok() && cycle.pending.is_empty()),
         failed_sessions: i32::from(outcome.is_err()),
     };
-    let failure = outcome.as_ref().err().map(|error| ScanError {
-        session_id,
-        time: row.end_time,
-        error: error.clone(),
-        start_lsn: cycle.at.0,
-        begin_lsn: cycle.at.1,
-    });
+    let (time, (start_lsn, begin_lsn)) = (row.end_time, cycle.at);
     storage.capture().with(database, |capture| {
         capture.push_session(row);
-        if let Some(failure) = failure {
-            let error = failed(&failure.error);
-            capture.push_error(failure.clone());
-            capture.push_error(ScanError { error, ..failure });
+        for error in outcome.as_ref().err().into_iter().flat_map(Failure::errors) {
+            capture.push_error(ScanError { session_id, time, error: error.clone(), start_lsn, begin_lsn });
         }
     });
     let progress = Progress { transactions: cycle.pending.len(), rows: cycle.rows };
-    outcome.map(|()| progress)
+    outcome.map(|()| progress).map_err(|failure| failure.cause)
+}
+
+/// Of rows that don't fit their change table, or can't be written to it.
+fn not_written(cause: SqlError) -> Failure {
+    Failure::from(cause).led_to(errors::changes_not_written()).led_to(errors::log_records_failed())
 }
 
 /// One cycle.
@@ -157,17 +167,6 @@ struct Cycle {
     schema_changes: i32,
     /// Commit and beginning of the transaction at hand, for errors.
     at: (Lsn, Lsn),
-}
-
-/// An instance as the cycle goes along.
-struct Target {
-    instance: Arc<CaptureInstance>,
-    change_table: Arc<Table>,
-    full_mask: Value,
-    /// Whether the log has been read past its creation.
-    recognised: bool,
-    row: (RowId, Row),
-    rows: Vec<Row>,
 }
 
 impl Cycle {
@@ -190,7 +189,7 @@ impl Cycle {
         })
     }
 
-    fn run(&mut self) -> SqlResult<()> {
+    fn run(&mut self) -> ScanResult<()> {
         let mut transaction = self.storage.begin(Begin {
             isolation: Isolation::ReadCommitted,
             session_id: 0,
@@ -200,8 +199,10 @@ impl Cycle {
         });
         let catalog = transaction.catalog(self.database)?;
         if !catalog.options.cdc_enabled {
-            return Err(errors::not_enabled(&transaction, self.database));
+            return Err(errors::not_enabled(&transaction, self.database).into());
         }
+        disable::pending(&mut transaction, self.database)?;
+        let catalog = transaction.catalog(self.database)?;
         self.find_instances(&mut transaction, &catalog)?;
         for logged in self.pending.clone() {
             self.at = (logged.commit_lsn, logged.begin_lsn);
@@ -212,10 +213,11 @@ impl Cycle {
             self.mark_idle(&mut transaction, last_commit)?;
         }
         transaction.commit()?;
-        self.storage.with_log(self.database, |log| log.discard(self.pending.len()))
+        Ok(self.storage.with_log(self.database, |log| log.discard(self.pending.len()))?)
     }
 
     fn find_instances(&mut self, transaction: &mut Transaction, catalog: &Catalog) -> SqlResult<()> {
+        let clr_types_break = self.storage.capture().clr_types_break();
         let mut rows: BTreeMap<i64, (RowId, Row)> = BTreeMap::new();
         for row in SystemTable::ChangeTables.current_rows(transaction, self.database, None)? {
             rows.insert(value(&row.1, 0).as_integer().unwrap_or(0), row);
@@ -230,21 +232,24 @@ impl Cycle {
                 full_mask: change_table::full_mask(instance),
                 row,
                 rows: Vec::new(),
+                clr_types_break,
             });
         }
         Ok(())
     }
 
-    fn transaction(&mut self, transaction: &mut Transaction, logged: &LoggedTransaction) -> SqlResult<()> {
+    fn transaction(&mut self, transaction: &mut Transaction, logged: &LoggedTransaction) -> ScanResult<()> {
         let rows_before = self.rows;
         for record in &logged.records {
             match &record.change {
                 LogChange::Enabled { change_table } => self.recognise(transaction, *change_table, logged.commit_lsn)?,
                 LogChange::Ddl { table, command, retyped } => {
-                    self.schema_change(transaction, logged, *table, command, retyped)?;
+                    self.flush(transaction)?;
+                    self.schema_change(transaction, logged, *table, command, retyped)
+                        .map_err(|failure| failure.led_to(errors::definition_record_failed()))?;
                 }
                 LogChange::Insert { table, .. } | LogChange::Delete { table, .. } | LogChange::Update { table, .. } => {
-                    self.record(logged.commit_lsn, table, record)?;
+                    self.record(logged.commit_lsn, table, record).map_err(not_written)?;
                 }
             }
             if self.buffered >= BUFFERED_ROWS_MAX {
@@ -253,6 +258,9 @@ impl Cycle {
         }
         let id = if self.rows > rows_before { transaction_id(logged.transaction_id) } else { Value::binary(&[0]) };
         map_time(transaction, self.database, logged.commit_lsn, logged.began, logged.committed, id, logged.begin_lsn)
+            .map_err(|cause| {
+                Failure::from(cause).led_to(errors::times_not_written()).led_to(errors::log_records_failed())
+            })
     }
 
     /// The instance begins: what commits after this goes to its change table.
@@ -279,10 +287,11 @@ impl Cycle {
     }
 
     /// Writes what is buffered.
-    fn flush(&mut self, transaction: &mut Transaction) -> SqlResult<()> {
+    fn flush(&mut self, transaction: &mut Transaction) -> ScanResult<()> {
         for target in &mut self.instances {
             if !target.rows.is_empty() {
-                transaction.insert(self.database, &target.change_table, &std::mem::take(&mut target.rows))?;
+                let rows = std::mem::take(&mut target.rows);
+                transaction.insert(self.database, &target.change_table, &rows).map_err(not_written)?;
             }
         }
         self.buffered = 0;
@@ -297,12 +306,13 @@ impl Cycle {
         table: ObjectId,
         command: &Arc<str>,
         retyped: &[Retyped],
-    ) -> SqlResult<()> {
+    ) -> ScanResult<()> {
         self.schema_changes += 1;
-        self.flush(transaction)?;
         let database = self.database;
+        let catalog = transaction.catalog(database)?;
+        let source = catalog.table(table).map_or("", |table| &table.name);
         for target in self.instances.iter_mut().filter(|target| target.recognised && target.instance.source == table) {
-            let followed = target.follow(transaction, database, retyped)?;
+            let followed = target.follow(transaction, database, source, retyped)?;
             let row = vec![
                 Value::Int(table.0),
                 Value::Int(target.instance.change_table.0),
@@ -311,7 +321,9 @@ impl Cycle {
                 logged.commit_lsn.to_value(),
                 change_table::datetime(logged.committed),
             ];
-            SystemTable::DdlHistory.insert(transaction, database, vec![row])?;
+            SystemTable::DdlHistory
+                .insert(transaction, database, vec![row])
+                .map_err(|cause| Failure::from(cause).led_to(errors::history_not_written(&target.change_table.name)))?;
         }
         Ok(())
     }
@@ -372,107 +384,6 @@ fn transaction_id(id: u64) -> Value {
     Value::binary(&bytes)
 }
 
-/// Whether a large value is too long for its row.
-fn is_off_row(value: &Value) -> bool {
-    const ROW_BYTES_MAX: usize = 8000;
-    match value {
-        Value::Text(text) => text.len() > ROW_BYTES_MAX,
-        Value::Binary(bytes) => bytes.len() > ROW_BYTES_MAX,
-        _ => false,
-    }
-}
-
-impl Target {
-    /// Adds a record's rows; gives how many.
-    fn add(&mut self, place: &Place, source: &Table, change: &LogChange) -> SqlResult<usize> {
-        let before = self.rows.len();
-        match change {
-            LogChange::Insert { row, .. } => {
-                let mask = self.full_mask.clone();
-                self.push(place, source, Operation::Insert, &mask, row, |_| false)?;
-            }
-            LogChange::Delete { row, .. } => {
-                let mask = self.full_mask.clone();
-                self.push(place, source, Operation::Delete, &mask, row, |_| false)?;
-            }
-            LogChange::Update { before, after, .. } => {
-                let same = |column: &Column| identical(source.value(column, before), source.value(column, after));
-                let changed = |id: ColumnId| source.column(id).is_some_and(|column| !same(column));
-                let captures = |id: ColumnId| {
-                    self.instance.columns.iter().any(|captured| captured.source == id && !captured.computed)
-                };
-                // An update of other columns leaves no rows.
-                if source.columns.iter().any(|column| captures(column.column_id) && changed(column.column_id)) {
-                    let off_row = |captured: &&crate::storage::CapturedColumn| {
-                        let column = source.column(captured.source).filter(|_| captured.was_text);
-                        column.is_some_and(|column| !same(column) && is_off_row(source.value(column, after)))
-                    };
-                    if let Some(captured) = self.instance.columns.iter().find(off_row) {
-                        return Err(errors::off_row_after_text(&captured.name));
-                    }
-                    let mask = change_table::mask(&self.instance, |captured| changed(captured.source));
-                    self.push(place, source, Operation::UpdateBefore, &mask, before, same)?;
-                    self.push(place, source, Operation::UpdateAfter, &mask, after, same)?;
-                }
-            }
-            LogChange::Ddl { .. } | LogChange::Enabled { .. } => {}
-        }
-        Ok(self.rows.len() - before)
-    }
-
-    fn push(
-        &mut self,
-        place: &Place,
-        source: &Table,
-        operation: Operation,
-        mask: &Value,
-        values: &Row,
-        unchanged: impl Fn(&Column) -> bool,
-    ) -> SqlResult<()> {
-        let image = change_table::Image { source, operation, mask, values };
-        self.rows.push(change_table::row(&self.instance, &self.change_table, place, &image, unchanged)?);
-        Ok(())
-    }
-
-    /// Brings the change table's columns to the types that the source's have now. True where one had to change.
-    fn follow(&mut self, transaction: &mut Transaction, database: DatabaseId, retyped: &[Retyped]) -> SqlResult<bool> {
-        let mut instance = CaptureInstance::clone(&self.instance);
-        let mut alterations = Vec::new();
-        for (captured, target) in
-            instance.columns.iter_mut().zip(self.change_table.columns.iter().skip(change_table::FIRST_CAPTURED))
-        {
-            let Some(change) = retyped.iter().rev().find(|change| change.column == captured.source) else { continue };
-            captured.was_text |= matches!(captured.sql_type, SqlType::Text | SqlType::NText | SqlType::Image);
-            captured.sql_type = change.sql_type;
-            let sql_type = change_table::captured_type(change.sql_type);
-            if sql_type != target.sql_type {
-                alterations.push(Alteration::AlterColumn { column: target.column_id, sql_type, nullable: true });
-            }
-        }
-        if alterations.is_empty() {
-            return Ok(false);
-        }
-        let ddl = Ddl { command: "", by_owner: true };
-        self.change_table = transaction.alter_table(database, self.change_table.object_id, alterations, &ddl)?;
-        let object = Value::Int(instance.change_table.0);
-        for row in SystemTable::CapturedColumns.current_rows(transaction, database, Some(object))? {
-            let id = value(&row.1, 2).as_integer();
-            let Some(captured) = instance.columns.iter().find(|captured| Some(i64::from(captured.source.0)) == id)
-            else {
-                continue;
-            };
-            let name = Value::text(change_table::type_name(captured.sql_type));
-            SystemTable::CapturedColumns.set(transaction, database, &row, 3, name)?;
-        }
-        self.instance = Arc::new(instance.clone());
-        transaction.edit_catalog(database, |catalog| {
-            catalog.put_instance(instance);
-            Ok(())
-        })?;
-        Ok(true)
-    }
-}
-
 /// Reads the log to its end, whatever the job's parameters are.
 ///
 /// # Errors
@@ -485,13 +396,4 @@ pub fn run_to_end(storage: &Arc<Storage>, database: DatabaseId) -> SqlResult<Pro
         polling_interval: std::time::Duration::ZERO,
     };
     run(storage, database, everything)
-}
-
-/// What follows the cause of a failure in the view of errors.
-fn failed(error: &SqlError) -> SqlError {
-    SqlError::new(
-        22859,
-        16,
-        format!("Log scan process failed in processing log records. Error {}: {}", error.number, error.message),
-    )
 }

@@ -28,6 +28,7 @@ struct Inner {
     idle_after: Duration,
     in_place_singletons: bool,
     lob_bytes_max: Option<usize>,
+    clr_types_break: bool,
 }
 
 /// Of one database.
@@ -37,6 +38,8 @@ pub struct DatabaseCapture {
     pub capture: Option<CaptureParameters>,
     /// Whether the login that owns the database is gone.
     pub owner_missing: bool,
+    /// Whether the database has transactional publications.
+    pub published: bool,
     /// Whether a scan is going on.
     pub scanning: bool,
     pub sessions: VecDeque<ScanSession>,
@@ -94,6 +97,7 @@ impl Default for CaptureState {
                 idle_after: Duration::from_secs(300),
                 in_place_singletons: false,
                 lob_bytes_max: Some(LOB_BYTES_MAX),
+                clr_types_break: false,
             }),
         }
     }
@@ -145,21 +149,38 @@ impl CaptureState {
         self.inner().lob_bytes_max = bytes;
     }
 
+    /// Whether the scan breaks at values of CLR types, as old servers do.
+    pub fn clr_types_break(&self) -> bool {
+        self.inner().clr_types_break
+    }
+
+    pub fn set_clr_types_break(&self, on: bool) {
+        self.inner().clr_types_break = on;
+    }
+
     pub fn with<T>(&self, database: DatabaseId, step: impl FnOnce(&mut DatabaseCapture) -> T) -> T {
         step(self.inner().databases.entry(database).or_default())
     }
 
-    /// Forgets a database, as a restart or a restore does.
+    /// Forgets what the capture process knew of a database, as a restart or a restore does. What the test made of the
+    /// database itself stays.
     pub fn forget(&self, database: DatabaseId) {
-        self.inner().databases.remove(&database);
+        if let Some(known) = self.inner().databases.get_mut(&database) {
+            known.forget();
+        }
     }
 
     pub fn forget_all(&self) {
-        self.inner().databases.clear();
+        self.inner().databases.values_mut().for_each(DatabaseCapture::forget);
     }
 }
 
 impl DatabaseCapture {
+    fn forget(&mut self) {
+        let Self { owner_missing, published, .. } = *self;
+        *self = Self { owner_missing, published, ..Self::default() };
+    }
+
     /// Begins a session's row.
     pub fn next_session_id(&mut self) -> i32 {
         self.session_last += 1;

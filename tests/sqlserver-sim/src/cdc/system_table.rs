@@ -24,6 +24,7 @@ pub enum SystemTable {
 pub mod change_tables {
     pub const CAPTURE_INSTANCE: usize = 3;
     pub const START_LSN: usize = 4;
+    pub const HAS_DROP_PENDING: usize = 7;
 }
 
 /// Columns of `cdc.lsn_time_mapping` by position.

@@ -24,7 +24,10 @@ fn generate(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<Proc
     }
     let closed = arguments.get(1).and_then(Value::as_integer) != Some(0);
     let chosen = match arguments.first().and_then(Value::as_text) {
-        Some(name) => vec![catalog.instance_named(name).ok_or_else(|| errors::no_instance(name))?],
+        Some(name) => {
+            let none = || errors::no_instance(name, context.transaction, context.database);
+            vec![catalog.instance_named(name).ok_or_else(none)?]
+        }
         None => catalog.instances().collect(),
     };
     let mut rows = Vec::new();

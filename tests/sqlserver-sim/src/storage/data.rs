@@ -180,7 +180,9 @@ impl TableData {
             let committed = |version: &&Version| matches!(version.stamp, Stamp::Committed(_));
             let newest = Some(&slot.head).filter(committed).or_else(|| slot.older.iter().rev().find(committed));
             if let Some(version) = newest.filter(|version| version.row.is_some()) {
-                copy.rows.insert(*id, Slot { head: version.clone(), older: Vec::new(), locked: 0 });
+                // Commits are numbered by the server, and this one may come to another.
+                let head = Version { stamp: Stamp::Committed(0), ..version.clone() };
+                copy.rows.insert(*id, Slot { head, older: Vec::new(), locked: 0 });
                 copy.live += 1;
             }
         }

@@ -26,6 +26,8 @@ pub enum Edition {
     /// With everything, an agent included.
     #[default]
     Developer,
+    /// Without change data capture, and without an agent.
+    Express,
     /// No agent: capture and cleanup are the service's own.
     AzureSqlDatabase,
     ManagedInstance,
@@ -36,8 +38,17 @@ impl Edition {
     pub fn engine_edition(self) -> i32 {
         match self {
             Self::Developer => 3,
+            Self::Express => 4,
             Self::AzureSqlDatabase => 5,
             Self::ManagedInstance => 8,
+        }
+    }
+
+    /// Its name, where it has no change data capture.
+    pub fn without_capture(self) -> Option<&'static str> {
+        match self {
+            Self::Express => Some("Express Edition"),
+            Self::Developer | Self::AzureSqlDatabase | Self::ManagedInstance => None,
         }
     }
 }
@@ -75,6 +86,12 @@ pub struct DatabaseInfo {
 /// A database as it was.
 #[derive(Debug)]
 pub struct Backup(Database);
+
+impl Backup {
+    pub fn cdc_enabled(&self) -> bool {
+        self.0.catalog.options.cdc_enabled
+    }
+}
 
 /// One server: its databases, logins and clock.
 #[derive(Debug)]

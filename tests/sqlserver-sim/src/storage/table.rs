@@ -132,6 +132,8 @@ pub struct Column {
     pub default: Option<DefaultConstraint>,
     pub row_guid: bool,
     pub sparse: bool,
+    /// `COLUMN_SET FOR ALL_SPARSE_COLUMNS`.
+    pub column_set: bool,
     /// `GENERATED ALWAYS` and `HIDDEN` columns of temporal tables.
     pub hidden: bool,
     /// What rows have that were written before the column was added; None is NULL.
@@ -152,6 +154,7 @@ impl Column {
             default: None,
             row_guid: false,
             sparse: false,
+            column_set: false,
             hidden: false,
             missing: None,
         }

@@ -133,6 +133,11 @@ impl Transaction {
         self.begin.lock_timeout = timeout;
     }
 
+    /// How long it waits for a lock; None for ever.
+    pub fn lock_timeout(&self) -> Option<Duration> {
+        self.begin.lock_timeout
+    }
+
     /// Where it is in the database's log; None before it wrote there.
     pub fn log_positions(&self, database: DatabaseId) -> Option<LogPositions> {
         self.parts.get(&database).map(|part| LogPositions { begin: part.begin, last: part.last })
@@ -206,6 +211,22 @@ impl Transaction {
         duration: LockDuration,
     ) -> SqlResult<()> {
         self.storage.locks.acquire(&self.waiter(), &Resource::Table(database, table), mode, duration)
+    }
+
+    /// Locks a table for the rest of the transaction if nobody is in the way. False where somebody is.
+    ///
+    /// # Errors
+    /// The mark of cancellation.
+    pub fn try_lock_table(&mut self, database: DatabaseId, table: ObjectId, mode: LockMode) -> SqlResult<bool> {
+        const LOCK_TIMEOUT: i32 = 1222;
+        const DEADLOCK: i32 = 1205;
+        let waiter = Waiter { timeout: Some(Duration::ZERO), ..self.waiter() };
+        let resource = Resource::Table(database, table);
+        match self.storage.locks.acquire(&waiter, &resource, mode, LockDuration::Transaction) {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.number, LOCK_TIMEOUT | DEADLOCK) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Locks a name for the rest of the transaction, as `sp_getapplock` does.

@@ -68,6 +68,24 @@ fn a_schema_or_user_named_cdc_is_in_the_way_22906() {
         })
         .unwrap();
     assert_eq!(number(harness.exec("sp_cdc_enable_db", &[])), 22906);
+
+    let harness = Harness::plain(Edition::Developer);
+    harness
+        .step(|transaction| {
+            transaction.edit_catalog(harness.database, |catalog| {
+                let principal_id = catalog.next_principal_id();
+                catalog.put_principal(crate::storage::Principal {
+                    principal_id,
+                    name: Arc::from("cdc"),
+                    kind: crate::storage::PrincipalKind::User { login: None },
+                    roles: Vec::new(),
+                    default_schema: None,
+                });
+                Ok(())
+            })
+        })
+        .unwrap();
+    assert_eq!(number(harness.exec("sp_cdc_enable_db", &[])), 22906);
 }
 
 #[test]
@@ -183,6 +201,14 @@ fn arguments_are_checked() {
     assert_eq!(refused(&harness, &[("@index_name", text("missing"))]), 22928);
     assert_eq!(refused(&harness, &[("@index_name", text("plain"))]), 22929);
     assert_eq!(refused(&harness, &[("@index_name", text("nullable"))]), 22838);
+    let mut disabled = unique_index("disabled", IndexId(4), 3, false);
+    disabled.constraint = None;
+    let table = harness.alter(&table, Alteration::AddIndex(disabled), "").unwrap();
+    let id = table.index_named("disabled").unwrap().index_id;
+    harness.alter(&table, Alteration::DisableIndex(id), "").unwrap();
+    assert_eq!(refused(&harness, &[("@index_name", text("disabled"))]), 22980);
+    assert_eq!(refused(&harness, &[("@source_schema", Value::Null)]), 22963);
+    assert_eq!(refused(&harness, &[("@source_name", text(""))]), 22963);
     assert_eq!(refused(&harness, &[("@captured_column_list", text("a"))]), 22943);
     assert_eq!(refused(&harness, &[("@filegroup_name", text("missing"))]), 22973);
     let own = [("@source_schema", text("cdc")), ("@source_name", text("change_tables"))];
@@ -198,6 +224,127 @@ fn reserved_column_names_are_refused_22975() {
     let columns = vec![Column::new("id", SqlType::Int).not_null(), Column::new("__$OPERATION", SqlType::Int)];
     harness.table_of("t", columns);
     assert_eq!(refused(&harness, &[]), 22975);
+}
+
+#[test]
+fn column_sets_are_refused_22854() {
+    let harness = Harness::enabled();
+    let mut set = Column::new("all_sparse", SqlType::Xml);
+    set.column_set = true;
+    let columns = vec![Column::new("id", SqlType::Int).not_null(), set.clone()];
+    harness.table_of("t", columns);
+    assert_eq!(refused(&harness, &[]), 22854);
+    let other = harness.table("u");
+    harness.enable("u", None);
+    assert_eq!(number(harness.alter(&other, Alteration::AddColumns(vec![set]), "ALTER")), 22854);
+}
+
+#[test]
+fn too_many_columns_are_refused_22925() {
+    let harness = Harness::enabled();
+    let mut columns = vec![Column::new("id", SqlType::Int).not_null()];
+    columns.extend((1..=1018).map(|n| Column::new(&format!("c{n}"), SqlType::Int)));
+    harness.table_of("t", columns);
+    assert_eq!(refused(&harness, &[]), 22925);
+    let list: Vec<String> = (1..=1017).map(|n| format!("c{n}")).collect();
+    let list = [("@captured_column_list", Value::text(&format!("id, {}", list.join(", "))))];
+    harness.exec("sp_cdc_enable_table", &arguments(&list)).unwrap();
+}
+
+#[test]
+fn keys_of_more_than_fourteen_columns_have_no_net_changes_22865() {
+    let harness = Harness::enabled();
+    let columns = (1..=15).map(|n| Column::new(&format!("c{n}"), SqlType::Int).not_null()).collect();
+    let table = harness.table_of("t", columns);
+    let mut wide = unique_index("wide", IndexId(2), 1, false);
+    wide.constraint = None;
+    wide.key = (1..=15)
+        .map(|id| crate::storage::KeyColumn { column_id: crate::storage::ColumnId(id), descending: false })
+        .collect();
+    harness.alter(&table, Alteration::AddIndex(wide), "").unwrap();
+    let wide = ("@index_name", Value::text("wide"));
+    assert_eq!(refused(&harness, &[wide.clone()]), 22865);
+    let without = [wide, ("@supports_net_changes", Value::Bit(false))];
+    harness.exec("sp_cdc_enable_table", &arguments(&without)).unwrap();
+}
+
+#[test]
+fn a_role_that_cannot_be_created_is_22944_within_the_wrapper() {
+    let harness = Harness::enabled();
+    harness.table("t");
+    let error =
+        harness.exec("sp_cdc_enable_table", &arguments(&[("@role_name", Value::text("DOMAIN\\readers"))])).unwrap_err();
+    assert!(error.number == 22832 && error.message.contains("22944"), "{error:?}");
+    assert!(harness.rows("cdc", "change_tables").is_empty());
+}
+
+#[test]
+fn a_metadata_lock_that_is_not_got_is_22840() {
+    let harness = Harness::enabled();
+    harness.table("t");
+    let (u, database) = (harness.table("u"), harness.database);
+    let enable = |transaction: &mut crate::storage::Transaction, table: &str| {
+        let procedure = super::registry::procedure("sp_cdc_enable_table").unwrap();
+        let values: Vec<Value> = procedure
+            .parameters
+            .iter()
+            .map(|parameter| match parameter.name {
+                "@source_schema" => Value::text("dbo"),
+                "@source_name" => Value::text(table),
+                _ => parameter.default.clone().unwrap_or(Value::Null),
+            })
+            .collect();
+        let (database, user, login) = (harness.database, harness.user, &*harness.login);
+        let mut context = super::registry::CdcContext { transaction, database, user, login };
+        (procedure.run)(&mut context, &values)
+    };
+    let mut first = harness.begin(crate::engine::session::Isolation::ReadCommitted);
+    enable(&mut first, "t").unwrap();
+    let error = harness.try_enable("u", None).unwrap_err();
+    assert!(error.number == 22840 && error.message.contains("was -1:"), "a timeout: {error:?}");
+
+    // Who waits for the lock that the other has, and has a table that the other waits for, is a victim.
+    let mut second = harness.begin(crate::engine::session::Isolation::ReadCommitted);
+    second.set_lock_timeout(None);
+    let exclusive = crate::storage::LockMode::Exclusive;
+    let whole = crate::storage::LockDuration::Transaction;
+    second.lock_table(harness.database, u.object_id, exclusive, whole).unwrap();
+    std::thread::scope(|scope| {
+        // Whoever comes second closes the circle; the other goes on once the victim has let go.
+        let waits = scope.spawn(move || {
+            first.set_lock_timeout(None);
+            first.lock_table(database, u.object_id, exclusive, whole)
+        });
+        let outcome = enable(&mut second, "u");
+        second.rollback();
+        let other = waits.join().unwrap();
+        match outcome {
+            Err(error) => assert!(error.number == 22840 && error.message.contains("was -3:"), "{error:?}"),
+            Ok(_) => assert_eq!(number(other), 1205),
+        }
+    });
+}
+
+#[test]
+fn a_deadlock_within_has_a_wrapper_of_its_own() {
+    let inner = crate::error::SqlError::deadlock(51);
+    let wrapped = crate::cdc::errors::wrapped(crate::cdc::errors::Metadata::EnableTable, "step", &inner);
+    assert!(wrapped.number == 22834 && wrapped.message.contains("1205"), "{wrapped:?}");
+}
+
+#[test]
+fn express_has_no_change_data_capture_22988_and_does_not_load_a_database_that_has_934() {
+    let express = Harness::plain(Edition::Express);
+    assert_eq!(number(express.exec("sp_cdc_enable_db", &[])), 22988);
+    let (other, table) = Harness::with_table();
+    other.insert(&table, &[&row(1, "a", 1)]);
+    let backup = other.control().back_up("shop").unwrap();
+    for keeping in [crate::control::Restore::SameServer, crate::control::Restore::OtherServerKeepCdc] {
+        assert_eq!(express.control().restore("shop", &backup, keeping).unwrap_err().number(), Some(934));
+    }
+    express.control().restore("shop", &backup, crate::control::Restore::OtherServer).unwrap();
+    assert_eq!(express.rows("dbo", "t").len(), 1);
+    assert!(!express.storage.catalog(express.database).unwrap().options.cdc_enabled);
 }
 
 #[test]
@@ -272,7 +419,7 @@ fn disabling_removes_the_instance_and_its_history_and_loses_unread_changes() {
     harness.alter(&table, Alteration::AddColumns(vec![Column::new("x", SqlType::Int)]), "ALTER").unwrap();
     harness.scan();
     assert_eq!(harness.history().len(), 2);
-    assert_eq!(number(disable(&harness, "t", "missing")), 22920);
+    assert_eq!(number(disable(&harness, "t", "missing")), 22960);
     disable(&harness, "t", "dbo_t").unwrap();
     assert!(harness.named("cdc", "dbo_t_CT").is_none());
     assert_eq!(harness.history().len(), 1);
@@ -293,6 +440,8 @@ fn disabling_the_database_removes_everything() {
     assert!(!catalog.options.cdc_enabled && catalog.schema_named("cdc").is_none());
     assert!(catalog.principal_named("cdc").is_none() && harness.named("dbo", "systranschemas").is_none());
     assert!(!harness.current(&table).tracked);
+    assert_eq!(number(harness.exec("sp_cdc_help_jobs", &[])), 22901);
+    assert!(harness.storage.capture().with(harness.database, |capture| capture.capture.is_none()), "nor its jobs");
     assert_eq!(harness.function("fn_cdc_get_max_lsn", &[]), Value::Null);
     assert_eq!(harness.control().scan("shop").unwrap_err().number(), Some(22901));
     harness.exec("sp_cdc_enable_db", &[]).unwrap();

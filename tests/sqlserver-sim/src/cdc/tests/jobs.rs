@@ -43,11 +43,14 @@ fn parameters_have_their_ranges() {
     let (harness, _) = Harness::with_table();
     let refused = |job: &str, given: &[(&str, Value)]| number(change(&harness, job, given));
     let not_continuous = [("@continuous", Value::Bit(false)), ("@pollinginterval", Value::BigInt(5))];
-    assert_eq!(refused("capture", &not_continuous), 22990);
-    assert_eq!(refused("capture", &[("@pollinginterval", Value::BigInt(86_401))]), 22999);
+    assert_eq!(refused("capture", &not_continuous), 22999);
+    assert_eq!(refused("capture", &[("@pollinginterval", Value::BigInt(86_400))]), 22990);
+    assert_eq!(refused("capture", &[("@pollinginterval", Value::BigInt(-1))]), 22990);
     assert_eq!(refused("capture", &[("@maxtrans", Value::Int(0))]), 22991);
     assert_eq!(refused("capture", &[("@maxscans", Value::Int(0))]), 22970);
     assert_eq!(refused("cleanup", &[("@retention", Value::BigInt(52_594_801))]), 22994);
+    assert_eq!(refused("cleanup", &[("@retention", Value::BigInt(0))]), 22994);
+    assert_eq!(refused("cleanup", &[("@threshold", Value::BigInt(0))]), 22850);
     assert_eq!(refused("other", &[]), 22992);
     change(&harness, "cleanup", &[("@retention", Value::BigInt(52_594_800))]).unwrap();
     change(&harness, "capture", &[("@continuous", Value::Bit(false))]).unwrap();
@@ -91,12 +94,64 @@ fn a_stopped_agent_captures_nothing_and_the_log_grows() {
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(control.pending("shop").unwrap(), 1);
     control.start_agent().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while harness.operations("dbo_t").is_empty() {
-        assert!(Instant::now() < deadline, "capture begins with the agent");
+    wait_for(|| !harness.operations("dbo_t").is_empty());
+    drop(agent);
+}
+
+#[test]
+fn a_published_database_has_no_capture_job_22911_and_its_log_reader_captures() {
+    let harness = Harness::enabled();
+    let control = harness.control();
+    control.set_published("shop", true).unwrap();
+    let table = harness.table("t");
+    harness.enable("t", None);
+    let jobs = help(&harness);
+    assert_eq!(jobs.iter().map(|job| job[2].clone()).collect::<Vec<_>>(), [Value::text("cdc.shop_cleanup")]);
+    let capture = [("@job_type", Value::text("capture"))];
+    for procedure in ["sp_cdc_add_job", "sp_cdc_start_job"] {
+        assert_eq!(number(harness.exec(procedure, &capture)), 22911, "{procedure}");
+    }
+    for procedure in ["sp_cdc_scan", "sp_mscdc_capture_job"] {
+        assert_eq!(number(harness.exec(procedure, &[])), 22911, "{procedure}");
+    }
+    harness.insert(&table, &[&row(1, "a", 1)]);
+    let agent = Agent::start(&harness.storage, Some(Duration::ZERO)).unwrap();
+    wait_for(|| harness.named("cdc", "dbo_t_CT").is_some() && harness.operations("dbo_t") == [2]);
+    drop(agent);
+    control.set_published("shop", false).unwrap();
+    harness.exec("sp_cdc_add_job", &capture).unwrap();
+}
+
+#[test]
+fn the_agent_cleans_up_at_two_in_the_morning() {
+    let (harness, table) = Harness::with_table();
+    let control = harness.control();
+    harness.insert(&table, &[&row(1, "old", 1)]);
+    harness.scan();
+    let hour = Duration::from_secs(3600);
+    // It is midnight; four days on the row is past its retention.
+    control.advance_clock(hour * 96);
+    harness.insert(&table, &[&row(2, "new", 1)]);
+    harness.scan();
+    let agent = Agent::start(&harness.storage, Some(Duration::ZERO)).unwrap();
+    // A row that only a scan by the agent writes tells that it has been there.
+    let seen = |name: &str, id: i32| {
+        harness.insert(&table, &[&row(id, name, 1)]);
+        wait_for(|| harness.changes("dbo_t").last().is_some_and(|(_, values)| values[0] == Value::Int(id)));
+    };
+    seen("midnight", 3);
+    assert_eq!(harness.operations("dbo_t").len(), 3, "not yet");
+    control.advance_clock(hour * 2);
+    wait_for(|| harness.operations("dbo_t").len() == 2);
+    drop(agent);
+}
+
+fn wait_for(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it takes too long");
         std::thread::sleep(Duration::from_millis(10));
     }
-    drop(agent);
 }
 
 #[test]

@@ -242,7 +242,8 @@ fn procedures_tell_of_instances_columns_and_history() {
     let history = one("sp_cdc_get_ddl_history", &[("@capture_instance", text("dbo_t"))]);
     assert_eq!(history[0][3..5], [Value::Bit(false), text("ALTER TABLE t ADD x int")]);
     assert_eq!(one("sp_cdc_get_captured_columns", &[("@capture_instance", text("dbo_t"))]).len(), 3);
-    assert_eq!(number(harness.exec("sp_cdc_get_ddl_history", &[("@capture_instance", text("none"))])), 22960);
+    assert_eq!(number(harness.exec("sp_cdc_get_ddl_history", &[("@capture_instance", text("none"))])), 22920);
+    assert_eq!(number(harness.exec("sp_cdc_help_change_data_capture", &[("@source_name", text("t"))])), 22972);
     let wrappers = one("sp_cdc_generate_wrapper_function", &[]);
     let names: Vec<&str> = wrappers.iter().map(|row| row[0].as_text().unwrap()).collect();
     assert_eq!(names, ["fn_all_changes_dbo_t", "fn_net_changes_dbo_t"]);

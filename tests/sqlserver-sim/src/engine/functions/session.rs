@@ -208,6 +208,7 @@ fn identity_value(identity: Option<i128>) -> Value {
 fn edition_name(edition: Edition) -> &'static str {
     match edition {
         Edition::Developer => "Developer Edition",
+        Edition::Express => "Express Edition",
         Edition::AzureSqlDatabase => "SQL Azure",
         Edition::ManagedInstance => "SQL Azure Managed Instance",
     }
