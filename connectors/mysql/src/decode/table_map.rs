@@ -183,7 +183,8 @@ impl WireType {
             7 => WireType::OldTimestamp,
             8 => WireType::Int { bytes: 8 },
             9 => WireType::Int { bytes: 3 },
-            10 => WireType::Date,
+            // The second is its number within the server, which no log should have.
+            10 | 14 => WireType::Date,
             11 => WireType::OldTime,
             12 => WireType::OldDateTime,
             13 => WireType::Year,

@@ -48,6 +48,13 @@ pub(super) struct Parent {
 }
 
 impl Watch {
+    /// Where there is no server to ask.
+    #[cfg(test)]
+    pub(super) fn of_nothing() -> Self {
+        let file = crate::position::LogFile::new("none.000001").expect("a name");
+        Self { first_read_at: Some(Head { file, offset: 0 }), ..Self::default() }
+    }
+
     async fn read(&mut self, connection: &mut Connection, limit: Duration) -> Result<(), SourceError> {
         self.cascades = unlogged_cascades(connection, limit).await?;
         let names: BTreeSet<TableName> = self.cascades.iter().map(|cascade| cascade.parent.clone()).collect();
@@ -66,12 +73,13 @@ impl Watch {
         Ok(())
     }
 
-    /// `None` if nothing depends on the table's rows.
-    pub(super) fn parent(&self, name: &TableName, map: &TableMap, flavor: Flavor) -> Option<Parent> {
+    /// `None` if nothing depends on the table's rows. Without a map that can be read, its updates are taken to change
+    /// every column.
+    pub(super) fn parent(&self, name: &TableName, map: Option<&TableMap>, flavor: Flavor) -> Option<Parent> {
         if !self.is_parent(name) {
             return None;
         }
-        let reader = self.parents.get(name).and_then(|schema| {
+        let reader = map.zip(self.parents.get(name)).and_then(|(map, schema)| {
             let decoder = RowDecoder::new(flavor, map, schema).ok()?;
             Some((decoder, Arc::clone(schema)))
         });

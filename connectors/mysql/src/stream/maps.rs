@@ -12,6 +12,7 @@ use super::follower::{End, Follower};
 use super::settle::{Question, Reason};
 use super::tables::{Retry, Standing};
 use crate::decode::{DecodeError, Decoded, RowDecoder, RowsEvent, RowsKind, TableMap, TableMapHead};
+use crate::discover::quoted;
 
 /// How many table maps are remembered. A server gives a table a new number whenever it opens it anew.
 const MAPS_MAX: usize = 8_192;
@@ -80,12 +81,27 @@ impl Follower {
         if !is_selected && !is_parent {
             return Ok((Route::LeaveOut, None));
         }
-        let map = TableMap::parse(self.server.version.flavor, body)?;
-        let parent = self.watch.parent(&name, &map, self.server.version.flavor);
-        match is_selected {
-            true => Ok((self.selected_route(&name, &map).await?, parent)),
-            false => Ok((Route::LeaveOut, parent)),
-        }
+        let map = TableMap::parse(self.server.version.flavor, body);
+        let parent = self.watch.parent(&name, map.as_ref().ok(), self.server.version.flavor);
+        let route = match map {
+            Ok(map) if is_selected => self.selected_route(&name, &map).await?,
+            Err(error) if is_selected => self.unreadable_route(&name, &error),
+            Ok(_) | Err(_) => Route::LeaveOut,
+        };
+        Ok((route, parent))
+    }
+
+    /// The table has a column of a kind that isn't known: of a server that is older, or newer, than this program knows.
+    /// Other tables go on.
+    fn unreadable_route(&mut self, name: &TableName, error: &DecodeError) -> Route {
+        let remedy = format!(
+            "If it is from a server of before MySQL 5.0, ALTER TABLE {}.{} FORCE gives it the present form; if the server \
+             is newer than Millstream, upgrade Millstream",
+            quoted(&name.schema),
+            quoted(&name.name)
+        );
+        self.unfit(name, format!("the log's description of its columns can't be read: {error}"), Some(remedy));
+        Route::LeaveOut
     }
 
     async fn selected_route(&mut self, name: &TableName, map: &TableMap) -> Result<Route, End> {
@@ -112,7 +128,7 @@ impl Follower {
         match RowDecoder::new(flavor, map, &schema) {
             Ok(decoder) => Ok(Route::Decode(Box::new(Decoding { schema, decoder }))),
             Err(mismatch) => {
-                self.unfit(name, format!("its rows in the log aren't of its shape: {mismatch}"));
+                self.unfit(name, format!("its rows in the log aren't of its shape: {mismatch}"), None);
                 Ok(Route::LeaveOut)
             }
         }
@@ -154,7 +170,7 @@ impl Follower {
                 let cause = "the log doesn't tell which rows were changed (a partial row image)";
                 self.rows_replaced_in_transaction(name, cause, None);
             }
-            Err(error) => self.unfit(name, format!("its rows in the log can't be read: {error}")),
+            Err(error) => self.unfit(name, format!("its rows in the log can't be read: {error}"), None),
         }
     }
 }

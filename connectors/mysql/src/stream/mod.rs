@@ -12,7 +12,11 @@ mod event;
 mod follower;
 mod input;
 mod maps;
+#[cfg(test)]
+mod old_logs;
 mod payload;
+#[cfg(test)]
+mod script;
 mod settle;
 mod start;
 mod statements;

@@ -197,18 +197,29 @@ impl Follower {
     }
 
     /// A table's shape isn't known from here on.
-    pub(super) fn unknown(&mut self, name: &TableName, retry: Retry, reason: String, statement: Option<&str>) {
+    fn unknown(&mut self, name: &TableName, retry: Retry, reason: String, statement: Option<&str>) {
         self.waiting_for_place += usize::from(matches!(retry, Retry::Beyond(..)));
+        self.unreadable(name, retry, reason, None, statement);
+    }
+
+    /// Rows of a table can't be read as they should; asks again later. `remedy` says what somebody has to do about it.
+    pub(super) fn unfit(&mut self, name: &TableName, reason: String, remedy: Option<String>) {
+        self.unreadable(name, Retry::NotBefore(Instant::now() + RETRY_AFTER), reason, remedy, None);
+    }
+
+    fn unreadable(
+        &mut self,
+        name: &TableName,
+        retry: Retry,
+        reason: String,
+        remedy: Option<String>,
+        statement: Option<&str>,
+    ) {
         let is_news = statement.is_some() || !matches!(self.tables.get(name), Some(Standing::Unknown(_)));
         self.tables.set(name, Standing::Unknown(retry));
         if is_news {
-            self.change(name, SchemaChangeKind::Unreadable { reason, remedy: None }, statement);
+            self.change(name, SchemaChangeKind::Unreadable { reason, remedy }, statement);
         }
-    }
-
-    /// Rows of a table can't be read as they should; asks again later.
-    pub(super) fn unfit(&mut self, name: &TableName, reason: String) {
-        self.unknown(name, Retry::NotBefore(Instant::now() + RETRY_AFTER), reason, None);
     }
 
     /// A table's shape behind this place is certain.
