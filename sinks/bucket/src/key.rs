@@ -4,19 +4,24 @@
 //! belongs to a source, table, definition or bucket is one range.
 //!
 //! ```text
-//! rows      source u16, table u32, row key
+//! rows      source u16, table u32, identity u16, row key
 //! ops       definition u32, bucket u32, op id u64
 //! buckets   0, definition u32, bucket u32            -> the bucket's record
 //!           1, definition u32, name                  -> its number
 //! lookups   1, definition u32, query u32, lookup, row address, output hash u64, op id u64
 //!           2, op id u64                             -> what may be deleted once a checkpoint has passed the op id
+//!           3, source u16, table u32, definition u32, bucket u32, object hash u64, content hash u64, row address
+//!                                                    -> nothing: an object that a row of a former identity has
+//!           4, definition u32, bucket u32, hash of the object with its subkey u128
+//!                                                    -> the address of the row that has come to have the object
 //! history   source u16, id u64
 //! meta      a word, then numbers or a name
 //! ```
 
 use millstream_core::table::TableId;
 
-use crate::record::{Cursor, Malformed};
+use crate::op::ObjectRef;
+use crate::record::{Cursor, Malformed, put_bytes};
 use crate::store::KeyRange;
 
 /// The number of a source within a store; never reused.
@@ -32,6 +37,8 @@ pub(crate) struct TableKey {
 
 impl TableKey {
     pub(crate) const BYTES: usize = 6;
+    /// The table and the identity, with which addresses begin.
+    pub(crate) const FILED_BYTES: usize = Self::BYTES + 2;
 
     pub(crate) fn bytes(self) -> [u8; Self::BYTES] {
         let [a, b] = self.source.0.to_be_bytes();
@@ -51,13 +58,39 @@ impl TableKey {
         number.to_be_bytes().into_iter().skip(2).collect()
     }
 
-    /// The table that a row's address begins with, and the row's key within it.
-    pub(crate) fn split(address: &[u8]) -> Result<(TableKey, &[u8]), Malformed> {
-        let mut cursor = Cursor::new(address, "a row's address");
+    /// The addresses of all rows that are filed under identities before this one.
+    pub(crate) fn rows_before(self, identity: IdentityNumber) -> KeyRange {
+        KeyRange::between(&self.filed(IdentityNumber::default()), &self.filed(identity))
+    }
+
+    /// What the addresses of all rows begin with that are filed under an identity.
+    pub(crate) fn filed(self, identity: IdentityNumber) -> [u8; Self::FILED_BYTES] {
+        let [a, b, c, d, e, f] = self.bytes();
+        let [g, h] = identity.0.to_be_bytes();
+        [a, b, c, d, e, f, g, h]
+    }
+
+    /// The table that the bytes begin with.
+    pub(crate) fn of(bytes: &[u8]) -> Result<TableKey, Malformed> {
+        let mut cursor = Cursor::new(bytes, "a row's address");
         let source = SourceId(u16::from_be_bytes(cursor.array()?));
         let table = TableId(u32::from_be_bytes(cursor.array()?));
-        Ok((TableKey { source, table }, cursor.rest()))
+        Ok(TableKey { source, table })
     }
+}
+
+/// Which of the identities that a table has had one after the other; never reused while any row of the table is stored.
+///
+/// It is a part of a row's address: the same bytes name different rows under different identities. And as nothing else
+/// ever gets an address of a former identity, an op may go on telling such an address for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub(crate) struct IdentityNumber(pub(crate) u16);
+
+/// The identity that a row's address is of, and the row's key.
+pub(crate) fn row(address: &[u8]) -> Result<(IdentityNumber, &[u8]), Malformed> {
+    let mut cursor = Cursor::new(address, "a row's address");
+    cursor.take(TableKey::BYTES)?;
+    Ok((IdentityNumber(u16::from_be_bytes(cursor.array()?)), cursor.rest()))
 }
 
 /// The number of a definition in one wording; never reused.
@@ -170,6 +203,59 @@ pub(crate) fn superseded_upto(op_id: u64) -> KeyRange {
     KeyRange::between(&[2], &superseded(op_id.saturating_add(1)))
 }
 
+/// All objects that rows of a table's former identities have.
+pub(crate) fn left_of(table: TableKey) -> KeyRange {
+    KeyRange::prefix(&[&[3], &table.bytes()[..]].concat())
+}
+
+/// What the keys of an object begin with that rows of a table's former identities have in a bucket.
+pub(crate) fn left_object(table: TableKey, bucket: BucketId, object_type: &str, object_id: &str) -> Vec<u8> {
+    let mut object = Vec::with_capacity(object_type.len() + object_id.len() + 10);
+    put_bytes(&mut object, object_type.as_bytes());
+    object.extend_from_slice(object_id.as_bytes());
+    let mut key = Vec::with_capacity(64);
+    key.push(3);
+    key.extend_from_slice(&table.bytes());
+    key.extend_from_slice(&bucket.bytes());
+    key.extend_from_slice(&xxhash_rust::xxh3::xxh3_64(&object).to_be_bytes());
+    key
+}
+
+/// The same for one content of it.
+pub(crate) fn left_content(mut object: Vec<u8>, content_hash: u64) -> Vec<u8> {
+    object.extend_from_slice(&content_hash.to_be_bytes());
+    object
+}
+
+/// One row that has an object with a content.
+pub(crate) fn left(mut content: Vec<u8>, address: &[u8]) -> Vec<u8> {
+    content.extend_from_slice(address);
+    content
+}
+
+/// The address that the key of an object of a former identity's row ends with.
+pub(crate) fn left_row(key: &[u8]) -> Result<&[u8], Malformed> {
+    let mut cursor = Cursor::new(key, "a key of an object left behind");
+    cursor.take(1 + TableKey::BYTES + 8 + 8 + 8)?;
+    Ok(cursor.rest())
+}
+
+/// Where it is noted which row has come to have an object that tells another row's address.
+pub(crate) fn owner(bucket: BucketId, object: &ObjectRef<'_>) -> [u8; 25] {
+    let mut content = Vec::with_capacity(64);
+    object.encode_into(&mut content);
+    let mut key = [4; 25];
+    let hash = xxhash_rust::xxh3::xxh3_128(&content).to_be_bytes();
+    let parts = bucket.bytes().into_iter().chain(hash);
+    key.iter_mut().skip(1).zip(parts).for_each(|(place, byte)| *place = byte);
+    key
+}
+
+/// All that is noted so of a definition.
+pub(crate) fn owners_of(definition: DefinitionId) -> KeyRange {
+    KeyRange::prefix(&prefixed(4, definition))
+}
+
 pub(crate) fn history(source: SourceId, id: u64) -> Vec<u8> {
     let mut key = source.0.to_be_bytes().to_vec();
     key.extend_from_slice(&id.to_be_bytes());
@@ -226,10 +312,31 @@ mod tests {
     #[test]
     fn an_address_splits_into_what_it_was_made_of() {
         let table = TableKey { source: SourceId(3), table: TableId(70_000) };
-        let mut address = table.bytes().to_vec();
+        let identity = IdentityNumber(400);
+        let mut address = table.filed(identity).to_vec();
         address.extend_from_slice(b"key");
-        assert_eq!(TableKey::split(&address), Ok((table, b"key".as_slice())));
-        assert!(TableKey::split(b"abc").is_err());
+        assert_eq!(TableKey::of(&address), Ok(table));
+        assert_eq!(row(&address), Ok((identity, b"key".as_slice())));
+        assert!(TableKey::of(b"abc").is_err());
+        assert!(row(&table.bytes()).is_err());
+        assert!(table.rows_before(IdentityNumber(0)).is_empty());
+        let before = table.rows_before(identity);
+        assert!(before.starting_at(&table.filed(IdentityNumber(399))).starting_after(b"") != before);
+        assert!(before.starting_at(&address).is_empty());
+    }
+
+    #[test]
+    fn an_object_left_behind_is_found_by_its_beginning_and_tells_its_row() {
+        let table = TableKey { source: SourceId(3), table: TableId(7) };
+        let bucket = BucketId { definition: DefinitionId(1), number: 2 };
+        let object = left_object(table, bucket, "orders", "7");
+        let key = left(left_content(object.clone(), 99), b"address");
+        assert!(key.starts_with(&object));
+        assert_eq!(left_row(&key), Ok(b"address".as_slice()));
+        assert_ne!(object, left_object(table, bucket, "order", "s7"));
+        let object = |row| ObjectRef { object_type: "orders", object_id: "7", row };
+        assert_ne!(owner(bucket, &object(b"a")), owner(bucket, &object(b"b")));
+        assert!(owner(bucket, &object(b"a")).starts_with(b"\x04\0\0\0\x01\0\0\0\x02"));
     }
 
     /// Stores of earlier releases hold these bytes.
@@ -242,7 +349,8 @@ mod tests {
         assert_eq!(lookup(DefinitionId(1), 4, "[1]"), b"\x01\0\0\0\x01\0\0\0\x04\0\0\x03[1]");
         assert_eq!(superseded(5), b"\x02\0\0\0\0\0\0\0\x05");
         assert_eq!(history(SourceId(1), 2), b"\0\x01\0\0\0\0\0\0\0\x02");
-        assert_eq!(TableKey { source: SourceId(1), table: TableId(2) }.bytes(), *b"\0\x01\0\0\0\x02");
+        let table = TableKey { source: SourceId(1), table: TableId(2) };
+        assert_eq!(table.filed(IdentityNumber(3)), *b"\0\x01\0\0\0\x02\0\x03");
     }
 
     #[test]

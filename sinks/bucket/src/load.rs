@@ -53,7 +53,7 @@ impl Note {
     }
 
     fn is_of_load(&self, state: &RowState<'_>) -> bool {
-        let is_new = |place: &Place<'_>| matches!(place, Place::Log { op_id } if self.includes(*op_id));
+        let is_new = |place: &Place<'_>| matches!(place, Place::Log { op_id, .. } if self.includes(*op_id));
         state.outputs.iter().any(|output| is_new(&output.place))
             || state.lookups.iter().any(|lookup| lookup.op_id.is_some_and(|op_id| self.includes(op_id)))
     }
@@ -143,7 +143,7 @@ pub(crate) fn undo(store: &dyn Store) -> Result<(), SinkError> {
             continue;
         }
         for output in &state.outputs {
-            if let Place::Log { op_id } = output.place {
+            if let Place::Log { op_id, .. } = output.place {
                 batch.delete(Keyspace::Ops, &key::op(output.bucket, op_id));
             }
         }

@@ -36,6 +36,8 @@ pub(crate) enum TableFact {
     Sweeping,
     /// Present while staged rows are being published.
     Publishing,
+    /// Under which identity the rows are filed.
+    Filing,
 }
 
 impl TableFact {
@@ -47,16 +49,18 @@ impl TableFact {
             TableFact::Differences => b"differences/",
             TableFact::Sweeping => b"sweeping/",
             TableFact::Publishing => b"publishing/",
+            TableFact::Filing => b"filing/",
         }
     }
 
-    pub(crate) const ALL: [TableFact; 6] = [
+    pub(crate) const ALL: [TableFact; 7] = [
         TableFact::Record,
         TableFact::Rows,
         TableFact::Tally,
         TableFact::Differences,
         TableFact::Sweeping,
         TableFact::Publishing,
+        TableFact::Filing,
     ];
 
     pub(crate) fn key(self, table: TableKey) -> Vec<u8> {
@@ -202,7 +206,7 @@ pub(crate) fn table_facts<T: DeserializeOwned>(
     let mut facts = Vec::new();
     for pair in from.scan(Keyspace::Meta, &KeyRange::prefix(fact.prefix()), Direction::Forward) {
         let (key, value) = pair?;
-        let (table, _) = TableKey::split(key.get(fact.prefix().len()..).unwrap_or_default())?;
+        let table = TableKey::of(key.get(fact.prefix().len()..).unwrap_or_default())?;
         facts.push((table, parse(&value)?));
     }
     Ok(facts)

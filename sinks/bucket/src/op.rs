@@ -38,7 +38,8 @@ pub(crate) struct ObjectRef<'a> {
     pub(crate) object_type: &'a str,
     pub(crate) object_id: &'a str,
     /// The address of the source row that it came from: two rows may give objects of the same type and id, which
-    /// clients tell apart by the [`subkey`] made of this.
+    /// clients tell apart by the [`subkey`](ObjectRef::subkey) made of this. Of an object that has come over to another
+    /// row it stays that of the first.
     pub(crate) row: &'a [u8],
 }
 
@@ -108,7 +109,7 @@ impl<'a> ObjectRef<'a> {
     }
 
     /// The text by which clients tell objects of the same type and id apart: 16 hexadecimal digits that stay the same
-    /// for a source row as long as its table is tracked.
+    /// for an object as long as it is in the bucket.
     pub(crate) fn subkey(&self) -> String {
         format!("{:016x}", xxh3_64(self.row))
     }

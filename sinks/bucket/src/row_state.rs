@@ -1,12 +1,15 @@
 //! What is stored about each source row: the generation it was last written with, and where its content went.
 
 use crate::key::{BucketId, DefinitionId};
+use crate::op::ObjectRef;
 use crate::record::{Cursor, Malformed, put_bytes, put_number};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Stands for an op id where there is none yet; op ids begin at 1.
 const STAGED: u64 = 0;
+/// The same, and the data is that of the output before: a large row that goes to many buckets is kept once.
+const STAGED_LIKE_BEFORE: u64 = 1;
 
 /// One row. Without outputs and lookups it is a tombstone: a row that is gone, or goes nowhere, which a pass on its
 /// way must not bring back.
@@ -34,11 +37,28 @@ impl Output<'_> {
     }
 }
 
+impl<'a> Output<'a> {
+    /// The object as its ops tell it, the address of the row being given.
+    pub(crate) fn object(&self, address: &'a [u8]) -> ObjectRef<'a> {
+        let row = match self.place {
+            Place::Log { origin: Some(origin), .. } => origin,
+            Place::Log { origin: None, .. } | Place::Staged { .. } => address,
+        };
+        ObjectRef { object_type: self.object_type, object_id: self.object_id, row }
+    }
+}
+
 /// Where an object's content is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place<'a> {
-    /// In the op log, put there by the op with this id.
-    Log { op_id: u64 },
+    /// In the op log.
+    Log {
+        /// Put there by the op with this id.
+        op_id: u64,
+        /// The address of the row that the object has come over from when the table's identity changed; its ops go on
+        /// telling that one, so that clients know it again.
+        origin: Option<&'a [u8]>,
+    },
     /// Here, until the table becomes visible.
     Staged { data: &'a str },
 }
@@ -84,7 +104,11 @@ impl<'a> RowState<'a> {
         out.push(VERSION);
         put_number(out, self.generation);
         put_number(out, self.outputs.len() as u64);
-        self.outputs.iter().for_each(|output| output.encode_into(out));
+        let mut data_before = None;
+        for output in &self.outputs {
+            output.encode_into(data_before, out);
+            data_before = output.staged_data();
+        }
         put_number(out, self.lookups.len() as u64);
         self.lookups.iter().for_each(|lookup| lookup.encode_into(out));
     }
@@ -93,9 +117,10 @@ impl<'a> RowState<'a> {
         let mut cursor = Cursor::versioned(bytes, VERSION, "a row's state")?;
         let generation = cursor.number()?;
         // The counts aren't trusted with memory before that many entries have been read.
-        let mut outputs = Vec::new();
+        let mut outputs: Vec<Output<'a>> = Vec::new();
         for _ in 0..cursor.number()? {
-            outputs.push(Output::decode(&mut cursor)?);
+            let data_before = outputs.last().and_then(Output::staged_data);
+            outputs.push(Output::decode(data_before, &mut cursor)?);
         }
         let mut lookups = Vec::new();
         for _ in 0..cursor.number()? {
@@ -107,14 +132,28 @@ impl<'a> RowState<'a> {
 }
 
 impl<'a> Output<'a> {
-    fn encode_into(&self, out: &mut Vec<u8>) {
+    fn staged_data(&self) -> Option<&'a str> {
+        match self.place {
+            Place::Staged { data } => Some(data),
+            Place::Log { .. } => None,
+        }
+    }
+
+    /// `data_before` is the data of the output before, if that is staged.
+    fn encode_into(&self, data_before: Option<&str>, out: &mut Vec<u8>) {
         put_number(out, u64::from(self.bucket.definition.0));
         put_number(out, u64::from(self.bucket.number));
         put_bytes(out, self.object_type.as_bytes());
         put_bytes(out, self.object_id.as_bytes());
         out.extend_from_slice(&self.content_hash.to_le_bytes());
         match self.place {
-            Place::Log { op_id } => put_number(out, op_id),
+            // The lowest bit tells whether an origin follows. Op ids stay below 2^63 for millions of years.
+            Place::Log { op_id, origin: None } => put_number(out, op_id << 1),
+            Place::Log { op_id, origin: Some(origin) } => {
+                put_number(out, op_id << 1 | 1);
+                put_bytes(out, origin);
+            }
+            Place::Staged { data } if data_before == Some(data) => put_number(out, STAGED_LIKE_BEFORE),
             Place::Staged { data } => {
                 put_number(out, STAGED);
                 put_bytes(out, data.as_bytes());
@@ -122,7 +161,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    fn decode(cursor: &mut Cursor<'a>) -> Result<Output<'a>, Malformed> {
+    fn decode(data_before: Option<&'a str>, cursor: &mut Cursor<'a>) -> Result<Output<'a>, Malformed> {
         let definition = DefinitionId(cursor.number_u32()?);
         let number = cursor.number_u32()?;
         Ok(Output {
@@ -132,7 +171,11 @@ impl<'a> Output<'a> {
             content_hash: u64::from_le_bytes(cursor.array()?),
             place: match cursor.number()? {
                 STAGED => Place::Staged { data: cursor.text()? },
-                op_id => Place::Log { op_id },
+                STAGED_LIKE_BEFORE => Place::Staged { data: data_before.ok_or(cursor.malformed())? },
+                number => {
+                    let origin = if number & 1 == 1 { Some(cursor.bytes()?) } else { None };
+                    Place::Log { op_id: number >> 1, origin }
+                }
             },
         })
     }
@@ -170,12 +213,14 @@ mod tests {
             object_type: "orders",
             object_id: "7",
             content_hash: u64::MAX - 5,
-            place: Place::Log { op_id: 77 },
+            place: Place::Log { op_id: 77, origin: None },
         };
+        let come_over = Place::Log { op_id: 77, origin: Some(b"row") };
+        let staged = Place::Staged { data: "{\"a\":1}" };
         let lookup = Lookup { definition: DefinitionId(1), query: 2, lookup: "[\"u1\"]", output: "{}", op_id: Some(8) };
         let state = RowState {
             generation: 12,
-            outputs: vec![output, Output { place: Place::Staged { data: "{\"a\":1}" }, ..output }],
+            outputs: [output.place, staged, staged, come_over].map(|place| Output { place, ..output }).to_vec(),
             lookups: vec![lookup, Lookup { op_id: None, ..lookup }],
         };
         let bytes = state.encode();
@@ -184,8 +229,10 @@ mod tests {
             assert_eq!(RowState::decode(&bytes[..length]), Err(Malformed("a row's state")), "{length}");
         }
         // Stores of earlier releases hold these bytes.
-        let stored = b"\x01\x0c\x02\x03\x84\x07\x06orders\x017\xfa\xff\xff\xff\xff\xff\xff\xff\x4d\
+        let stored = b"\x02\x0c\x04\x03\x84\x07\x06orders\x017\xfa\xff\xff\xff\xff\xff\xff\xff\x9a\x01\
                        \x03\x84\x07\x06orders\x017\xfa\xff\xff\xff\xff\xff\xff\xff\x00\x07{\"a\":1}\
+                       \x03\x84\x07\x06orders\x017\xfa\xff\xff\xff\xff\xff\xff\xff\x01\
+                       \x03\x84\x07\x06orders\x017\xfa\xff\xff\xff\xff\xff\xff\xff\x9b\x01\x03row\
                        \x02\x01\x02\x06[\"u1\"]\x02{}\x08\x01\x02\x06[\"u1\"]\x02{}\x00";
         assert_eq!(bytes, stored);
         let tombstone = RowState::tombstone(4);

@@ -40,9 +40,12 @@ pub struct Tuning {
     /// How many dead ops a bucket has at least before it is compacted.
     pub compact_dead_ops_min: u64,
     /// How many rows, keys or ops a job that is done between writes looks at before writes get their turn again.
-    pub slice_max: usize,
-    /// How many rows to remove a sweep collects before it begins to remove them, checkpoints being held back then.
-    pub sweep_collected_max: usize,
+    pub slice_rows_max: usize,
+    /// How many bytes of them.
+    pub slice_bytes_max: usize,
+    /// How many bytes of rows to remove, addresses and states, a sweep comes across before it begins to remove them,
+    /// checkpoints being held back then.
+    pub sweep_collected_bytes_max: usize,
     /// How large the writes that are stored together grow.
     pub batch_bytes_max: usize,
     /// The same for rows of a first load, of which there is nothing stored yet.
@@ -55,8 +58,9 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             compact_dead_ops_min: 1_000,
-            slice_max: 1_000,
-            sweep_collected_max: 20_000,
+            slice_rows_max: 1_000,
+            slice_bytes_max: 2 * 1024 * 1024,
+            sweep_collected_bytes_max: 4 * 1024 * 1024,
             batch_bytes_max: 4 * 1024 * 1024,
             load_bytes_max: 48 * 1024 * 1024,
             load_bytes_min: 2 * 1024 * 1024,

@@ -61,8 +61,9 @@ async fn child() {
     let (Ok(path), Ok(config)) = (std::env::var(STORE), std::env::var(CONFIG_INDEX)) else { return };
     let tuning = Tuning {
         compact_dead_ops_min: 3,
-        slice_max: 4,
-        sweep_collected_max: 3,
+        slice_rows_max: 4,
+        slice_bytes_max: 600,
+        sweep_collected_bytes_max: 300,
         batch_bytes_max: 1_500,
         load_bytes_max: 1_500,
         load_bytes_min: 1,

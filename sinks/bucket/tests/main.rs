@@ -10,6 +10,7 @@
 mod client;
 mod deployment;
 mod failure;
+mod identity;
 mod kill;
 mod memory;
 mod model;

@@ -25,7 +25,7 @@ const MAGIC: &str = "millstream bucket store";
 
 /// The version of everything on disk: the engine, its settings that matter for reading, and the keyspaces. How the sink
 /// encodes keys and values is part of it.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
@@ -312,7 +312,8 @@ fn check_format(path: &Path, marker: &str) -> Result<(), StoreError> {
         Some(found) if found > FORMAT => {
             Err(StoreError::NewerFormat { path: path.to_path_buf(), found, supported: FORMAT })
         }
-        _ => Err(StoreError::Foreign {
+        Some(found) => Err(StoreError::OlderFormat { path: path.to_path_buf(), found, supported: FORMAT }),
+        None => Err(StoreError::Foreign {
             path: path.to_path_buf(),
             found: format!("its record of the format doesn't begin with \"{MAGIC}\" and a known version"),
         }),

@@ -27,6 +27,15 @@ pub enum StoreError {
         /// The newest format version that this release reads.
         supported: u32,
     },
+    /// The store was written before the first release, in a format that no release reads.
+    OlderFormat {
+        /// The store's directory.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// The oldest format version that this release reads.
+        supported: u32,
+    },
     /// The directory holds something else.
     Foreign {
         /// The directory.
@@ -108,6 +117,10 @@ impl StoreError {
                 "The bucket store {} has format {found}, this release reads formats up to {supported}",
                 path.display()
             ),
+            StoreError::OlderFormat { path, found, supported } => format!(
+                "The bucket store {} has format {found}, this release reads formats from {supported} on",
+                path.display()
+            ),
             StoreError::Foreign { path, found } => {
                 format!("The directory {} isn't a bucket store of Millstream: {found}", path.display())
             }
@@ -141,6 +154,10 @@ impl StoreError {
             StoreError::NewerFormat { .. } => {
                 "Use the release that wrote it or a newer one, or name an empty directory as the store; the buckets \
                  are then filled from the source again"
+                    .to_string()
+            }
+            StoreError::OlderFormat { .. } => {
+                "Remove it, or name an empty directory as the store; the buckets are then filled from the source again"
                     .to_string()
             }
             StoreError::Foreign { .. } => "Name another directory as the store: an empty one, or one that doesn't \

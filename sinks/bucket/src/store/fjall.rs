@@ -47,8 +47,8 @@ impl FjallStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Held`] if another process has it open, [`StoreError::NewerFormat`], [`StoreError::Foreign`],
-    /// [`StoreError::Damaged`] and [`StoreError::Io`] as they say.
+    /// [`StoreError::Held`] if another process has it open, [`StoreError::NewerFormat`], [`StoreError::OlderFormat`],
+    /// [`StoreError::Foreign`], [`StoreError::Damaged`] and [`StoreError::Io`] as they say.
     pub fn open(path: &Path) -> Result<FjallStore, StoreError> {
         let directory = Directory::open(path)?;
         let cut = Cut::torn_tail(directory.engine_path()).map_err(|source| StoreError::Io {

@@ -1,12 +1,14 @@
 //! The removal of all rows of a table at once.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use millstream_core::error::SinkError;
 use millstream_core::sink::PassReport;
 use tracing::info;
 
 use super::Writer;
+use super::jobs::{Progress, Slice};
 use super::placing::Placing;
 use crate::key::{self, SourceId, TableKey};
 use crate::kill::KillPoint;
@@ -24,19 +26,11 @@ impl Writer {
         self.flush(false)?;
         let mut report = PassReport::default();
         let mut rest = table.rows();
-        loop {
-            let rows = self.ledger.slice(Keyspace::Rows, &rest, self.tuning.slice_max)?;
-            for (address, state) in &rows {
-                let placing = Placing::removal(address, 0);
-                let placed = self.ledger.place(placing, Some(state), None)?;
-                self.tables.entry(table).count(&placed);
-                report.ops_written += placed.ops;
-            }
-            let Some((last, _)) = rows.last().filter(|_| rows.len() == self.tuning.slice_max) else { break };
-            rest = rest.starting_after(last);
+        while self.clear_slice(table, &mut rest, &mut report)? == Progress::More {
             self.flush(false)?;
             self.kill.pass(KillPoint::MidClear);
         }
+        self.forget_all_left(table)?;
         self.is_removing = was_removing;
         self.settle(table, None)?;
         if let Some(sweep) = sweep {
@@ -45,13 +39,34 @@ impl Writer {
         Ok(report)
     }
 
+    fn clear_slice(
+        &mut self,
+        table: TableKey,
+        rest: &mut KeyRange,
+        report: &mut PassReport,
+    ) -> Result<Progress, SinkError> {
+        let mut slice = Slice::new(&self.tuning);
+        let store = Arc::clone(&self.ledger.store);
+        for pair in store.scan(Keyspace::Rows, rest, Direction::Forward) {
+            let pair = pair?;
+            let placed = self.ledger.place(Placing::removal(&pair.0, 0), Some(&pair.1), None)?;
+            self.tables.entry(table).count(&placed);
+            report.ops_written += placed.ops;
+            if self.is_over_after(&pair, &mut slice) {
+                *rest = rest.starting_after(&pair.0);
+                return Ok(Progress::More);
+            }
+        }
+        Ok(Progress::Done)
+    }
+
     /// Removes rows that belong to nothing: of tables without a record, which a transaction without its commit has left
     /// behind, and of sources that are no longer configured.
     pub(super) fn remove_orphans(&mut self) -> Result<(), SinkError> {
         self.remove_former_sources()?;
         let mut rest = KeyRange::all();
-        while let Some((address, _)) = self.ledger.slice(Keyspace::Rows, &rest, 1)?.pop() {
-            let (table, _) = TableKey::split(&address)?;
+        while let Some(address) = self.ledger.first(Keyspace::Rows, &rest)? {
+            let table = TableKey::of(&address)?;
             if self.tables.get(table).is_none_or(|table| table.record.is_none()) {
                 info!(table = table.table.0, "removing rows that an interrupted transaction has left");
                 self.clear(table)?;

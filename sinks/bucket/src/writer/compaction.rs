@@ -11,17 +11,18 @@
 //! isn't is left for later. A bucket is compacted when its dead ops have come to outnumber its live rows, not counting
 //! those that the last compaction had to leave.
 
+use std::sync::Arc;
+
 use millstream_core::error::SinkError;
 
 use super::Writer;
-use super::jobs::Progress;
-use super::ledger::{Ledger, Pair};
+use super::jobs::{Progress, Slice};
+use super::ledger::Ledger;
 use crate::bucket::BucketRecord;
 use crate::key::{self, BucketId};
 use crate::kill::KillPoint;
-use crate::op::{ObjectRef, Op, OpKind};
-use crate::row_state::{Place, RowState};
-use crate::store::Keyspace;
+use crate::op::{Op, OpKind};
+use crate::store::{Direction, Keyspace};
 
 /// A bucket that is being compacted.
 pub(super) struct Compaction {
@@ -91,19 +92,6 @@ impl Ledger {
             OpKind::Move { target } | OpKind::Clear { target } => Fate::Replaced { target },
         })
     }
-
-    /// The op that has put an object which is in the bucket now.
-    fn live_op(&self, bucket: BucketId, object: &ObjectRef<'_>) -> Result<Option<u64>, SinkError> {
-        let Some(state) = self.row(object.row)? else { return Ok(None) };
-        let is_it = |output: &crate::row_state::Output<'_>| {
-            output.bucket == bucket && output.object_type == object.object_type && output.object_id == object.object_id
-        };
-        let state = RowState::decode(&state)?;
-        Ok(state.outputs.iter().find(|output| is_it(output)).and_then(|output| match output.place {
-            Place::Log { op_id } => Some(op_id),
-            Place::Staged { .. } => None,
-        }))
-    }
 }
 
 impl Writer {
@@ -123,10 +111,8 @@ impl Writer {
         if !self.ledger.buckets.record(slot).is_some_and(|record| record.is_whole_at(checkpoint_op)) {
             return Ok(Progress::Done);
         }
-        let range = key::ops(bucket, compaction.next, compaction.last);
-        let ops = self.ledger.slice(Keyspace::Ops, &range, self.tuning.slice_max)?;
-        let is_last = ops.len() < self.tuning.slice_max;
-        let saved = self.compact_ops(compaction, &ops)?;
+        let (saved, progress) = self.compact_ops(compaction)?;
+        let is_last = progress == Progress::Done;
         if let Some(record) = self.ledger.buckets.change(slot) {
             let counters = record.rewrite();
             counters.ops = counters.ops.saturating_sub(saved.ops);
@@ -135,18 +121,23 @@ impl Writer {
                 record.dead_after_compaction = record.now().dead();
             }
         }
-        if is_last {
-            return Ok(Progress::Done);
+        if !is_last {
+            self.kill.pass(KillPoint::MidCompaction);
         }
-        self.kill.pass(KillPoint::MidCompaction);
-        Ok(Progress::More)
+        Ok(progress)
     }
 
     /// Rewrites a slice of ops.
-    fn compact_ops(&mut self, compaction: &mut Compaction, ops: &[Pair]) -> Result<Saved, SinkError> {
+    fn compact_ops(&mut self, compaction: &mut Compaction) -> Result<(Saved, Progress), SinkError> {
         let mut run = Run::default();
         let mut saved = Saved::default();
-        for (op_key, bytes) in ops {
+        let mut progress = Progress::Done;
+        let mut slice = Slice::new(&self.tuning);
+        let store = Arc::clone(&self.ledger.store);
+        let range = key::ops(compaction.bucket, compaction.next, compaction.last);
+        for pair in store.scan(Keyspace::Ops, &range, Direction::Forward) {
+            let pair = pair?;
+            let (op_key, bytes) = &pair;
             let op_id = key::op_id(op_key)?;
             let op = Op::decode(bytes)?;
             let fate = self.ledger.fate(compaction.bucket, op_id, &op, compaction.last)?;
@@ -161,6 +152,10 @@ impl Writer {
                 }
                 Fate::Replaced { .. } | Fate::Removal => {}
             }
+            if self.is_over_after(&pair, &mut slice) {
+                progress = Progress::More;
+                break;
+            }
         }
         if let Some((last, before)) = run.keys.split_last() {
             before.iter().for_each(|op_key| self.ledger.batch.delete(Keyspace::Ops, op_key));
@@ -172,7 +167,7 @@ impl Writer {
                 compaction.next = key::op_id(last)?;
             }
         }
-        Ok(saved)
+        Ok((saved, progress))
     }
 
     /// Puts another op in the place of one. Gives its size in bytes.

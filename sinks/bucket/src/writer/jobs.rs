@@ -11,6 +11,7 @@ use super::retire::Retirement;
 use super::sweep::Sweep;
 use crate::key::{BucketId, TableKey};
 use crate::meta::{self, TableFact};
+use crate::sink::Tuning;
 use crate::store::Read;
 
 /// How many compactions wait at most.
@@ -30,6 +31,26 @@ pub(super) enum Job {
 pub(super) enum Progress {
     More,
     Done,
+}
+
+/// What one slice of a job may still look at.
+#[derive(Debug)]
+pub(super) struct Slice {
+    rows_left: usize,
+    bytes_left: usize,
+}
+
+impl Slice {
+    pub(super) fn new(tuning: &Tuning) -> Slice {
+        Slice { rows_left: tuning.slice_rows_max, bytes_left: tuning.slice_bytes_max }
+    }
+
+    /// Counts a pair that has been looked at; gives whether that is enough.
+    pub(super) fn is_over_after(&mut self, (key, value): &(Vec<u8>, Vec<u8>)) -> bool {
+        self.rows_left = self.rows_left.saturating_sub(1);
+        self.bytes_left = self.bytes_left.saturating_sub(key.len() + value.len());
+        self.rows_left == 0 || self.bytes_left == 0
+    }
 }
 
 /// All that is to be done, in turn.
@@ -108,6 +129,11 @@ impl Jobs {
 }
 
 impl Writer {
+    /// Whether a slice of a job ends after this pair: enough has been looked at, or what is pending fills a batch.
+    pub(super) fn is_over_after(&self, pair: &(Vec<u8>, Vec<u8>), slice: &mut Slice) -> bool {
+        slice.is_over_after(pair) || self.is_full()
+    }
+
     /// Does one slice of one job; nothing may be pending. Gives `false` if there is nothing to do.
     pub(super) fn run_job(&mut self) -> Result<bool, SinkError> {
         let Some(mut job) = self.jobs.queue.pop_front() else { return Ok(false) };

@@ -16,9 +16,6 @@ use crate::record::{Cursor, Malformed, put_bytes};
 use crate::row_state::{Lookup, RowState};
 use crate::store::{Batch, Direction, Durability, KeyRange, Keyspace, Store};
 
-/// A key and its value.
-pub(super) type Pair = (Vec<u8>, Vec<u8>);
-
 /// How many keys of removed lookups are deleted with one commit.
 const SUPERSEDED_SLICE_MAX: usize = 500;
 
@@ -308,10 +305,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// A slice of stored pairs; nothing may be pending, as it wouldn't be seen.
-    pub(super) fn slice(&self, keyspace: Keyspace, range: &KeyRange, pairs_max: usize) -> Result<Vec<Pair>, SinkError> {
-        let scan = self.store.scan(keyspace, range, Direction::Forward);
-        Ok(scan.take(pairs_max).collect::<Result<_, _>>()?)
+    /// The first stored key of a range; nothing may be pending, as it wouldn't be seen.
+    pub(super) fn first(&self, keyspace: Keyspace, range: &KeyRange) -> Result<Option<Vec<u8>>, SinkError> {
+        let first = self.store.scan(keyspace, range, Direction::Forward).next().transpose()?;
+        Ok(first.map(|(key, _)| key))
     }
 }
 

@@ -12,11 +12,13 @@
 //! history) never is: it waits, in memory, for the commit of its transaction and is stored in the same batch as that.
 //! Every batch that leaves a consistent state contains a checkpoint.
 
+mod adoption;
 mod buckets;
 mod clear;
 mod compaction;
 mod coverage;
 mod deploy;
+mod filing;
 mod jobs;
 mod ledger;
 mod placing;

@@ -26,6 +26,8 @@ pub(super) struct Placing<'a> {
     pub(super) leaves_tombstone: bool,
     /// Whether it goes by the load: nothing is stored of it, nothing is pending, and readers see nothing yet.
     pub(super) is_loaded: bool,
+    /// Whether it takes over what rows of former identities have left behind.
+    pub(super) may_adopt: bool,
     /// How many of its differences are spelt out.
     pub(super) spelt_out_max: usize,
 }
@@ -39,6 +41,7 @@ impl<'a> Placing<'a> {
             is_staged: false,
             leaves_tombstone: false,
             is_loaded: false,
+            may_adopt: false,
             spelt_out_max: SPELT_OUT_MAX,
         }
     }
@@ -51,6 +54,8 @@ pub(super) struct Placed {
     /// Whether the row was stored before, and is now; tombstones don't count.
     pub(super) was_stored: bool,
     pub(super) is_stored: bool,
+    /// How many rows of former identities have nothing left and aren't stored any more.
+    pub(super) emptied: u64,
     pub(super) differences: Differences,
 }
 
@@ -106,6 +111,10 @@ impl Ledger {
         };
         let op_before = self.last_op();
         self.retain_live(&mut before);
+        let adopted = match fresh {
+            Some(fresh) if placing.may_adopt => self.adopt_all(placing, &before, fresh, &mut placed)?,
+            _ => Vec::new(),
+        };
         let mut after = RowState::tombstone(placing.generation);
         let mut kept = vec![false; before.outputs.len()];
         for (index, output) in fresh.into_iter().flat_map(FreshRow::outputs).enumerate() {
@@ -120,8 +129,9 @@ impl Ledger {
             {
                 *kept = true;
             }
-            let place =
-                self.place_output(placing, slot, &wanted, output.data, found.map(|(_, old)| old), &mut placed)?;
+            let come_over = adopted.get(index).and_then(Option::as_ref).map(|adopted| adopted.output(&wanted));
+            let old = found.map(|(_, old)| *old).or(come_over);
+            let place = self.place_output(placing, slot, &wanted, output.data, old, &mut placed)?;
             after.outputs.push(Output { place, ..wanted });
         }
         let gone = before.outputs.iter().zip(&kept).filter(|(_, kept)| !**kept).map(|(output, _)| output);
@@ -145,7 +155,7 @@ impl Ledger {
         state.lookups.retain(|lookup| self.definitions.is_live(lookup.definition));
     }
 
-    fn wanted<'a>(&self, slot: Slot, output: &FreshOutput<'a>) -> Result<Output<'a>, SinkError> {
+    pub(super) fn wanted<'a>(&self, slot: Slot, output: &FreshOutput<'a>) -> Result<Output<'a>, SinkError> {
         Ok(Output {
             bucket: self.buckets.id(slot).ok_or(Malformed("a bucket"))?,
             object_type: output.object_type,
@@ -162,7 +172,7 @@ impl Ledger {
         slot: Slot,
         wanted: &Output<'a>,
         data: &'a str,
-        old: Option<&Output<'_>>,
+        old: Option<Output<'a>>,
         placed: &mut Placed,
     ) -> Result<Place<'a>, SinkError> {
         let kind = match old {
@@ -174,10 +184,9 @@ impl Ledger {
             placed.differences.add(kind, || DifferencePlace::Bucket(wanted.bucket));
         }
         let is_staged = placing.is_staged && self.definitions.is_serving(wanted.bucket.definition);
-        let object = ObjectRef { object_type: wanted.object_type, object_id: wanted.object_id, row: placing.address };
         match old.map(|old| old.place) {
             // What is in the log already stays there, whatever happened to the table since.
-            Some(Place::Log { op_id }) if kind.is_none() => return Ok(Place::Log { op_id }),
+            Some(place @ Place::Log { .. }) if kind.is_none() => return Ok(place),
             None | Some(Place::Staged { .. }) if is_staged => {
                 // The op that it becomes when the table is shown, after its pass has been reported.
                 placed.ops += u64::from(kind.is_some());
@@ -185,19 +194,24 @@ impl Ledger {
             }
             _ => {}
         }
-        let is_new = !matches!(old.map(|old| old.place), Some(Place::Log { .. }));
+        let (is_new, origin) = match old.map(|old| old.place) {
+            Some(Place::Log { origin, .. }) => (false, origin),
+            Some(Place::Staged { .. }) | None => (true, None),
+        };
+        let row = origin.unwrap_or(placing.address);
+        let object = ObjectRef { object_type: wanted.object_type, object_id: wanted.object_id, row };
+        let put = Put { is_new, is_loaded: placing.is_loaded };
         placed.ops += 1;
-        let op_id =
-            self.put_object(slot, object, data, wanted.content_hash, Put { is_new, is_loaded: placing.is_loaded })?;
-        Ok(Place::Log { op_id })
+        let op_id = self.put_object(slot, object, data, wanted.content_hash, put)?;
+        Ok(Place::Log { op_id, origin })
     }
 
     fn remove_output(&mut self, address: &[u8], output: &Output<'_>, placed: &mut Placed) -> Result<(), SinkError> {
         placed.differences.add(DifferenceKind::Extra, || DifferencePlace::Bucket(output.bucket));
         if let Place::Log { .. } = output.place {
             let slot = self.bucket_numbered(output.bucket)?;
-            let object = ObjectRef { object_type: output.object_type, object_id: output.object_id, row: address };
-            self.remove_object(slot, object)?;
+            self.remove_object(slot, output.object(address))?;
+            self.disown(output);
             placed.ops += 1;
         }
         Ok(())

@@ -6,17 +6,19 @@
 //! When its record says that it is visible, they are put into the log; checkpoints are held back until all are. Rows
 //! that the stream writes meanwhile go to the log directly, and are found done when the slice comes to them.
 
+use std::sync::Arc;
+
 use millstream_core::error::SinkError;
 
 use super::Writer;
-use super::jobs::{Job, Progress};
+use super::jobs::{Job, Progress, Slice};
 use super::ledger::Put;
 use crate::key::{self, TableKey};
 use crate::kill::KillPoint;
 use crate::meta::{self, TableFact};
-use crate::op::{ObjectRef, Op, OpKind};
+use crate::op::{Op, OpKind};
 use crate::row_state::{Place, RowState};
-use crate::store::{KeyRange, Keyspace};
+use crate::store::{Direction, KeyRange, Keyspace};
 
 /// A table that is being shown.
 pub(super) struct Publishing {
@@ -51,15 +53,17 @@ impl Writer {
     }
 
     pub(super) fn withdraw_slice(&mut self, withdrawal: &mut Withdrawal) -> Result<Progress, SinkError> {
-        let rows = self.ledger.slice(Keyspace::Rows, &withdrawal.rest, self.tuning.slice_max)?;
-        for (address, state) in &rows {
-            self.withdraw_row(address, state)?;
+        let mut slice = Slice::new(&self.tuning);
+        let store = Arc::clone(&self.ledger.store);
+        for pair in store.scan(Keyspace::Rows, &withdrawal.rest, Direction::Forward) {
+            let pair = pair?;
+            self.withdraw_row(&pair.0, &pair.1)?;
+            if self.is_over_after(&pair, &mut slice) {
+                withdrawal.rest = withdrawal.rest.starting_after(&pair.0);
+                return Ok(Progress::More);
+            }
         }
-        let Some((last, _)) = rows.last().filter(|_| rows.len() == self.tuning.slice_max) else {
-            return Ok(Progress::Done);
-        };
-        withdrawal.rest = withdrawal.rest.starting_after(last);
-        Ok(Progress::More)
+        Ok(Progress::Done)
     }
 
     fn withdraw_row(&mut self, address: &[u8], stored: &[u8]) -> Result<(), SinkError> {
@@ -68,7 +72,7 @@ impl Writer {
         self.ledger.retain_live(&mut state);
         for output in &state.outputs {
             ops.push(match output.place {
-                Place::Log { op_id } => self.ledger.store.get(Keyspace::Ops, &key::op(output.bucket, op_id))?,
+                Place::Log { op_id, .. } => self.ledger.store.get(Keyspace::Ops, &key::op(output.bucket, op_id))?,
                 Place::Staged { .. } => None,
             });
         }
@@ -77,6 +81,7 @@ impl Writer {
             let OpKind::Put { object, data } = Op::decode(op)?.kind else { continue };
             let slot = self.ledger.bucket_numbered(output.bucket)?;
             self.ledger.remove_object(slot, object)?;
+            self.ledger.disown(output);
             output.place = Place::Staged { data };
         }
         for lookup in &mut state.lookups {
@@ -94,16 +99,18 @@ impl Writer {
     }
 
     pub(super) fn publish_slice(&mut self, publishing: &mut Publishing) -> Result<Progress, SinkError> {
-        let rows = self.ledger.slice(Keyspace::Rows, &publishing.rest, self.tuning.slice_max)?;
-        for (address, state) in &rows {
-            self.publish_row(address, RowState::decode(state)?)?;
+        let mut slice = Slice::new(&self.tuning);
+        let store = Arc::clone(&self.ledger.store);
+        for pair in store.scan(Keyspace::Rows, &publishing.rest, Direction::Forward) {
+            let pair = pair?;
+            self.publish_row(&pair.0, RowState::decode(&pair.1)?)?;
+            if self.is_over_after(&pair, &mut slice) {
+                publishing.rest = publishing.rest.starting_after(&pair.0);
+                self.kill.pass(KillPoint::MidPublish);
+                return Ok(Progress::More);
+            }
         }
-        let Some((last, _)) = rows.last().filter(|_| rows.len() == self.tuning.slice_max) else {
-            return Ok(Progress::Done);
-        };
-        publishing.rest = publishing.rest.starting_after(last);
-        self.kill.pass(KillPoint::MidPublish);
-        Ok(Progress::More)
+        Ok(Progress::Done)
     }
 
     fn publish_row(&mut self, address: &[u8], mut state: RowState<'_>) -> Result<(), SinkError> {
@@ -116,10 +123,9 @@ impl Writer {
         for output in &mut state.outputs {
             if let Place::Staged { data } = output.place {
                 let slot = self.ledger.bucket_numbered(output.bucket)?;
-                let object = ObjectRef { object_type: output.object_type, object_id: output.object_id, row: address };
                 let put = Put { is_new: true, is_loaded: false };
-                let op_id = self.ledger.put_object(slot, object, data, output.content_hash, put)?;
-                output.place = Place::Log { op_id };
+                let op_id = self.ledger.put_object(slot, output.object(address), data, output.content_hash, put)?;
+                output.place = Place::Log { op_id, origin: None };
             }
         }
         for lookup in &mut state.lookups {

@@ -2,14 +2,15 @@
 //! it begins anew and finds less to do.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use millstream_core::error::SinkError;
 
 use super::Writer;
-use super::jobs::Progress;
+use super::jobs::{Progress, Slice};
 use crate::key::{self, DefinitionId, TableKey};
 use crate::row_state::RowState;
-use crate::store::{KeyRange, Keyspace};
+use crate::store::{Direction, KeyRange, Keyspace};
 
 /// Definitions that are being removed.
 pub(super) struct Retirement {
@@ -28,6 +29,7 @@ impl Retirement {
                 (Keyspace::Buckets, key::bucket_names_of(*id)),
                 (Keyspace::Buckets, key::buckets_of(*id)),
                 (Keyspace::Lookups, key::lookups_of(*id)),
+                (Keyspace::Lookups, key::owners_of(*id)),
             ]
         };
         let ranges = definitions.iter().flat_map(of_definition).collect();
@@ -40,18 +42,20 @@ impl Writer {
         self.pass_mid_switch();
         if let Some((keyspace, range)) = retirement.ranges.pop_front() {
             let store = &*self.ledger.store;
-            if let Some(rest) = self.ledger.batch.delete_range(store, keyspace, &range, self.tuning.slice_max)? {
+            if let Some(rest) = self.ledger.batch.delete_range(store, keyspace, &range, self.tuning.slice_rows_max)? {
                 retirement.ranges.push_front((keyspace, rest));
             }
             return Ok(Progress::More);
         }
-        let rows = self.ledger.slice(Keyspace::Rows, &retirement.rows, self.tuning.slice_max)?;
-        for (address, state) in &rows {
-            self.strip(address, RowState::decode(state)?)?;
-        }
-        if let Some((last, _)) = rows.last().filter(|_| rows.len() == self.tuning.slice_max) {
-            retirement.rows = retirement.rows.starting_after(last);
-            return Ok(Progress::More);
+        let mut slice = Slice::new(&self.tuning);
+        let store = Arc::clone(&self.ledger.store);
+        for pair in store.scan(Keyspace::Rows, &retirement.rows, Direction::Forward) {
+            let pair = pair?;
+            self.strip(&pair.0, RowState::decode(&pair.1)?)?;
+            if self.is_over_after(&pair, &mut slice) {
+                retirement.rows = retirement.rows.starting_after(&pair.0);
+                return Ok(Progress::More);
+            }
         }
         for definition in &retirement.definitions {
             self.ledger.definitions.remove(*definition, &mut self.ledger.batch);
@@ -68,8 +72,7 @@ impl Writer {
             return Ok(());
         }
         if state.is_tombstone() {
-            let (table, _) = TableKey::split(address)?;
-            self.tables.entry(table).uncount();
+            self.tables.entry(TableKey::of(address)?).uncount();
             self.ledger.set_row(address, None);
         } else {
             self.ledger.set_row(address, Some(state.encode()));

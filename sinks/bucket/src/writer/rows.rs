@@ -10,7 +10,7 @@ use millstream_core::sink::PassMode;
 use super::Writer;
 use super::placing::{DifferencePlace, Placed, Placing, SPELT_OUT_MAX};
 use crate::evaluated::{EvaluatedRows, FreshRow};
-use crate::key::TableKey;
+use crate::key::{IdentityNumber, TableKey};
 use crate::row_state::RowState;
 use crate::store::Keyspace;
 
@@ -27,9 +27,10 @@ impl Writer {
         if pass_active {
             self.look(key, generation)?;
         }
+        let filed = self.file(key, generation, &rows.schema, true)?;
         let is_staged = self.is_staged(key);
         let read_generation = self.tables.entry(key).read_generation;
-        let mut address = key.bytes().to_vec();
+        let mut address = key.filed(filed.identity).to_vec();
         for row in rows.rows() {
             set_row_key(&mut address, row.key);
             let stored = self.ledger.row(&address)?;
@@ -40,6 +41,7 @@ impl Writer {
                 // Once everything has been read no chunk can bring the row back.
                 leaves_tombstone: pass_active && generation > read_generation,
                 is_loaded: false,
+                may_adopt: filed.may_adopt,
                 spelt_out_max: SPELT_OUT_MAX,
             };
             let fresh = (!row.is_deleted).then_some(&row);
@@ -65,16 +67,17 @@ impl Writer {
             // It looks into the op log and the parameter index themselves, which lack what is pending.
             self.flush(false)?;
         }
+        let filed = self.file(key, generation, &rows.schema, mode == PassMode::Repair)?;
         // Equal rows of a table without a key are one stored row, which is counted when the first of them comes.
         let tells_rows_apart = rows.schema.identity.kind != IdentityKind::WholeRow;
         if tells_rows_apart {
             self.tables.entry(key).tally.of(generation).rows_compared += rows.len() as u64;
         }
         if tells_rows_apart && self.are_new(key, generation, rows)? && mode == PassMode::Repair {
-            return self.new_rows(key, generation, is_staged, rows);
+            return self.new_rows(key, filed.identity, generation, is_staged, rows);
         }
         self.ledger.dissolve_load();
-        let mut address = key.bytes().to_vec();
+        let mut address = key.filed(filed.identity).to_vec();
         for row in rows.rows() {
             set_row_key(&mut address, row.key);
             let stored = self.ledger.row(&address)?;
@@ -95,6 +98,7 @@ impl Writer {
                         is_staged,
                         leaves_tombstone: false,
                         is_loaded: false,
+                        may_adopt: filed.may_adopt,
                         spelt_out_max,
                     };
                     let placed = self.ledger.place(placing, stored.as_deref(), Some(&row))?;
@@ -130,7 +134,7 @@ impl Writer {
             return Ok(());
         }
         self.flush(false)?;
-        let is_empty = self.ledger.slice(Keyspace::Rows, &key.rows(), 1)?.is_empty();
+        let is_empty = self.ledger.first(Keyspace::Rows, &key.rows())?.is_none();
         self.tables.entry(key).note_look(generation, is_empty);
         Ok(())
     }
@@ -139,11 +143,12 @@ impl Writer {
     fn new_rows(
         &mut self,
         key: TableKey,
+        identity: IdentityNumber,
         generation: u64,
         is_staged: bool,
         rows: &EvaluatedRows,
     ) -> Result<(), SinkError> {
-        let mut address = key.bytes().to_vec();
+        let mut address = key.filed(identity).to_vec();
         for row in rows.rows() {
             set_row_key(&mut address, row.key);
             let placing = Placing {
@@ -152,6 +157,7 @@ impl Writer {
                 is_staged,
                 leaves_tombstone: false,
                 is_loaded: !is_staged && !self.ledger.has_checkpoint(),
+                may_adopt: false,
                 spelt_out_max: self.tables.entry(key).tally.of(generation).spelt_out_max(),
             };
             let placed = self.ledger.place(placing, None, Some(&row))?;
@@ -211,8 +217,8 @@ impl Writer {
     }
 }
 
-/// Replaces the part of an address that follows the table.
+/// Replaces the part of an address that follows the table and its identity.
 fn set_row_key(address: &mut Vec<u8>, row_key: &[u8]) {
-    address.truncate(TableKey::BYTES);
+    address.truncate(TableKey::FILED_BYTES);
     address.extend_from_slice(row_key);
 }

@@ -8,18 +8,21 @@
 //! checkpoints are held back until all is; from then on the sweep is noted in the store, and is taken up again if the
 //! process dies.
 
+use std::sync::Arc;
+
 use millstream_core::error::SinkError;
 use millstream_core::sink::{DifferenceKind, PassMode, PassReport};
 use tokio::sync::oneshot;
 
 use super::Writer;
-use super::jobs::{Job, Progress};
+use super::filing::Filing;
+use super::jobs::{Job, Progress, Slice};
 use super::placing::{DifferencePlace, Differences, Placing};
-use crate::key::TableKey;
+use crate::key::{self, IdentityNumber, TableKey};
 use crate::kill::KillPoint;
 use crate::meta::{self, TableFact};
 use crate::row_state::RowState;
-use crate::store::{KeyRange, Keyspace};
+use crate::store::{Direction, KeyRange, Keyspace};
 
 /// A sweep on its way.
 pub(super) struct Sweep {
@@ -30,6 +33,10 @@ pub(super) struct Sweep {
     rest: KeyRange,
     /// Rows to be removed.
     found: Vec<Vec<u8>>,
+    found_bytes: usize,
+    /// Under which identity the rows were read. Once all rows have been looked at, none of former ones is left.
+    identity: Option<IdentityNumber>,
+    is_through: bool,
     /// Whether rows have been removed already.
     is_removing: bool,
     reply: Option<oneshot::Sender<PassReport>>,
@@ -44,6 +51,9 @@ impl Sweep {
             mode: PassMode::Repair,
             rest: table.rows(),
             found: Vec::new(),
+            found_bytes: 0,
+            identity: None,
+            is_through: false,
             is_removing: true,
             reply: None,
         }
@@ -64,13 +74,18 @@ impl Writer {
     ) {
         // One that was taken up after a restart has nobody waiting; this one does its work.
         let before = self.jobs.take_sweep(table);
-        self.tables.entry(table).read_generation = generation;
+        let entry = self.tables.entry(table);
+        entry.read_generation = generation;
+        let identity = entry.filing.as_ref().map(Filing::number);
         self.jobs.add(Job::Sweep(Sweep {
             table,
             generation,
             mode,
             rest: table.rows(),
             found: Vec::new(),
+            found_bytes: 0,
+            identity,
+            is_through: false,
             is_removing: before.is_some_and(|sweep| sweep.is_removing),
             reply: Some(reply),
         }));
@@ -80,31 +95,51 @@ impl Writer {
         if !sweep.is_removing && self.tables.get(sweep.table).is_some_and(|table| table.is_all_of(sweep.generation)) {
             return Ok(Progress::Done);
         }
-        let rows = self.ledger.slice(Keyspace::Rows, &sweep.rest, self.tuning.slice_max)?;
-        let is_last = rows.len() < self.tuning.slice_max;
-        for (address, state) in &rows {
-            let state = RowState::decode(state)?;
+        if sweep.is_through {
+            return match sweep.identity {
+                Some(identity) => self.forget_left_slice(sweep.table, identity),
+                None => Ok(Progress::Done),
+            };
+        }
+        sweep.is_through = self.look_for_unread(sweep)? == Progress::Done;
+        if sweep.is_through && !sweep.is_removing {
+            // All of it in this batch.
+            self.remove_found(sweep)?;
+        } else if sweep.is_removing || sweep.found_bytes > self.tuning.sweep_collected_bytes_max {
+            self.remove_in_slices(sweep)?;
+        }
+        let forgets = sweep.mode == PassMode::Repair && self.tables.has_left(sweep.table);
+        Ok(if sweep.is_through && !forgets { Progress::Done } else { Progress::More })
+    }
+
+    /// Collects, or reports, the rows of a slice that the pass hasn't met.
+    fn look_for_unread(&mut self, sweep: &mut Sweep) -> Result<Progress, SinkError> {
+        let mut slice = Slice::new(&self.tuning);
+        let store = Arc::clone(&self.ledger.store);
+        for pair in store.scan(Keyspace::Rows, &sweep.rest, Direction::Forward) {
+            let pair = pair?;
+            let (address, bytes) = &pair;
+            let state = RowState::decode(bytes)?;
             if state.is_tombstone() {
                 if state.generation <= sweep.generation {
                     self.ledger.set_row(address, None);
                 }
             } else if state.generation < sweep.generation {
                 match sweep.mode {
-                    PassMode::Repair => sweep.found.push(address.clone()),
+                    PassMode::Repair => {
+                        // Removing it takes about as much as its state.
+                        sweep.found_bytes += address.len() + bytes.len();
+                        sweep.found.push(address.clone());
+                    }
                     PassMode::Verify => self.report_extra(sweep, address, &state)?,
                 }
             }
+            if self.is_over_after(&pair, &mut slice) {
+                sweep.rest = sweep.rest.starting_after(address);
+                return Ok(Progress::More);
+            }
         }
-        if let Some((address, _)) = rows.last() {
-            sweep.rest = sweep.rest.starting_after(address);
-        }
-        if is_last && !sweep.is_removing {
-            // All of it in this batch.
-            self.remove_found(sweep)?;
-        } else if sweep.is_removing || sweep.found.len() > self.tuning.sweep_collected_max {
-            self.remove_in_slices(sweep)?;
-        }
-        Ok(if is_last { Progress::Done } else { Progress::More })
+        Ok(Progress::Done)
     }
 
     /// Begins, or goes on, to remove what is found while checkpoints are held back.
@@ -118,6 +153,7 @@ impl Writer {
     }
 
     fn remove_found(&mut self, sweep: &mut Sweep) -> Result<(), SinkError> {
+        sweep.found_bytes = 0;
         for address in std::mem::take(&mut sweep.found) {
             let Some(stored) = self.ledger.row(&address)? else { continue };
             // It may have been written since it was found.
@@ -126,11 +162,11 @@ impl Writer {
             }
             let placing = Placing::removal(&address, sweep.generation);
             let placed = self.ledger.place(placing, Some(&stored), None)?;
-            let (_, row_key) = TableKey::split(&address)?;
+            let (identity, row_key) = key::row(&address)?;
             let table = self.tables.entry(sweep.table);
             table.count(&placed);
             table.tally.of(sweep.generation).ops_written += placed.ops;
-            let schema = table.record.as_ref().and_then(|record| record.schema.clone());
+            let schema = table.schema_of(identity);
             self.note_differences(sweep.table, sweep.generation, schema.as_deref(), row_key, &placed.differences)?;
         }
         Ok(())
@@ -147,12 +183,8 @@ impl Writer {
         for lookup in &state.lookups {
             differences.add(DifferenceKind::Extra, || DifferencePlace::Lookup(format!("lookup {}", lookup.lookup)));
         }
-        let (_, row_key) = TableKey::split(address)?;
-        let schema = self
-            .tables
-            .get(sweep.table)
-            .and_then(|table| table.record.as_ref())
-            .and_then(|record| record.schema.clone());
+        let (identity, row_key) = key::row(address)?;
+        let schema = self.tables.get(sweep.table).and_then(|table| table.schema_of(identity));
         self.note_differences(sweep.table, sweep.generation, schema.as_deref(), row_key, &differences)
     }
 

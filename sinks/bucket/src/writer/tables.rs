@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use millstream_core::error::SinkError;
+use millstream_core::schema::TableSchema;
 use millstream_core::sink::Difference;
 use millstream_core::table::{TableRecord, TableState};
 
 use super::coverage::Coverage;
+use super::filing::Filing;
 use super::placing::Placed;
 use super::tally::Tally;
-use crate::key::TableKey;
+use crate::key::{IdentityNumber, TableKey};
 use crate::meta::{self, TableFact};
 use crate::store::{Batch, Keyspace, Read};
 
@@ -44,6 +46,11 @@ pub(super) struct Table {
     rows: u64,
     rows_changed: bool,
     pub(super) tally: Tally,
+    /// Under which identity its rows are filed; `None` before the first.
+    pub(super) filing: Option<Filing>,
+    pub(super) filing_changed: bool,
+    /// The shape and generation of the rows that were filed last.
+    pub(super) last_filed: Option<(Arc<TableSchema>, u64)>,
     /// Whether its rows are kept out of the buckets although there is no checkpoint yet.
     pub(super) is_withdrawn: bool,
     /// The newest generation whose pass has been read to its end: nothing can bring its rows back any more.
@@ -59,8 +66,9 @@ pub(super) struct Table {
 impl Table {
     /// Notes what writing a row came to.
     pub(super) fn count(&mut self, placed: &Placed) {
-        if placed.was_stored != placed.is_stored {
-            self.rows = (self.rows + u64::from(placed.is_stored)).saturating_sub(u64::from(placed.was_stored));
+        let fewer = u64::from(placed.was_stored) + placed.emptied;
+        if u64::from(placed.is_stored) != fewer {
+            self.rows = (self.rows + u64::from(placed.is_stored)).saturating_sub(fewer);
             self.rows_changed = true;
         }
     }
@@ -70,6 +78,17 @@ impl Table {
         self.looked_generation = generation;
         self.coverage = is_empty.then(Coverage::default);
         self.is_all_of_pass = is_empty;
+    }
+
+    /// The shape of its rows, if those filed under this identity have it.
+    pub(super) fn schema_of(&self, identity: IdentityNumber) -> Option<Arc<TableSchema>> {
+        let is_newest = self.filing.as_ref().is_none_or(|filing| filing.number() == identity);
+        self.record.as_ref().filter(|_| is_newest).and_then(|record| record.schema.clone())
+    }
+
+    /// Forgets what was seen of it: nothing is known to be new.
+    pub(super) fn forget_look(&mut self) {
+        self.note_look(0, false);
     }
 
     /// Notes that the stream has written a row, which leaves a tombstone if it isn't stored.
@@ -115,6 +134,9 @@ impl Tables {
         for (key, tally) in meta::table_facts::<Tally>(from, TableFact::Tally)? {
             tables.entry(key).or_default().tally = tally;
         }
+        for (key, filing) in meta::table_facts::<Filing>(from, TableFact::Filing)? {
+            tables.entry(key).or_default().filing = Some(filing);
+        }
         for (key, differences) in meta::table_facts::<Vec<Difference>>(from, TableFact::Differences)? {
             tables.entry(key).or_default().tally.differences = differences;
         }
@@ -129,6 +151,11 @@ impl Tables {
     pub(super) fn entry(&mut self, key: TableKey) -> &mut Table {
         self.touched.insert(key);
         self.tables.entry(key).or_default()
+    }
+
+    /// Whether rows of former identities of a table may be there.
+    pub(super) fn has_left(&self, key: TableKey) -> bool {
+        self.get(key).and_then(|table| table.filing.as_ref()).is_some_and(Filing::has_left)
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = (TableKey, &TableRecord)> {
@@ -176,6 +203,10 @@ impl Tables {
                 meta::put(batch, &TableFact::Rows.key(key), &table.rows)?;
                 self.counts.set(key, Some(table.rows));
                 table.rows_changed = false;
+            }
+            if table.filing_changed {
+                meta::put(batch, &TableFact::Filing.key(key), &table.filing)?;
+                table.filing_changed = false;
             }
             if table.tally.is_changed {
                 meta::put(batch, &TableFact::Tally.key(key), &table.tally)?;

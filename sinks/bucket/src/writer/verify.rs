@@ -91,17 +91,12 @@ impl Writer {
     ) -> Result<Option<DifferenceKind>, SinkError> {
         let is_same = match output.place {
             Place::Staged { data } => is_same_data(data, fresh.data),
-            Place::Log { op_id } => {
+            Place::Log { op_id, .. } => {
                 let Some(op) = self.ledger.store.get(Keyspace::Ops, &key::op(output.bucket, op_id))? else {
                     return Ok(Some(DifferenceKind::Missing));
                 };
                 match Op::decode(&op)?.kind {
-                    OpKind::Put { object, data } => {
-                        is_same_data(data, fresh.data)
-                            && object.row == address
-                            && object.object_type == fresh.object_type
-                            && object.object_id == fresh.object_id
-                    }
+                    OpKind::Put { object, data } => is_same_data(data, fresh.data) && object == output.object(address),
                     _ => return Ok(Some(DifferenceKind::Missing)),
                 }
             }

@@ -67,8 +67,9 @@ const STALE: &str = "stale";
 fn tuning() -> Tuning {
     Tuning {
         compact_dead_ops_min: 3,
-        slice_max: 4,
-        sweep_collected_max: 3,
+        slice_rows_max: 4,
+        slice_bytes_max: 600,
+        sweep_collected_bytes_max: 300,
         batch_bytes_max: 2_000,
         load_bytes_max: 2_000,
         load_bytes_min: 1,

@@ -63,12 +63,21 @@ fn a_marker_of_another_program_is_refused() {
 }
 
 #[test]
+fn the_format_of_before_the_first_release_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(FjallStore::open(directory.path()).unwrap());
+    fs::write(directory.path().join("format"), "millstream bucket store\nformat 1\n").unwrap();
+    let error = SinkError::from(refused(directory.path()));
+    assert!(error.diagnosis.contains("format 1") && error.remedy.contains("Remove it"), "{error}");
+}
+
+#[test]
 fn a_newer_format_is_refused_with_both_versions() {
     let directory = tempfile::tempdir().unwrap();
     drop(FjallStore::open(directory.path()).unwrap());
     fs::write(directory.path().join("format"), "millstream bucket store\nformat 7\nand more\n").unwrap();
     let error = refused(directory.path());
-    assert!(matches!(error, StoreError::NewerFormat { found: 7, supported: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 7, supported: 2, .. }), "{error}");
     let error = SinkError::from(error);
     assert!(error.diagnosis.contains("format 7") && error.remedy.contains("release"), "{error}");
 }
