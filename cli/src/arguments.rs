@@ -67,12 +67,14 @@ pub(crate) enum Command {
     /// Read the source again and compare it with the buckets
     ///
     /// Exit code 0 if they are equal, 1 with the differences by table and key, 2 if something could not be compared.
-    /// If millstream isn't running, the buckets are first brought to the source's position.
+    /// If millstream isn't running, the buckets are first brought to the source's position, and a changed sync config is
+    /// deployed, as `run` would.
     Verify(Verify),
 
     /// Read a table again now and write only the differences
     ///
-    /// If millstream isn't running, the buckets are first brought to the source's position.
+    /// If millstream isn't running, the buckets are first brought to the source's position, and a changed sync config is
+    /// deployed, as `run` would.
     Reload(Reload),
 }
 
@@ -179,7 +181,7 @@ pub(crate) struct Dump {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Only these tables, as `table` or `database.table` [default: all]
+    /// Only these tables, as `table`, `database.table` or `source.database.table` [default: all]
     #[arg(value_name = "TABLE")]
     pub(crate) tables: Vec<String>,
 
@@ -189,7 +191,7 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Args)]
 pub(crate) struct Reload {
-    /// Which table, as `table` or `database.table`
+    /// Which table, as `table`, `database.table` or `source.database.table`
     #[arg(value_name = "TABLE")]
     pub(crate) table: String,
 

@@ -29,9 +29,9 @@ impl Session {
         }
     }
 
-    /// A table's name for people: with its source's where there are several.
+    /// A table's name for people: with its source's where there are several. Commands take it as it is.
     pub(crate) fn label(&self, source: &str, table: &str) -> String {
-        if self.config.sources.len() > 1 { format!("{source}: {table}") } else { table.to_owned() }
+        if self.config.sources.len() > 1 { engine::full_name(source, table) } else { table.to_owned() }
     }
 
     /// Asks whoever holds the store; takes hold of it if nobody does.

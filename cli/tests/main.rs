@@ -10,10 +10,12 @@
 mod faults;
 mod first_steps;
 mod help;
+mod history;
 mod interruptions;
 mod kills;
 mod odd_statements;
 mod oracle;
+mod privileges;
 mod resets;
 mod running;
 mod workspace;

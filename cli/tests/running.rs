@@ -138,7 +138,7 @@ async fn two_sources_feed_the_same_buckets() {
     assert!(position.contains("one=") && position.contains("two="), "{position}");
     assert_eq!(workspace.json(&["verify"])[0]["tables"].as_array().unwrap().len(), 2);
     let said = workspace.run(&["verify"]).good();
-    assert!(said.contains("one: ") && said.contains("two: "), "{said}");
+    assert!(said.contains("one.") && said.contains("two."), "{said}");
     assert_eq!(workspace.json(&["verify", "--source", "two"])[0]["tables"].as_array().unwrap().len(), 1);
     assert_eq!(workspace.json(&["schema", "--source", "one"])[0].as_array().unwrap().len(), 1);
     let said = workspace.run(&["status", "--source", "three"]).failed(1);
@@ -148,6 +148,48 @@ async fn two_sources_feed_the_same_buckets() {
     workspace.write("sync-config.yaml", "bucket_definitions:\n  all:\n    data:\n      - SELECT * FROM t_one\n");
     let said = workspace.run(&["check"]).good();
     assert!(said.contains("no query reads a table of source two") && said.contains("`two."), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_named_with_its_source_where_several_have_it() {
+    require_server!(Flavor::MySql);
+    require_server!(Flavor::MariaDb);
+    let (mysql, mariadb) = (shared(Flavor::MySql).await.unwrap(), shared(Flavor::MariaDb).await.unwrap());
+    let workspace = Workspace::new();
+    let mut config = String::from("sources:\n");
+    let mut queries = String::from("bucket_definitions:\n  all:\n    data:\n");
+    let mut tables = Vec::new();
+    for (name, server) in [("my", &mysql), ("ma", &mariadb)] {
+        let database = server.create_database(name).await.unwrap();
+        server.sql_in(&database, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)").await.unwrap();
+        let user = format!("u_{database}");
+        server.create_replication_user(&user, "secret").await.unwrap();
+        let uri = server.uri(&user, "secret", &database);
+        config.push_str(&format!("  - name: {name}\n    type: mysql\n    uri: {uri}\n"));
+        queries.push_str(&format!("      - SELECT * FROM {name}.{database}.t\n"));
+        tables.push(format!("{database}.t"));
+    }
+    workspace.write("millstream.yaml", &config);
+    workspace.write("sync-config.yaml", &queries);
+    workspace.run(&["run", "--until-current"]).good();
+    let running = workspace.follow();
+    let (my, ma) = (format!("my.{}", tables[0]), format!("ma.{}", tables[1]));
+    for (name, source) in [(&my, "my"), (&ma, "ma"), (&tables[1], "ma")] {
+        assert_eq!(workspace.json(&["reload", name])[0]["source"], json!(source), "{name}");
+    }
+    let said = workspace.run(&["reload", &ma]).good();
+    assert!(said.starts_with(&format!("{ma}: ")), "as it can be typed: {said}");
+    let verified = &workspace.json(&["verify", &ma, &my])[0]["tables"];
+    assert_eq!(verified.as_array().unwrap().len(), 2, "{verified}");
+    for command in ["reload", "verify"] {
+        let finished = workspace.run(&[command, "t"]);
+        assert_ne!(finished.code, Some(0));
+        let said = finished.stderr;
+        assert!(said.contains(&format!("write `{}` or `{}`", tables[0], tables[1])), "{said}");
+        assert!(workspace.run(&[command, "t", "--source", "ma"]).code == Some(0));
+    }
+    running.signal("TERM");
+    running.wait().good();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ use crate::control::{
     DifferenceReport, NotComparedReport, ProgressReport, ReloadReport, Replies, Reply, Request, Service, SourceReport,
     StatusReport, TableReport, TroubleReport, VerifiedTableReport, VerifyReport,
 };
+use crate::engine::naming::{Candidate, find};
 use crate::engine::stored::{answer_from, checkpoint_report, table_report};
 use crate::engine::{Followed, blocking, is_deploying};
 use crate::failure::Failure;
@@ -61,15 +62,18 @@ impl FollowingService {
     }
 
     async fn verify(&self, source: Option<&str>, wanted: &[String]) -> Result<VerifyReport, Failure> {
-        let sources: Vec<&Followed> = self.named(source).collect();
-        let chosen = sources.iter().map(|source| tables_named(&source.handle.status(), wanted)).collect::<Vec<_>>();
+        let mut chosen: Vec<(&Followed, Option<Vec<TableName>>)> = Vec::new();
+        if wanted.is_empty() {
+            chosen.extend(self.named(source).map(|source| (source, None)));
+        }
         for name in wanted {
-            if !chosen.iter().flatten().any(|table| is_called(table, name)) {
-                return Err(no_table(name));
+            let (source, table) = self.find(source, name).await?;
+            match chosen.iter_mut().find(|(other, _)| other.name == source.name) {
+                Some((_, tables)) => tables.get_or_insert_default().push(table),
+                None => chosen.push((source, Some(vec![table]))),
             }
         }
-        let compared = sources.iter().zip(chosen).map(|(source, tables)| async move {
-            let tables = if wanted.is_empty() { None } else { Some(tables) };
+        let compared = chosen.into_iter().map(|(source, tables)| async move {
             let report = within_reach(&source.handle, source.handle.verify(tables)).await?;
             Ok::<_, Failure>((source.name.clone(), report))
         });
@@ -87,24 +91,7 @@ impl FollowingService {
     }
 
     async fn reload(&self, source: Option<&str>, name: &str) -> Result<ReloadReport, Failure> {
-        let wanted = [name.to_owned()];
-        let found: Vec<(&Followed, TableName)> = self
-            .named(source)
-            .flat_map(|source| {
-                tables_named(&source.handle.status(), &wanted).into_iter().map(move |table| (source, table))
-            })
-            .collect();
-        let [(source, table)] = &found[..] else {
-            if found.is_empty() {
-                return Err(no_table(name));
-            }
-            let names: Vec<String> =
-                found.iter().map(|(source, table)| format!("{table} of {}", source.name)).collect();
-            return Err(Failure::new(
-                format!("`{name}` means several tables: {}", names.join(", ")),
-                "write database.table, and --source if need be",
-            ));
-        };
+        let (source, table) = self.find(source, name).await?;
         let summary = within_reach(&source.handle, source.handle.reload(table.clone())).await?;
         Ok(ReloadReport {
             source: source.name.clone(),
@@ -113,6 +100,22 @@ impl FollowingService {
             ops_written: summary.ops_written,
             duration_ms: summary.duration_ms,
         })
+    }
+
+    /// The one table that a name means, of this source or of any.
+    async fn find<'a>(&'a self, source: Option<&'a str>, name: &str) -> Result<(&'a Followed, TableName), Failure> {
+        let mut tables = Vec::new();
+        for source in self.named(source) {
+            tables.push((source, tables_of(source).await?));
+        }
+        let candidates: Vec<Candidate<'_>> = tables
+            .iter()
+            .flat_map(|(source, tables)| tables.iter().map(|table| Candidate { source: &source.name, table }))
+            .collect();
+        let Candidate { source, table } = find(&candidates, name)?;
+        let followed = tables.iter().find(|(followed, _)| followed.name == source).map(|(followed, _)| *followed);
+        let lost = || Failure::new("a source got lost", "this is a fault of millstream: please report it");
+        Ok((followed.ok_or_else(lost)?, table.clone()))
     }
 
     fn named<'a>(&'a self, name: Option<&'a str>) -> impl Iterator<Item = &'a Followed> {
@@ -176,6 +179,16 @@ fn progress_report(source: &str, table: &TableStatus) -> Option<ProgressReport> 
         rows_estimate: progress.rows_estimate,
         elapsed_ms: progress.elapsed_ms,
     })
+}
+
+/// The names of a source's tables; waits for a source that is only just being connected to.
+async fn tables_of(source: &Followed) -> Result<Vec<TableName>, Failure> {
+    let known: Vec<TableName> = source.handle.status().tables.into_iter().map(|table| table.table).collect();
+    if !known.is_empty() {
+        return Ok(known);
+    }
+    let records = within_reach(&source.handle, source.handle.tables()).await?;
+    Ok(records.into_iter().map(|record| record.name).collect())
 }
 
 /// Waits for an answer as long as the source can be reached. `millstream run` itself tries again for ever; whoever
@@ -266,20 +279,4 @@ fn verified_table(source: &str, summary: PassSummary) -> VerifiedTableReport {
         differences_total: summary.differences_total,
         differences: differences.collect(),
     }
-}
-
-fn tables_named(status: &SourceStatus, names: &[String]) -> Vec<TableName> {
-    let tables = status.tables.iter().map(|table| table.table.clone());
-    tables.filter(|table| names.iter().any(|name| is_called(table, name))).collect()
-}
-
-fn is_called(table: &TableName, name: &str) -> bool {
-    table.name == name || table.to_string() == name
-}
-
-fn no_table(name: &str) -> Failure {
-    Failure::new(
-        format!("no table `{name}` is being followed"),
-        "`millstream status` lists the tables; a table is followed if a query of the sync config reads it",
-    )
 }

@@ -1,6 +1,7 @@
 //! The sources and the sink at work in this process.
 
 mod following;
+mod naming;
 mod request;
 mod stored;
 
@@ -24,6 +25,7 @@ use crate::deployment::Deployment;
 use crate::failure::Failure;
 
 pub(crate) use following::{FollowingService, progress};
+pub(crate) use naming::full_name;
 use request::CatchUpService;
 use stored::StoredService;
 

@@ -206,6 +206,7 @@ impl Follower {
     ) -> Result<(), PipelineError> {
         let mut messages = self.pass_messages.take();
         self.restore().await?;
+        self.publish_status();
         let mut backoff = Backoff::default();
         loop {
             let interruption = tokio::select! {
