@@ -37,7 +37,8 @@ async fn a_reset_log(flavor: Flavor, reset: &str) {
         assert_eq!(said.code, Some(0), "{rows} rows, {pause} s: {} {}", said.stdout, said.stderr);
     }
     running.signal("TERM");
-    running.wait().good();
+    let followed = running.wait();
+    assert_eq!(followed.code, Some(0), "{}", followed.stderr);
     // Stopped, with a log of another length.
     for rows in [1, 100] {
         tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -48,7 +49,7 @@ async fn a_reset_log(flavor: Flavor, reset: &str) {
     }
     let history = workspace.json(&["schema", "--history"]);
     let lost: Vec<_> = history.iter().filter(|line| line["change"] == "log lost").collect();
-    assert_eq!(lost.len(), 5, "{history:?}");
+    assert_eq!(lost.len(), 5, "{history:?}\n{}", followed.stderr);
     assert!(lost.iter().all(|line| line["effect"] == "reconcile" && line["rows_read"].as_u64() > Some(10)), "{lost:?}");
     // What was deleted while the log was away is gone.
     server

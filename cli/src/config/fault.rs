@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use millstream_core::source::Severity;
 use serde::Serialize;
 
+use crate::failure::Failure;
+
 /// A place in a file, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Place {
@@ -78,6 +80,16 @@ pub(crate) fn text_of(file: &Path) -> Result<Option<String>, Fault> {
 /// All faults of one load. At least one is an error.
 #[derive(Debug)]
 pub(crate) struct Faults(pub(crate) Vec<Fault>);
+
+impl Faults {
+    /// What is wrong, without places: for a text that nobody has in a file.
+    pub(crate) fn into_failure(self) -> Failure {
+        let (messages, suggestions): (Vec<_>, Vec<_>) =
+            self.0.into_iter().map(|fault| (fault.message, fault.suggestion)).unzip();
+        let suggestions: Vec<String> = suggestions.into_iter().flatten().collect();
+        Failure::new(messages.join("; "), suggestions.join("; "))
+    }
+}
 
 impl fmt::Display for Faults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -69,8 +69,13 @@ pub(super) fn faults(uri: &str, kind: Option<Kind>, has_password_elsewhere: bool
 fn wrong_scheme(scheme: &str, rest: &str, kinds: &[Kind]) -> (String, String) {
     let begins = |kind: &Kind| format!("{}://", kind.schemes().first().copied().unwrap_or_default());
     let wanted: Vec<String> = kinds.iter().map(begins).collect();
-    let written: Vec<String> =
-        kinds.iter().map(|kind| format!("{}{rest} for {}", begins(kind), kind.servers())).collect();
+    let is_ours = !scheme.contains(':') && !rest.contains(';');
+    let written = kinds.iter().map(|kind| match is_ours {
+        true => format!("{}{rest} for {}", begins(kind), kind.servers()),
+        // Another program's notation, whose parts stand elsewhere.
+        false => format!("{} for {}", kind.example(), kind.servers()),
+    });
+    let written: Vec<String> = written.collect();
     (
         format!("the URI begins with {scheme}:// where {} is expected", wanted.join(" or ")),
         format!("write {}", written.join(", ")),
@@ -182,6 +187,14 @@ mod tests {
         assert_eq!(given.database, "my shop");
         assert_eq!(given.kind, Kind::MySql);
         assert_eq!(Given::read("sqlserver://u@h/d").ok().unwrap().kind, Kind::SqlServer);
+    }
+
+    #[test]
+    fn another_programs_notation_is_not_taken_over() {
+        let (_, remedy) = faults("jdbc:sqlserver://h;databaseName=shop", None, false).remove(0);
+        assert!(remedy.contains("mssql://user@host:1433/database for") && !remedy.contains(';'), "{remedy}");
+        let (_, remedy) = faults("postgres://u@h/shop", None, false).remove(0);
+        assert!(remedy.contains("mysql://u@h/shop for"), "{remedy}");
     }
 
     #[test]

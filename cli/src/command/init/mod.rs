@@ -12,7 +12,7 @@ use millstream_core::selection::{Selection, TablePattern};
 use millstream_core::source::{Problem, Severity};
 
 use crate::arguments::Init;
-use crate::config::{self, Config, ENVIRONMENT_FILE, Given, SYNC_CONFIG_FILE};
+use crate::config::{self, Config, ENVIRONMENT_FILE, Faults, Given, SYNC_CONFIG_FILE};
 use crate::failure::Failure;
 use crate::output::Out;
 use template::Described;
@@ -45,7 +45,8 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
         ca_certificate: arguments.ca_certificate.as_deref().map(|file| seen_from(&folder, file)).transpose()?,
     });
     // What is written is read as `run` will read it, so that it works for `run` as it does here.
-    let read = Config::of_text(&config, config_file, (PASSWORD_VARIABLE, password.as_deref().unwrap_or_default()))?;
+    let read = Config::of_text(&config, config_file, (PASSWORD_VARIABLE, password.as_deref().unwrap_or_default()))
+        .map_err(Faults::into_failure)?;
     let Some(source) = read.sources.first() else {
         return Err(Failure::new("the configuration has no source", "this is a fault of millstream: please report it"));
     };
@@ -109,12 +110,12 @@ fn files(
 /// What is in the way of following the database is for `check` to say; files can be written all the same. But about a
 /// database of which nothing can be seen there is nothing to write.
 fn refuse_nothing(database: &str, schema: &str, problems: &[Problem]) -> Result<(), Failure> {
-    let hidden = |problem: &&Problem| {
-        problem.severity == Severity::Error
-            && (problem.subject == format!("database {database}")
-                || problem.subject == format!("table pattern {schema}.%"))
+    // That the tables are hidden says more than what is wrong with the database besides.
+    let subjects = [format!("table pattern {schema}.%"), format!("database {database}")];
+    let hidden = |subject: &String| {
+        problems.iter().find(|problem| problem.severity == Severity::Error && problem.subject == *subject)
     };
-    match problems.iter().find(hidden) {
+    match subjects.iter().find_map(hidden) {
         Some(problem) => Err(Failure::new(format!("{}: {}", problem.subject, problem.found), problem.remedy.clone())),
         None => Ok(()),
     }
