@@ -160,6 +160,12 @@ impl Control {
         self.storage.capture().set_in_place_singletons(on);
     }
 
+    /// Whether change tables that are made from now on have `__$command_id`, as they do since updates of SQL Server 2012
+    /// to 2016.
+    pub fn set_command_ids(&self, on: bool) {
+        self.storage.capture().set_tells_commands(on);
+    }
+
     /// `max text repl size`: how many bytes a large value may have that is written to a captured table, 65,536 at first;
     /// None for no limit. Longer ones fail with error 7139.
     pub fn set_max_text_repl_size(&self, bytes: Option<usize>) {

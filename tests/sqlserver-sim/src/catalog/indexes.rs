@@ -118,19 +118,20 @@ fn index_columns_view() -> Arc<dyn Relation> {
         .build()
 }
 
-/// A number for the one partition of an index, as unlike other numbers as a real one.
-fn partition_id(it: &TableIndex) -> u64 {
-    (72_057_594_037_927_936 + (u64::from(it.table.object_id.0.unsigned_abs()) << 16))
-        + u64::from(it.id().unsigned_abs())
+/// A number for the one partition of an index, as unlike other numbers as a real one. It goes with the rows where these
+/// are switched.
+fn partition_id(it: &TableIndex, scope: &Scope<'_>) -> u64 {
+    let base = scope.partition_base(it.table.object_id);
+    (72_057_594_037_927_936 + (u64::from(base) << 16)) + u64::from(it.id().unsigned_abs())
 }
 
 fn partitions_view() -> Arc<dyn Relation> {
     View::of(all)
-        .field("partition_id", BIGINT, |it, _| bigint(partition_id(it)))
+        .field("partition_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
         .field("object_id", INT, |it, _| int(it.table.object_id.0))
         .field("index_id", INT, |it, _| int(it.id()))
         .always("partition_number", INT, int(1))
-        .field("hobt_id", BIGINT, |it, _| bigint(partition_id(it)))
+        .field("hobt_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
         .nullable("rows", BIGINT, |it, scope| bigint(scope.row_count(it.table.object_id)))
         .always("filestream_filegroup_id", crate::value::SqlType::SmallInt, Value::SmallInt(0))
         .always("data_compression", TINYINT, Value::TinyInt(0))
@@ -145,7 +146,7 @@ fn pages(it: &TableIndex, scope: &Scope<'_>) -> Value {
 
 fn partition_stats_view() -> Arc<dyn Relation> {
     View::of(all)
-        .field("partition_id", BIGINT, |it, _| bigint(partition_id(it)))
+        .field("partition_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
         .field("object_id", INT, |it, _| int(it.table.object_id.0))
         .field("index_id", INT, |it, _| int(it.id()))
         .always("partition_number", INT, int(1))
@@ -164,10 +165,10 @@ fn partition_stats_view() -> Arc<dyn Relation> {
 
 fn allocation_units_view() -> Arc<dyn Relation> {
     View::of(all)
-        .field("allocation_unit_id", BIGINT, |it, _| bigint(partition_id(it)))
+        .field("allocation_unit_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
         .always("type", TINYINT, Value::TinyInt(1))
         .always("type_desc", nvarchar(60), text("IN_ROW_DATA"))
-        .field("container_id", BIGINT, |it, _| bigint(partition_id(it)))
+        .field("container_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
         .always("data_space_id", INT, int(1))
         .field("total_pages", BIGINT, pages)
         .field("used_pages", BIGINT, pages)

@@ -53,8 +53,14 @@ pub fn datetime(moment: Moment) -> Value {
     moment.to_datetime().map_or(Value::Null, |(days, ticks)| Value::DateTime { days, ticks })
 }
 
-/// The table `cdc.<instance>_CT`.
-pub fn definition(schema: SchemaId, instance: &str, captured: &[CapturedColumn], key: &[ColumnId]) -> Table {
+/// The table `cdc.<instance>_CT`. Before servers learnt to tell a transaction's commands apart it had no column for them.
+pub fn definition(
+    schema: SchemaId,
+    instance: &str,
+    captured: &[CapturedColumn],
+    key: &[ColumnId],
+    tells_commands: bool,
+) -> Table {
     let mut table = Table::new(schema, &format!("{instance}_CT"));
     let start = table.push_column(Column::new("__$start_lsn", LSN).not_null());
     table.push_column(Column::new("__$end_lsn", LSN));
@@ -68,8 +74,8 @@ pub fn definition(schema: SchemaId, instance: &str, captured: &[CapturedColumn],
             key_columns.push((key.iter().position(|source| *source == column.source), id));
         }
     }
-    let command = table.push_column(Column::new("__$command_id", SqlType::Int));
-    let ordered = [start, command, seqval, operation];
+    let command = tells_commands.then(|| table.push_column(Column::new("__$command_id", SqlType::Int)));
+    let ordered: Vec<ColumnId> = [Some(start), command, Some(seqval), Some(operation)].into_iter().flatten().collect();
     table.indexes.push(index(&format!("{instance}_CT_clustered_idx"), IndexId::CLUSTERED, &ordered));
     if !key.is_empty() {
         key_columns.sort_unstable();
@@ -134,7 +140,9 @@ pub fn row(
             _ => Value::Null,
         });
     }
-    row.push(Value::Int(place.command_id));
+    if change_table.columns.len() > row.len() {
+        row.push(Value::Int(place.command_id));
+    }
     Ok(Row::from(row))
 }
 

@@ -380,7 +380,8 @@ fn create(context: &mut CdcContext<'_>, request: &Request) -> SqlResult<()> {
     let key: Vec<ColumnId> = index
         .filter(|_| request.net_changes)
         .map_or_else(Vec::new, |index| index.key.iter().map(|key| key.column_id).collect());
-    let definition = change_table::definition(schema, &request.instance, &captured, &key);
+    let tells_commands = transaction.storage().capture().tells_commands();
+    let definition = change_table::definition(schema, &request.instance, &captured, &key, tells_commands);
     let change_table = transaction.create_table(database, definition)?;
     let instance = CaptureInstance {
         name: Arc::from(request.instance.as_str()),

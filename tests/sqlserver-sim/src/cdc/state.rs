@@ -27,6 +27,7 @@ struct Inner {
     /// How long the log must be idle before a row without transaction is written.
     idle_after: Duration,
     in_place_singletons: bool,
+    tells_commands: bool,
     lob_bytes_max: Option<usize>,
     clr_types_break: bool,
 }
@@ -96,6 +97,7 @@ impl Default for CaptureState {
                 databases: HashMap::new(),
                 idle_after: Duration::from_secs(300),
                 in_place_singletons: false,
+                tells_commands: true,
                 lob_bytes_max: Some(LOB_BYTES_MAX),
                 clr_types_break: false,
             }),
@@ -147,6 +149,15 @@ impl CaptureState {
 
     pub fn set_lob_bytes_max(&self, bytes: Option<usize>) {
         self.inner().lob_bytes_max = bytes;
+    }
+
+    /// Whether change tables that are made now say which command of its transaction a row belongs to.
+    pub fn tells_commands(&self) -> bool {
+        self.inner().tells_commands
+    }
+
+    pub fn set_tells_commands(&self, on: bool) {
+        self.inner().tells_commands = on;
     }
 
     /// Whether the scan breaks at values of CLR types, as old servers do.

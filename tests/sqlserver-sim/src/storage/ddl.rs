@@ -223,12 +223,16 @@ impl Transaction {
         }
         database_state.log.append(512);
         let mut moved = std::mem::replace(database_state.data_mut(from.object_id)?, TableData::new(from));
+        let moved_base = moved.partition_base;
         let rows: Vec<Row> = moved.ids().into_iter().filter_map(|id| moved.newest(id).cloned()).collect();
         moved.conform(from);
         self.undo.push(Undo::Replaced(database, from.object_id, Box::new(moved)));
         let emptied = std::mem::replace(database_state.data_mut(to.object_id)?, TableData::new(to));
+        let emptied_base = emptied.partition_base;
         self.undo.push(Undo::Replaced(database, to.object_id, Box::new(emptied)));
+        database_state.data_mut(from.object_id)?.partition_base = emptied_base;
         let target = database_state.data_mut(to.object_id)?;
+        target.partition_base = moved_base;
         for row in rows {
             let id = target.insert(self.id, row).map_err(|_| {
                 SqlError::new(
