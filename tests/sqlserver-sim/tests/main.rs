@@ -8,9 +8,9 @@
 )]
 
 mod client;
+mod followers;
 mod login;
 mod other_clients;
-mod other_systems;
 mod programs;
 mod requests;
 mod types;

@@ -30,20 +30,37 @@ pub fn python(python: &Path, sim: &SqlServerSim, script: &str) -> String {
     out.into_owned()
 }
 
-/// Feeds batches to tsql, and gives what it prints without prompts.
+/// Feeds batches to tsql, and gives what it prints without prompts, rows first and then messages.
 pub fn tsql(tsql: &Path, sim: &SqlServerSim, batches: &str) -> String {
+    let mut command = Command::new(tsql);
+    command.stderr(Stdio::piped());
+    let (out, errors) = fed(command, sim, batches);
+    format!("{out}{errors}")
+}
+
+/// Feeds batches to tsql, and gives its rows and messages in the order in which they came.
+pub fn tsql_in_order(tsql: &Path, sim: &SqlServerSim, batches: &str) -> String {
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec stdbuf -oL \"$0\" \"$@\" 2>&1"]).arg(tsql);
+    fed(command, sim, batches).0
+}
+
+fn fed(mut command: Command, sim: &SqlServerSim, batches: &str) -> (String, String) {
     use std::io::Write;
     let port = sim.address().port().to_string();
-    let mut child = Command::new(tsql)
-        .args(["-o", "q", "-H", "127.0.0.1", "-p", &port, "-U", "sa", "-P", &Options::default().password])
+    let mut child = command
+        .args(["-o", "fhq", "-H", "127.0.0.1", "-p", &port, "-U", "sa", "-P", &Options::default().password])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(format!("{batches}\nEXIT\n").as_bytes()).unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // What it prints is read at the same time, so that neither waits for the other.
+    let script = format!("{batches}\nEXIT\n");
+    let writer = std::thread::spawn(move || stdin.write_all(script.as_bytes()).unwrap());
     let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
     let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{errors}");
-    format!("{out}{errors}")
+    (out.into_owned(), errors.into_owned())
 }
