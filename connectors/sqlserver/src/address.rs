@@ -7,12 +7,15 @@ use url::Url;
 
 /// The port that servers listen at unless told otherwise.
 const PORT_DEFAULT: u16 = 1433;
+/// The UDP port that the SQL Server Browser service listens at.
+const BROWSER_PORT_DEFAULT: u16 = 1434;
 
 /// What a URI says.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) host: String,
-    pub(crate) port: u16,
+    /// `None` if the URI names none.
+    given_port: Option<u16>,
     pub(crate) database: String,
     /// Empty if the URI names none.
     pub(crate) user: String,
@@ -60,16 +63,28 @@ impl Address {
         match (host, database, user, password) {
             (Some(host), Some(database), Some(user), Some(password)) if faults.is_empty() => {
                 let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-                Ok(Self { host, port: url.port().unwrap_or(PORT_DEFAULT), database, user, password })
+                Ok(Self { host, given_port: url.port(), database, user, password })
             }
             _ => Err(faults),
         }
     }
 }
 
+impl Address {
+    /// The port of the server, or of its host's default instance.
+    pub(crate) fn port(&self) -> u16 {
+        self.given_port.unwrap_or(PORT_DEFAULT)
+    }
+
+    /// The UDP port of the service that knows the ports of instances.
+    pub(crate) fn browser_port(&self) -> u16 {
+        self.given_port.unwrap_or(BROWSER_PORT_DEFAULT)
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}/{}", self.host, self.port, self.database)
+        write!(formatter, "{}:{}/{}", self.host, self.port(), self.database)
     }
 }
 
@@ -91,11 +106,12 @@ mod tests {
     #[test]
     fn parts_are_decoded_and_have_defaults() {
         let address = Address::parse("mssql://sa:p%40ss%2Fw%3A@db.example/shop%20two").unwrap();
-        assert_eq!((address.host.as_str(), address.port), ("db.example", 1433));
+        assert_eq!((address.host.as_str(), address.port()), ("db.example", 1433));
         assert_eq!((address.user.as_str(), address.password.as_str()), ("sa", "p@ss/w:"));
         assert_eq!(address.database, "shop two");
+        assert_eq!(address.browser_port(), 1434);
         let address = Address::parse("sqlserver://me@[::1]:14330/shop").unwrap();
-        assert_eq!((address.host.as_str(), address.port, address.password.as_str()), ("::1", 14330, ""));
+        assert_eq!((address.host.as_str(), address.port(), address.password.as_str()), ("::1", 14330, ""));
     }
 
     #[test]

@@ -20,7 +20,8 @@ const POLL_INTERVAL_MS_MAX: u64 = 5_000;
 pub struct SqlServerConfig {
     /// `mssql://user:password@host:port/database`. Special letters in user and password are percent-encoded.
     pub uri: ServerUri,
-    /// The name of the instance, where the host has several. Its port is asked of the SQL Server Browser service.
+    /// The name of the instance, where the host has several. Its port is asked of the SQL Server Browser service, which
+    /// listens at UDP port 1434 of the host, or at the one that the URI names.
     #[serde(default)]
     pub instance: Option<String>,
     /// Who Millstream is to the server.
@@ -232,7 +233,12 @@ impl SqlServerConfig {
                 query_timeout: Duration::from_secs(self.query_timeout_seconds),
             }),
             _ => Err(SourceError::definite(
-                format!("the configuration of source {name} has {} fault(s): {}", faults.len(), faults.join("; ")),
+                match faults.as_slice() {
+                    [fault] => format!("the configuration of source {name} has a fault: {fault}"),
+                    faults => {
+                        format!("the configuration of source {name} has {} faults: {}", faults.len(), faults.join("; "))
+                    }
+                },
                 "Correct the source's entry in the configuration file",
             )),
         }

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
+use crate::address::Address;
 use crate::config::{Authentication, Settings, TlsMode};
 use crate::error::QueryError;
 use crate::server::Server;
@@ -103,8 +104,14 @@ impl Connector {
     async fn log_in(&self, mut config: Config) -> Result<Client<Compat<TcpStream>>, Error> {
         let address = &self.settings.address;
         let mut tcp = match &self.settings.instance {
-            Some(_) => TcpStream::connect_named(&config).await?,
-            None => TcpStream::connect((address.host.as_str(), address.port)).await?,
+            Some(instance) => {
+                let asked = TcpStream::connect_named(&config).await;
+                let connected = asked.map_err(|error| unresolved(instance, address, error))?;
+                // From here on the driver is told of no other place than this.
+                config.port(connected.peer_addr()?.port());
+                connected
+            }
+            None => TcpStream::connect((address.host.as_str(), address.port())).await?,
         };
         for _ in 0..REDIRECTS_MAX {
             tcp.set_nodelay(true)?;
@@ -124,7 +131,10 @@ impl Connector {
         let Settings { address, tls, .. } = &self.settings;
         let mut config = Config::new();
         config.host(&address.host);
-        config.port(address.port);
+        config.port(match self.settings.instance {
+            Some(_) => address.browser_port(),
+            None => address.port(),
+        });
         config.database(&address.database);
         config.application_name("millstream");
         config.packet_size(PACKET_BYTES);
@@ -278,6 +288,22 @@ impl Rows<'_> {
                 }
             }
         }
+    }
+}
+
+/// What it means that the port of an instance couldn't be had: the service doesn't answer for instances that it doesn't
+/// know, either, and it may be about to come to know this one.
+fn unresolved(instance: &str, address: &Address, error: Error) -> Error {
+    match error {
+        Error::Conversion(_) => Error::Io {
+            kind: std::io::ErrorKind::TimedOut,
+            message: format!(
+                "the SQL Server Browser service at {}, UDP port {}, doesn't answer where instance {instance} listens",
+                address.host,
+                address.browser_port()
+            ),
+        },
+        other => other,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The connector itself: the core's contract, kept by the other modules.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use millstream_core::error::SourceError;
@@ -12,9 +12,8 @@ use millstream_core::source::{
     Catalog, Chunk, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
 };
 
-use tokio::time::timeout;
-
-use crate::capture::{self, plan::Gaps};
+use crate::capture::plan::Gaps;
+use crate::capture::{self, Found};
 use crate::check;
 use crate::cleanup::Cleaner;
 use crate::config::SqlServerConfig;
@@ -26,11 +25,11 @@ use crate::progress::Progress;
 use crate::read::{self, Answer, Scans};
 use crate::stream;
 
-/// How often the catalog is read again when it changed, or may have changed, during the reading.
-const DISCOVERIES_MAX: usize = 10;
-/// How long to wait for the capture process to take notice of instances that were just made. It looks every five
-/// seconds by default, in Azure SQL Database every twenty.
-const NOTICE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How often the catalog may have changed since it was read before.
+const DIFFERENT_READINGS_MAX: usize = 10;
+/// How long to wait for the capture process to take notice of instances that were just made, and to come to where the
+/// log ended. It looks every five seconds by default, in Azure SQL Database every twenty, and may have to look twice.
+const CAPTURE_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A database of a SQL Server or of Azure SQL as a source.
 struct SqlServerSource {
@@ -88,20 +87,50 @@ impl SqlServerSource {
         Ok(if is_known { furthest } else { lsn })
     }
 
-    /// Waits until the capture process has noticed all instances of the selected tables, and scanned up to there.
-    async fn await_notice(
+    /// The selected tables at a place that the capture process has come to. The catalog is read in several queries,
+    /// between which it may change: so again and again, until it stays as it is. And instances that were just made are
+    /// noticed, and everything is captured up to where it was seen first, so that nothing that was switched before it
+    /// lies behind the place ([`partitions`](crate::capture::partitions)).
+    async fn look_until_settled(
         &self,
         connection: &mut Connection,
-        fence: &mut Fence,
         selection: &Selection,
-    ) -> Result<(), SourceError> {
-        loop {
-            let lsn = fence.scanned(connection).await?.map_or(Lsn::ZERO, |scanned| scanned.lsn);
-            if !fence::has_unnoticed(connection, selection, lsn).await? {
-                return Ok(());
+    ) -> Result<Discovery, SourceError> {
+        let gaps = Gaps::of(self.connector.settings().capture_instances);
+        let patience_ends = Instant::now() + CAPTURE_WAIT_MAX;
+        let mut fence = Fence::default();
+        let mut seen: Option<Found> = None;
+        let mut readings = 0;
+        while readings < DIFFERENT_READINGS_MAX {
+            // Statements up to here are in the history, so shapes can be told for this place; not for a later one.
+            let scanned = fence.scanned(connection).await?;
+            let lsn = self.furthest_scanned(connection, scanned.map_or(Lsn::ZERO, |scanned| scanned.lsn)).await?;
+            let found = capture::followed(connection, selection, gaps, lsn).await?;
+            match seen.as_ref().filter(|seen| seen.tables == found.tables) {
+                Some(seen) => {
+                    let is_captured = seen.tables.is_empty() || lsn >= seen.end;
+                    let is_settled = is_captured && !fence::has_unnoticed(connection, selection, lsn).await?;
+                    if is_settled || Instant::now() >= patience_ends {
+                        // What isn't captured even then is left to the stream, which says so.
+                        let unsure = |table: &Arc<TableSchema>| match is_captured {
+                            true => Arc::clone(table),
+                            false => Arc::new(capture::without_partitions(table)),
+                        };
+                        let last_commit = scanned.and_then(|scanned| scanned.last_commit);
+                        let position = SqlServerPosition { epoch: self.progress.epoch(), lsn, last_commit };
+                        let tables = seen.tables.iter().map(unsure).collect();
+                        return Ok(Discovery { tables, position: Position::from(&position) });
+                    }
+                }
+                None => {
+                    readings += 1;
+                    seen = Some(found);
+                }
             }
             tokio::time::sleep(self.connector.settings().poll_interval).await;
         }
+        let error = format!("{DIFFERENT_READINGS_MAX} readings were different");
+        Err(SourceError::transient("read the tables' shapes while none of them changes", error))
     }
 
     /// The rows of a range, or those with certain identities.
@@ -170,36 +199,9 @@ impl SourceConnector for SqlServerSource {
 
     async fn discover(&self, selection: &Selection) -> Result<Discovery, SourceError> {
         let mut reader = self.connector.reader().await?;
-        let connection = &mut reader.connection;
-        let mut fence = Fence::default();
-        // What isn't captured even then is left to the stream, which says so.
-        let noticed = self.await_notice(connection, &mut fence, selection);
-        if let Ok(outcome) = timeout(NOTICE_WAIT_MAX, noticed).await {
-            outcome?;
-        } else {
-            // A request given up half-way leaves the connection of no use.
-            drop(reader);
-            reader = self.connector.reader().await?;
-        }
-        let connection = &mut reader.connection;
-        let gaps = Gaps::of(self.connector.settings().capture_instances);
-        let mut before = None;
-        for _ in 0..DISCOVERIES_MAX {
-            // Statements up to here are in the history, so shapes can be told for this place; not for a later one.
-            let scanned = fence.scanned(connection).await?;
-            let lsn = self.furthest_scanned(connection, scanned.map_or(Lsn::ZERO, |scanned| scanned.lsn)).await?;
-            let found = capture::followed(connection, selection, gaps, lsn).await?;
-            // The catalog is read in several queries, between which it may change: so twice.
-            if before.as_ref() == Some(&found) {
-                let last_commit = scanned.and_then(|scanned| scanned.last_commit);
-                let position = SqlServerPosition { epoch: self.progress.epoch(), lsn, last_commit };
-                self.connector.give_back(reader);
-                return Ok(Discovery { tables: found, position: Position::from(&position) });
-            }
-            before = Some(found);
-        }
-        let error = format!("{DISCOVERIES_MAX} readings in a row were different");
-        Err(SourceError::transient("read the tables' shapes while none of them changes", error))
+        let discovery = self.look_until_settled(&mut reader.connection, selection).await?;
+        self.connector.give_back(reader);
+        Ok(discovery)
     }
 
     async fn tables(&self, selection: &Selection) -> Result<Vec<Arc<TableSchema>>, SourceError> {

@@ -68,10 +68,8 @@ impl Fence {
     /// How far the log has been scanned now; `None` before the first scan. Called before each reading of change
     /// tables, again and again: what idle databases have covered is found out over several calls.
     pub(crate) async fn scanned(&mut self, connection: &mut Connection) -> Result<Option<Scanned>, QueryError> {
-        let (end, scans) = log_and_scans(connection).await?;
+        let Look { end, scans, mapped } = Look::take(connection).await?;
         self.look(end, scans);
-        // Last: what the scans just seen have written must be in it.
-        let mapped = mapped(connection).await?;
         Ok(match mapped {
             Some(mapped) if mapped.lsn >= self.covered => Some(mapped),
             Some(mapped) => Some(Scanned { lsn: self.covered, ..mapped }),
@@ -95,7 +93,8 @@ impl Fence {
     }
 }
 
-const LOG_END: &str = "SELECT log_end_lsn FROM sys.dm_db_log_stats(DB_ID())";
+/// Asks where the log ends.
+pub(crate) const LOG_END: &str = "SELECT log_end_lsn FROM sys.dm_db_log_stats(DB_ID())";
 
 /// The end of the log: everything committed before the call has an LSN at or below it.
 pub(crate) async fn log_end(connection: &mut Connection) -> Result<Lsn, QueryError> {
@@ -103,7 +102,8 @@ pub(crate) async fn log_end(connection: &mut Connection) -> Result<Lsn, QueryErr
     end_in(WHAT, connection.row(WHAT, LOG_END, &[]).await?.as_ref())
 }
 
-fn end_in(what: &str, row: Option<&Row>) -> Result<Lsn, QueryError> {
+/// What the answer says.
+pub(crate) fn end_in(what: &str, row: Option<&Row>) -> Result<Lsn, QueryError> {
     let text = row.and_then(|row| row.try_get::<&str, _>(0).ok().flatten()).unwrap_or_default();
     text.trim().parse().map_err(|error| {
         let error = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
@@ -111,44 +111,47 @@ fn end_in(what: &str, row: Option<&Row>) -> Result<Lsn, QueryError> {
     })
 }
 
-/// The end of the log, and then the scans that have ended, of which there may be none.
-async fn log_and_scans(connection: &mut Connection) -> Result<(Lsn, Option<Scans>), QueryError> {
-    const WHAT: &str = "look at the log and the scans of it";
-    let query = format!(
-        "{LOG_END}; SELECT TOP (1) session_id, empty_scan_count FROM sys.dm_cdc_log_scan_sessions \
-         WHERE session_id > 0 AND scan_phase = N'Done' ORDER BY session_id DESC"
-    );
-    let rows = connection.rows(WHAT, &query, &[]).await?;
-    let (of_log, of_scans): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.result_index() == 0);
-    let int = |row: &Row, place: usize| row.try_get::<i32, _>(place).ok().flatten().unwrap_or_default();
-    let scans = of_scans.first().map(|row| Scans { session: int(row, 0), empty: int(row, 1) });
-    Ok((end_in(WHAT, of_log.first().copied())?, scans))
+/// One look at the log, in one round trip.
+struct Look {
+    end: Lsn,
+    /// The scans that have ended, of which there may be none.
+    scans: Option<Scans>,
+    /// The largest LSN in the mapping; `None` if that is empty, or if the database isn't captured.
+    mapped: Option<Scanned>,
 }
 
-/// The largest LSN in the mapping; `None` if that is empty, or if the database isn't captured.
-async fn mapped(connection: &mut Connection) -> Result<Option<Scanned>, QueryError> {
-    let asked = connection
-        .row(
-            "look at how far the log has been captured",
-            "SELECT TOP (1) start_lsn, DATEDIFF_BIG(millisecond, '19700101', tran_end_time), tran_id \
-             FROM cdc.lsn_time_mapping ORDER BY start_lsn DESC",
-            &[],
-        )
-        .await;
-    let row = match asked {
-        Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => return Ok(None),
-        row => row?,
-    };
-    Ok(row.and_then(|row| {
-        let lsn = row.try_get::<&[u8], _>(0).ok().flatten().and_then(Lsn::from_bytes)?;
-        // Rows that scans write while nothing happens are no transactions.
-        let is_commit = row.try_get::<&[u8], _>(2).ok().flatten().is_some_and(|id| id.iter().any(|byte| *byte != 0));
-        let ended = row.try_get::<i64, _>(1).ok().flatten();
-        Some(Scanned {
-            lsn,
-            last_commit: ended.filter(|_| is_commit).map(|ended_at_ms| LastCommit { lsn, ended_at_ms }),
-        })
-    }))
+impl Look {
+    /// The order of the questions matters: scans are counted that ended after the end of the log was taken, and what
+    /// they have written must be in the mapping.
+    async fn take(connection: &mut Connection) -> Result<Self, QueryError> {
+        const WHAT: &str = "look at the log and how far it has been captured";
+        let scans = "SELECT TOP (1) session_id, empty_scan_count FROM sys.dm_cdc_log_scan_sessions \
+                     WHERE session_id > 0 AND scan_phase = N'Done' ORDER BY session_id DESC";
+        let mapping = "SELECT TOP (1) start_lsn, DATEDIFF_BIG(millisecond, '19700101', tran_end_time), tran_id \
+                       FROM cdc.lsn_time_mapping ORDER BY start_lsn DESC";
+        let asked = connection.rows(WHAT, &format!("{LOG_END}; {scans}; {mapping}"), &[]).await;
+        let rows = match asked {
+            // Not captured.
+            Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => {
+                let end = log_end(connection).await?;
+                return Ok(Self { end, scans: None, mapped: None });
+            }
+            rows => rows?,
+        };
+        let of = |index: usize| rows.iter().find(|row| row.result_index() == index);
+        let int = |row: &Row, place: usize| row.try_get::<i32, _>(place).ok().flatten().unwrap_or_default();
+        let scans = of(1).map(|row| Scans { session: int(row, 0), empty: int(row, 1) });
+        Ok(Self { end: end_in(WHAT, of(0))?, scans, mapped: of(2).and_then(mapped) })
+    }
+}
+
+fn mapped(row: &Row) -> Option<Scanned> {
+    let lsn = row.try_get::<&[u8], _>(0).ok().flatten().and_then(Lsn::from_bytes)?;
+    // Rows that scans write while nothing happens are no transactions.
+    let is_commit = row.try_get::<&[u8], _>(2).ok().flatten().is_some_and(|id| id.iter().any(|byte| *byte != 0));
+    let ended = row.try_get::<i64, _>(1).ok().flatten();
+    let last_commit = ended.filter(|_| is_commit).map(|ended_at_ms| LastCommit { lsn, ended_at_ms });
+    Some(Scanned { lsn, last_commit })
 }
 
 /// Whether a selected table has a capture instance that has no rows yet up to this place, since the capture process

@@ -11,14 +11,18 @@ use millstream_core::selection::Selection;
 use tiberius::Row;
 
 use super::instance::{CapturedColumn, Instance, InstanceOptions, Statement};
+use super::partitions::{MARKS, PartitionMark};
 use super::table::CapturedTable;
 use crate::connect::Connection;
 use crate::discover::{self, LiveTable, Which};
 use crate::error::{QueryError, number};
+use crate::fence;
 use crate::position::Lsn;
 
 /// How many tables' details are asked for in one query.
 const TABLES_AT_ONCE_MAX: usize = 200;
+/// The column of a change table that says which of the transaction's commands a row belongs to.
+const COMMAND_COLUMN: &str = "__$command_id";
 
 /// The selected tables, as they were read last.
 #[derive(Debug, Default)]
@@ -47,17 +51,15 @@ struct Mark {
 struct Glance {
     object: i32,
     name: TableName,
+    partitions: Option<PartitionMark>,
     instances: Vec<GlanceInstance>,
 }
 
 #[derive(Debug, Clone)]
 struct GlanceInstance {
     change_table: i32,
-    name: String,
     start: Option<Lsn>,
-    created_at_ms: i64,
     last_statement: Option<Lsn>,
-    options: InstanceOptions,
 }
 
 impl Catalog {
@@ -83,7 +85,24 @@ impl Catalog {
 
     /// Reads what has changed. What was scanned before this call is all in it.
     pub(crate) async fn look(&mut self, connection: &mut Connection, selection: &Selection) -> Result<(), QueryError> {
-        let glances = self.glance(connection, selection).await?;
+        let (glances, _) = self.glance(connection, selection, "").await?;
+        self.read_changed(connection, glances).await
+    }
+
+    /// Reads what has changed, and then where the log ends: rows that were switched before the look were switched before
+    /// there.
+    pub(crate) async fn look_to_end(
+        &mut self,
+        connection: &mut Connection,
+        selection: &Selection,
+    ) -> Result<Lsn, QueryError> {
+        let (glances, behind) = self.glance(connection, selection, fence::LOG_END).await?;
+        let end = fence::end_in("look at the log behind the catalog", behind.first())?;
+        self.read_changed(connection, glances).await?;
+        Ok(end)
+    }
+
+    async fn read_changed(&mut self, connection: &mut Connection, glances: Vec<Glance>) -> Result<(), QueryError> {
         let changed: Vec<&Glance> =
             glances.iter().filter(|glance| self.marks.get(&glance.object) != Some(&glance.mark())).collect();
         let mut details: HashMap<i32, CapturedTable> = HashMap::new();
@@ -98,37 +117,58 @@ impl Catalog {
                 // Dropped between the queries.
                 continue;
             };
-            // Cleanup raises starts, and the capture process sets them, without anything else to show for it.
-            for (instance, now) in table.instances.iter_mut().zip(&glance.instances) {
-                instance.start = now.start;
+            // Cleanup raises starts, and the capture process sets them, without anything else to show for it; and rows
+            // are switched.
+            for instance in &mut table.instances {
+                let now = glance.instances.iter().find(|now| now.change_table == instance.change_table);
+                instance.start = now.and_then(|now| now.start);
             }
+            table.partitions = glance.partitions;
             marks.insert(glance.object, glance.mark());
             self.tables.insert(glance.name, table);
         }
         self.marks = marks;
+        self.learn_names(connection).await
+    }
+
+    /// Names matter only where an instance is to be made.
+    async fn learn_names(&mut self, connection: &mut Connection) -> Result<(), QueryError> {
+        let free = |_: &str| false;
+        let wants = |table: &CapturedTable| table.wanted_first(free).is_some() || table.wanted_next(free).is_some();
+        self.instance_names.clear();
+        if self.enabled && self.tables.values().any(wants) {
+            let names = "SELECT capture_instance FROM cdc.change_tables";
+            let rows = connection.rows("list the capture instances", names, &[]).await?;
+            self.instance_names.extend(rows.iter().map(|row| text(row, 0).to_lowercase()));
+        }
         Ok(())
     }
 
-    /// Which tables and instances there are. Without change data capture there are no instances.
-    async fn glance(&mut self, connection: &mut Connection, selection: &Selection) -> Result<Vec<Glance>, QueryError> {
+    /// Which tables and instances there are, and the rows of a query that is asked behind that. Without change data
+    /// capture there are no instances. Asked again and again, so it asks for little.
+    async fn glance(
+        &mut self,
+        connection: &mut Connection,
+        selection: &Selection,
+        behind: &str,
+    ) -> Result<(Vec<Glance>, Vec<Row>), QueryError> {
         const WHAT: &str = "look at the tables and their capture instances";
         let query = |instances: &str, joined: &str| {
             format!(
-                "SELECT t.object_id, s.name, t.name, DATEDIFF(minute, GETUTCDATE(), GETDATE()), {instances} \
-                 FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id {joined} \
-                 WHERE {} ORDER BY t.object_id",
+                "SELECT t.object_id, s.name, t.name, DATEDIFF(minute, GETUTCDATE(), GETDATE()), p.mark, {instances} \
+                 FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
+                 LEFT JOIN ({MARKS}) AS p ON p.object_id = t.object_id {joined} \
+                 WHERE {} ORDER BY t.object_id; {behind}",
                 Which::Selection(selection).condition()
             )
         };
         let captured = query(
-            "c.object_id, c.capture_instance, c.start_lsn, DATEDIFF_BIG(millisecond, '19700101', c.create_date), \
-             c.role_name, c.supports_net_changes, c.index_name, c.filegroup_name, c.partition_switch, h.last_lsn",
-            "LEFT JOIN (SELECT * FROM cdc.change_tables WHERE has_drop_pending IS NULL OR has_drop_pending = 0) AS c \
-             ON c.source_object_id = t.object_id \
+            "c.object_id, c.start_lsn, h.last_lsn",
+            "LEFT JOIN (SELECT object_id, source_object_id, start_lsn FROM cdc.change_tables \
+             WHERE has_drop_pending IS NULL OR has_drop_pending = 0) AS c ON c.source_object_id = t.object_id \
              LEFT JOIN (SELECT object_id, MAX(ddl_lsn) AS last_lsn FROM cdc.ddl_history GROUP BY object_id) AS h \
              ON h.object_id = c.object_id",
         );
-        self.instance_names.clear();
         let rows = match connection.rows(WHAT, &captured, &[]).await {
             Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => {
                 self.enabled = false;
@@ -137,28 +177,30 @@ impl Catalog {
             rows => {
                 let rows = rows?;
                 self.enabled = true;
-                let names = "SELECT capture_instance FROM cdc.change_tables";
-                for row in connection.rows("list the capture instances", names, &[]).await? {
-                    self.instance_names.insert(text(&row, 0).to_lowercase());
-                }
                 rows
             }
         };
+        let (of_tables, behind): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.result_index() == 0);
         let mut glances: Vec<Glance> = Vec::new();
-        for row in &rows {
+        for row in &of_tables {
             self.ahead_of_utc_ms = i64::from(int(row, 3).unwrap_or_default()) * 60_000;
-            let name = TableName::new(text(row, 1), text(row, 2));
-            let Some(object) = int(row, 0).filter(|_| selection.matches(&name)) else { continue };
+            let Some(object) = int(row, 0) else { continue };
             let instance = self.enabled.then(|| GlanceInstance::read(row)).flatten();
             match glances.last_mut().filter(|glance| glance.object == object) {
                 Some(glance) => glance.instances.extend(instance),
-                None => glances.push(Glance { object, name, instances: instance.into_iter().collect() }),
+                None => {
+                    let name = TableName::new(text(row, 1), text(row, 2));
+                    let partitions = optional_text(row, 4).and_then(|mark| mark.parse().ok());
+                    let instances = instance.into_iter().collect();
+                    glances.push(Glance { object, name, partitions, instances });
+                }
             }
         }
+        glances.retain(|glance| selection.matches(&glance.name));
         for glance in &mut glances {
             glance.instances.sort_by_key(|instance| instance.change_table);
         }
-        Ok(glances)
+        Ok((glances, behind))
     }
 
     async fn details(
@@ -175,12 +217,13 @@ impl Catalog {
         let live: HashMap<i32, LiveTable> = live.into_iter().map(|table| (table.object_id, table)).collect();
         let table = |glance: &&Glance| {
             let live = live.get(&glance.object)?;
-            let instances = glance.instances.iter().map(|instance| instance.complete(&read, live)).collect();
+            let instances = glance.instances.iter().filter_map(|instance| instance.complete(&read, live)).collect();
             let table = CapturedTable {
                 object: glance.object,
                 name: glance.name.clone(),
                 columns: live.columns.clone(),
                 has_primary_key: !live.primary_key.is_empty(),
+                partitions: glance.partitions,
                 instances,
             };
             Some((glance.object, table))
@@ -199,27 +242,19 @@ impl Glance {
 impl GlanceInstance {
     /// `None` for a table without an instance.
     fn read(row: &Row) -> Option<Self> {
-        Some(Self {
-            change_table: int(row, 4)?,
-            name: text(row, 5),
-            // Zero is what an instance has that the capture process hasn't noticed, if not NULL.
-            start: lsn(row, 6).filter(|start| !start.is_zero()),
-            created_at_ms: row.try_get::<i64, _>(7).ok().flatten().unwrap_or_default(),
-            last_statement: lsn(row, 13),
-            options: InstanceOptions {
-                role: optional_text(row, 8),
-                net_changes: bit(row, 9),
-                index: optional_text(row, 10),
-                filegroup: optional_text(row, 11),
-                partition_switch: bit(row, 12),
-            },
-        })
+        // Zero is what an instance has that the capture process hasn't noticed, if not NULL.
+        let start = lsn(row, 6).filter(|start| !start.is_zero());
+        Some(Self { change_table: int(row, 5)?, start, last_statement: lsn(row, 7) })
     }
 
-    fn complete(&self, read: &ChangeTables, live: &LiveTable) -> Instance {
+    /// `None` if it has been dropped since.
+    fn complete(&self, read: &ChangeTables, live: &LiveTable) -> Option<Instance> {
+        let Making { name, created_at_ms, options } = read.makings.get(&self.change_table)?.clone();
         let key = read.keys.get(&self.change_table).cloned().unwrap_or_default();
         let own = read.tables.get(&self.change_table);
         let captured = read.columns.get(&self.change_table).map(Vec::as_slice).unwrap_or_default();
+        let tells_commands =
+            own.is_some_and(|own| own.columns.iter().any(|column| column.column.name == COMMAND_COLUMN));
         let columns = captured.iter().filter_map(|(column_id, name)| {
             let in_rows = own?.columns.iter().find(|column| column.column.name == *name)?;
             let now = live.columns.iter().find(|column| column.column_id == *column_id);
@@ -231,16 +266,41 @@ impl GlanceInstance {
             }
             Some(CapturedColumn { column_id: *column_id, column, exists: now.is_some() })
         });
-        Instance {
+        Some(Instance {
             change_table: self.change_table,
-            name: self.name.clone(),
+            name,
             start: self.start,
-            created_at_ms: self.created_at_ms,
+            created_at_ms,
             columns: columns.collect(),
             key_is_primary: !key.is_empty() && key == live.primary_key,
             key,
+            tells_commands,
             statements: read.statements.get(&self.change_table).cloned().unwrap_or_default(),
-            options: self.options.clone(),
+            options,
+        })
+    }
+}
+
+/// How an instance was made.
+#[derive(Debug, Clone)]
+struct Making {
+    name: String,
+    created_at_ms: i64,
+    options: InstanceOptions,
+}
+
+impl Making {
+    fn read(row: &Row) -> Self {
+        Self {
+            name: text(row, 1),
+            created_at_ms: row.try_get::<i64, _>(2).ok().flatten().unwrap_or_default(),
+            options: InstanceOptions {
+                role: optional_text(row, 3),
+                net_changes: bit(row, 4),
+                index: optional_text(row, 5),
+                filegroup: optional_text(row, 6),
+                partition_switch: bit(row, 7),
+            },
         }
     }
 }
@@ -248,6 +308,7 @@ impl GlanceInstance {
 /// What there is to know about change tables, by their object ids.
 #[derive(Debug, Default)]
 struct ChangeTables {
+    makings: HashMap<i32, Making>,
     /// Column id and name, computed ones left out.
     columns: HashMap<i32, Vec<(i32, String)>>,
     keys: HashMap<i32, Vec<i32>>,
@@ -267,6 +328,14 @@ impl ChangeTables {
         }
         let ids: Vec<String> = change_tables.iter().map(i32::to_string).collect();
         let among = format!("object_id IN ({})", ids.join(", "));
+        let makings = format!(
+            "SELECT object_id, capture_instance, DATEDIFF_BIG(millisecond, '19700101', create_date), role_name, \
+             supports_net_changes, index_name, filegroup_name, partition_switch FROM cdc.change_tables WHERE {among}"
+        );
+        for row in connection.rows("read how capture instances were made", &makings, &[]).await? {
+            let Some(change_table) = int(&row, 0) else { continue };
+            read.makings.insert(change_table, Making::read(&row));
+        }
         let columns = format!(
             "SELECT object_id, column_id, column_name FROM cdc.captured_columns WHERE {among} AND \
              (is_computed IS NULL OR is_computed = 0) ORDER BY object_id, column_ordinal"

@@ -23,6 +23,9 @@ pub(crate) struct Instance {
     pub(crate) key: Vec<i32>,
     /// Whether the key is the primary key.
     pub(crate) key_is_primary: bool,
+    /// Whether its rows say which of their transaction's commands they belong to. Change tables that were made before
+    /// the server learnt that (updates of 2012 to 2016) don't, even once it has.
+    pub(crate) tells_commands: bool,
     /// Statements about the table since it was made, in order.
     pub(crate) statements: Vec<Statement>,
     /// What else its successor should have of it.

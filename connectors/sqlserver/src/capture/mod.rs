@@ -10,6 +10,7 @@ pub(crate) mod catalog;
 mod ddl;
 mod instance;
 pub(crate) mod origin;
+pub(crate) mod partitions;
 pub(crate) mod plan;
 pub(crate) mod shape;
 pub(crate) mod statements;
@@ -25,7 +26,17 @@ use crate::connect::Connection;
 use crate::error::QueryError;
 use crate::position::Lsn;
 use catalog::Catalog;
+use origin::Origin;
 use plan::{Gaps, Plan};
+
+/// What a look at the catalog finds.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The selected tables that can be followed.
+    pub(crate) tables: Vec<Arc<TableSchema>>,
+    /// Where the log ended behind the look: rows that were switched before it were switched before there.
+    pub(crate) end: Lsn,
+}
 
 /// The selected tables that can be followed from `upto` on, with their shapes there. `upto` was scanned before this
 /// was called.
@@ -34,9 +45,9 @@ pub(crate) async fn followed(
     selection: &Selection,
     gaps: Gaps,
     upto: Lsn,
-) -> Result<Vec<Arc<TableSchema>>, QueryError> {
+) -> Result<Found, QueryError> {
     let mut catalog = Catalog::default();
-    catalog.look(connection, selection).await?;
+    let end = catalog.look_to_end(connection, selection).await?;
     let tables = catalog.tables().values().filter_map(|table| {
         let created = |schema| SchemaChangeKind::Created { schema, empty: false };
         match plan::begin(table, gaps, upto.previous(), upto, created) {
@@ -44,5 +55,12 @@ pub(crate) async fn followed(
             Plan::Uncaptured | Plan::Overtaken => None,
         }
     });
-    Ok(tables.collect())
+    Ok(Found { tables: tables.collect(), end })
+}
+
+/// A shape of a place at which it isn't known which partitions the table had.
+pub(crate) fn without_partitions(schema: &TableSchema) -> TableSchema {
+    let origin = schema.origin.as_deref().and_then(|origin| origin.parse::<Origin>().ok());
+    let origin = origin.map(|origin| Origin { partitions: None, ..origin }.to_string());
+    TableSchema { origin, ..schema.clone() }
 }

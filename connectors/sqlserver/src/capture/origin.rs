@@ -1,11 +1,15 @@
-//! What a schema's `origin` says: which object a table's name denotes, and which capture instance its rows come from.
+//! What a schema's `origin` says: which object a table's name denotes, which capture instance its rows come from, and
+//! which partitions they are in.
 //!
 //! It is stored with the schema, in the commit that the schema belongs to. So a restart knows which of two capture
 //! instances served the table at the stream's position, which can't be found out again: the server's cleanup moves the
-//! instances' own bounds, and makes them equal at times. And it notices a name that meanwhile denotes another object.
+//! instances' own bounds, and makes them equal at times. And it notices a name that meanwhile denotes another object, and
+//! rows that were switched.
 
 use std::fmt;
 use std::str::FromStr;
+
+use super::partitions::PartitionMark;
 
 /// See the module's docs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,11 +18,14 @@ pub(crate) struct Origin {
     pub(crate) object: i32,
     /// The object id of the change table of the capture instance in use. Instances' names are given again, this isn't.
     pub(crate) change_table: i32,
+    /// The table's partitions; `None` if it isn't known which they were there.
+    pub(crate) partitions: Option<PartitionMark>,
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "object={} change_table={}", self.object, self.change_table)
+        write!(formatter, "object={} change_table={}", self.object, self.change_table)?;
+        self.partitions.map_or(Ok(()), |mark| write!(formatter, " partitions={mark}"))
     }
 }
 
@@ -27,10 +34,15 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, NotAnOrigin> {
         let parse = || {
-            let (object, change_table) = text.split_once(' ')?;
-            let object = object.strip_prefix("object=")?.parse().ok()?;
-            let change_table = change_table.strip_prefix("change_table=")?.parse().ok()?;
-            Some(Self { object, change_table })
+            let mut fields = text.split(' ');
+            let object = fields.next()?.strip_prefix("object=")?.parse().ok()?;
+            let change_table = fields.next()?.strip_prefix("change_table=")?.parse().ok()?;
+            let mark = |field: &str| field.strip_prefix("partitions=")?.parse().ok();
+            let partitions = match fields.next() {
+                Some(field) => Some(mark(field)?),
+                None => None,
+            };
+            fields.next().is_none().then_some(Self { object, change_table, partitions })
         };
         parse().ok_or(NotAnOrigin)
     }
@@ -46,9 +58,12 @@ mod tests {
 
     #[test]
     fn an_origin_comes_back_from_its_text() {
-        let origin = Origin { object: 245_575_913, change_table: -7 };
-        assert_eq!(origin.to_string().parse(), Ok(origin));
-        for text in ["", "object=1", "object=1 change_table=x", "change_table=1 object=2"] {
+        for partitions in [None, "144115188075855872".parse().ok()] {
+            let origin = Origin { object: 245_575_913, change_table: -7, partitions };
+            assert_eq!(origin.to_string().parse(), Ok(origin));
+        }
+        let broken = ["", "object=1", "object=1 change_table=x", "change_table=1 object=2"];
+        for text in broken.into_iter().chain(["object=1 change_table=2 3", "object=1 change_table=2 partitions="]) {
             assert_eq!(text.parse::<Origin>(), Err(NotAnOrigin), "{text}");
         }
     }

@@ -15,7 +15,7 @@ use super::origin::Origin;
 use crate::position::Lsn;
 
 /// The shape that an instance gives to its table's rows behind a place.
-pub(crate) fn shape(name: &TableName, object: i32, instance: &Instance, at: Lsn) -> Arc<TableSchema> {
+pub(crate) fn shape(name: &TableName, origin: Origin, instance: &Instance, at: Lsn) -> Arc<TableSchema> {
     let mut gone: Vec<String> = Vec::new();
     let mut unclear = false;
     for statement in instance.statements_between(Lsn::ZERO, at) {
@@ -31,13 +31,17 @@ pub(crate) fn shape(name: &TableName, object: i32, instance: &Instance, at: Lsn)
         captured.exists || !(is_named || unclear)
     });
     let columns: Vec<Column> = columns.map(|captured| captured.column.clone()).collect();
-    assemble(name, object, instance, columns)
+    assemble(name, origin, instance, columns)
 }
 
 /// A table's schema from its columns.
-pub(crate) fn assemble(name: &TableName, object: i32, instance: &Instance, columns: Vec<Column>) -> Arc<TableSchema> {
+pub(crate) fn assemble(
+    name: &TableName,
+    origin: Origin,
+    instance: &Instance,
+    columns: Vec<Column>,
+) -> Arc<TableSchema> {
     let identity = identity(instance, &columns);
-    let origin = Origin { object, change_table: instance.change_table };
     Arc::new(TableSchema { table: name.clone(), columns, identity, origin: Some(origin.to_string()) })
 }
 
@@ -133,6 +137,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::capture::instance::{CapturedColumn, InstanceOptions, Statement};
 
+    const ORIGIN: Origin = Origin { object: 5, change_table: 7, partitions: None };
+
     pub(crate) fn captured(column_id: i32, name: &str, source_type: &str) -> CapturedColumn {
         let column = Column {
             name: name.into(),
@@ -154,6 +160,7 @@ pub(crate) mod tests {
             columns,
             key: vec![1],
             key_is_primary: true,
+            tells_commands: true,
             statements: Vec::new(),
             options: InstanceOptions::default(),
         }
@@ -178,8 +185,8 @@ pub(crate) mod tests {
         instance.columns[1].exists = false;
         instance.statements.push(statement(50, "ALTER TABLE t DROP COLUMN A"));
         let name = TableName::new("dbo", "t");
-        assert_eq!(names(&shape(&name, 5, &instance, lsn(49))), ["id", "a", "b"]);
-        let after = shape(&name, 5, &instance, lsn(50));
+        assert_eq!(names(&shape(&name, ORIGIN, &instance, lsn(49))), ["id", "a", "b"]);
+        let after = shape(&name, ORIGIN, &instance, lsn(50));
         assert_eq!(names(&after), ["id", "b"]);
         assert_eq!(after.origin.as_deref(), Some("object=5 change_table=7"));
         assert_eq!(after.identity, Identity { kind: IdentityKind::PrimaryKey, columns: vec![0] });
@@ -189,7 +196,7 @@ pub(crate) mod tests {
     fn without_a_key_the_whole_row_is_the_identity() {
         let mut instance = instance(7, Some(lsn(1)), vec![captured(1, "id", "int"), captured(2, "a", "int")]);
         instance.key.clear();
-        let schema = shape(&TableName::new("dbo", "t"), 5, &instance, lsn(1));
+        let schema = shape(&TableName::new("dbo", "t"), ORIGIN, &instance, lsn(1));
         assert_eq!(schema.identity, Identity { kind: IdentityKind::WholeRow, columns: vec![0, 1] });
     }
 

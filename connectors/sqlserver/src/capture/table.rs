@@ -4,6 +4,7 @@ use millstream_core::schema::TableName;
 
 use super::ddl::{Action, names};
 use super::instance::{Instance, InstanceOptions};
+use super::partitions::PartitionMark;
 use super::statements;
 use crate::discover::LiveColumn;
 
@@ -18,6 +19,8 @@ pub(crate) struct CapturedTable {
     pub(crate) columns: Vec<LiveColumn>,
     /// Whether it has a primary key now.
     pub(crate) has_primary_key: bool,
+    /// Its partitions now.
+    pub(crate) partitions: Option<PartitionMark>,
     /// Its capture instances; two at most.
     pub(crate) instances: Vec<Instance>,
 }
@@ -55,7 +58,7 @@ impl CapturedTable {
     pub(crate) fn wanted_next(&self, taken: impl Fn(&str) -> bool) -> Option<Want> {
         let newest = self.newest()?;
         let added = self.added_since(newest);
-        let new_key = self.has_primary_key && newest.key.is_empty();
+        let new_key = self.has_new_key(newest);
         if added.is_empty() && !new_key {
             return None;
         }
@@ -69,6 +72,15 @@ impl CapturedTable {
         let columns = self.columns_to_capture(newest, &added);
         let instance = statements::instance_name(&self.name, taken);
         Some(Want { reason, statement: statements::enable(&self.name, &instance, &newest.options, columns.as_deref()) })
+    }
+
+    /// Whether the table has come to have what only a newer instance can know.
+    pub(crate) fn has_outgrown(&self, instance: &Instance) -> bool {
+        self.has_new_key(instance) || !self.added_since(instance).is_empty()
+    }
+
+    fn has_new_key(&self, instance: &Instance) -> bool {
+        self.has_primary_key && instance.key.is_empty()
     }
 
     /// Columns that the instance lacks because they came after it; others were left out of it on purpose.
@@ -116,6 +128,7 @@ mod tests {
             name: TableName::new("dbo", "t"),
             columns: columns.iter().map(|(id, name)| live(captured(*id, name, "int"))).collect(),
             has_primary_key: true,
+            partitions: None,
             instances,
         }
     }

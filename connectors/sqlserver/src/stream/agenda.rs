@@ -3,6 +3,10 @@
 //! Some things happen without a place in the log to show for it: a table is dropped or renamed, an instance is dropped.
 //! They are told at the beginning of what is read next. That is right for each of them: rows that follow are either
 //! left out, or belong to a table that is read again from there on.
+//!
+//! A table that is begun, for the first time or again, must not have been switched behind the place where it is begun
+//! ([`partitions`](crate::capture::partitions)). Where nobody knows what its partitions were, it waits for its
+//! [`Anchor`].
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,6 +17,7 @@ use millstream_core::schema_change::SchemaChangeKind;
 use super::idle::Agenda;
 use super::tables::{Standing, Tables};
 use crate::capture::catalog::Catalog;
+use crate::capture::partitions::PartitionMark;
 use crate::capture::plan::{Change, Gaps, Plan, Step, begin, plan};
 use crate::capture::statements::ENABLE_DATABASE;
 use crate::capture::table::CapturedTable;
@@ -25,64 +30,129 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Overtaken;
 
+/// A stretch of the log, as it is being planned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// Everything up to here has been handed over.
+    pub(super) after: Lsn,
+    /// The upper place.
+    pub(super) upto: Lsn,
+    /// Where the log ended behind the look at the catalog.
+    pub(super) end: Lsn,
+}
+
 /// What remains to be told of tables that can't be followed.
 #[derive(Debug)]
 pub(super) struct Waiting {
     /// Since when tables without an instance that is ready have been waited for, by object id.
     since: HashMap<i32, Instant>,
+    /// Where tables can be begun, by object id.
+    anchors: HashMap<i32, Anchor>,
     /// Whether somebody is about to make instances.
     help_is_coming: bool,
 }
 
-/// Everything for the commits above `after` and up to `upto`.
+/// A place that nothing was switched behind which these partitions don't show.
+#[derive(Debug, Clone, Copy)]
+struct Anchor {
+    partitions: Option<PartitionMark>,
+    at: Lsn,
+}
+
+/// Everything for the commits of a stretch of the log.
 pub(super) fn agenda(
     tables: &Tables,
     catalog: &Catalog,
     waiting: &mut Waiting,
-    after: Lsn,
-    upto: Lsn,
+    reach: Reach,
 ) -> Result<Agenda, Overtaken> {
-    let gaps = if waiting.help_is_coming { Gaps::Hold } else { Gaps::LeaveOut };
     let mut agenda = Agenda::new();
-    let told = |kind| Step::Change(Change { at: after.next(), kind, statement: None, at_ms: 0, then: None });
+    let first = reach.after.next();
+    let told = |kind| vec![Step::Change(Change { at: first, kind, statement: None, at_ms: 0, then: None })];
     for (name, _) in tables.iter().filter(|(name, _)| !catalog.tables().contains_key(name)) {
-        agenda.insert(name.clone(), vec![told(SchemaChangeKind::Dropped)]);
+        agenda.insert(name.clone(), told(SchemaChangeKind::Dropped));
     }
     for (name, table) in catalog.tables() {
-        let standing = tables.get(name);
-        let planned = match standing {
-            Some(Standing::Followed(following)) if following.object == table.object => {
-                plan(table, following, gaps, after, upto)
-            }
-            Some(Standing::Followed(_)) => {
-                begin(table, gaps, after, upto, |schema| SchemaChangeKind::Replaced { schema })
-            }
-            Some(Standing::Held { not_before, .. }) if not_before.is_some_and(|moment| Instant::now() < moment) => {
-                continue;
-            }
-            Some(Standing::Held { .. }) => {
-                begin(table, gaps, after, upto, |schema| SchemaChangeKind::Settled { schema })
-            }
-            None => begin(table, gaps, after, upto, |schema| SchemaChangeKind::Created { schema, empty: false }),
-        };
-        match planned {
-            Plan::Follow(steps, _) => {
+        match waiting.planned(tables, name, table, reach) {
+            Next::Steps(Plan::Follow(steps, _)) => {
                 waiting.since.remove(&table.object);
                 agenda.insert(name.clone(), steps);
             }
-            Plan::Overtaken => return Err(Overtaken),
-            Plan::Uncaptured => {
-                let kind = waiting.uncaptured(name, standing, table, catalog);
-                agenda.extend(kind.map(|kind| (name.clone(), vec![told(kind)])));
+            Next::Steps(Plan::Overtaken) => return Err(Overtaken),
+            Next::Steps(Plan::Uncaptured) => {
+                let kind = waiting.uncaptured(name, tables.get(name), table, catalog);
+                agenda.extend(kind.map(|kind| (name.clone(), told(kind))));
             }
+            Next::Hold(reason) => {
+                let kind = SchemaChangeKind::Unreadable { reason: reason.to_owned(), remedy: None };
+                agenda.insert(name.clone(), told(kind));
+            }
+            Next::Nothing => {}
         }
     }
+    waiting.anchors.retain(|object, _| catalog.tables().values().any(|table| table.object == *object));
     Ok(agenda)
 }
 
+/// What comes next for one table.
+enum Next {
+    Steps(Plan),
+    /// It can't be followed for a moment.
+    Hold(&'static str),
+    Nothing,
+}
+
+const SWITCHED: &str = "rows were switched into it or out of it, or its clustered index was built anew, which capture \
+                        doesn't show: it is read again once the log has been captured up to there";
+const ANOTHER: &str = "the name denotes another table now, which is read once the log has been captured up to there";
+
 impl Waiting {
     pub(super) fn new(help_is_coming: bool) -> Self {
-        Self { since: HashMap::new(), help_is_coming }
+        Self { since: HashMap::new(), anchors: HashMap::new(), help_is_coming }
+    }
+
+    fn planned(&mut self, tables: &Tables, name: &TableName, table: &CapturedTable, reach: Reach) -> Next {
+        let gaps = if self.help_is_coming { Gaps::Hold } else { Gaps::LeaveOut };
+        let Reach { after, upto, .. } = reach;
+        let standing = tables.get(name);
+        let (replaces, reason) = match standing {
+            Some(Standing::Followed(following)) if following.origin.object != table.object => (true, ANOTHER),
+            Some(Standing::Followed(following)) if following.origin.partitions != table.partitions => (true, SWITCHED),
+            Some(Standing::Followed(following)) => {
+                self.anchors.remove(&table.object);
+                return Next::Steps(plan(table, following, gaps, after, upto));
+            }
+            Some(Standing::Held { not_before, .. }) if not_before.is_some_and(|moment| Instant::now() < moment) => {
+                return Next::Nothing;
+            }
+            Some(Standing::Held { .. }) | None => (false, ""),
+        };
+        let anchor = self.anchor(tables, table, reach);
+        let place = after.max(anchor);
+        // Whether it can be read at all comes first.
+        let planned = begin(table, gaps, place.min(upto), upto, |schema| match standing {
+            Some(Standing::Followed(_)) => SchemaChangeKind::Replaced { schema },
+            Some(Standing::Held { .. }) => SchemaChangeKind::Settled { schema },
+            None => SchemaChangeKind::Created { schema, empty: false },
+        });
+        match planned {
+            Plan::Follow(..) if anchor > upto => if replaces { Next::Hold(reason) } else { Next::Nothing },
+            planned => Next::Steps(planned),
+        }
+    }
+
+    /// The place where a table may be begun, which may lie above what can be read now.
+    fn anchor(&mut self, tables: &Tables, table: &CapturedTable, reach: Reach) -> Lsn {
+        // Whoever followed it under another name knows its partitions.
+        if tables.knows(table.object, table.partitions) {
+            return reach.after;
+        }
+        let seen_now = Anchor { partitions: table.partitions, at: reach.end };
+        let anchor = self.anchors.entry(table.object).or_insert(seen_now);
+        if anchor.partitions != table.partitions {
+            *anchor = seen_now;
+        }
+        anchor.at
     }
 
     /// What to tell of a table that has no instance to be read through; `None` if nothing, or nothing yet.

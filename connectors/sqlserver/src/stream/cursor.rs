@@ -99,6 +99,8 @@ pub(super) struct ChangedRow<'a> {
     pub(super) rows: &'a RowBatch,
     pub(super) schema: &'a Arc<TableSchema>,
     pub(super) place: RowPlace,
+    /// Whether it is certain that it comes in its transaction where it stands.
+    pub(super) is_in_order: bool,
 }
 
 /// Why a batch or an answer about a table can't be had.
@@ -238,7 +240,12 @@ impl Cursor {
             },
         };
         batch.next += 1;
-        Ok(Some(ChangedRow { rows: &batch.rows, schema: &stretch.schema, place: row }))
+        Ok(Some(ChangedRow {
+            rows: &batch.rows,
+            schema: &stretch.schema,
+            place: row,
+            is_in_order: stretch.tells_commands,
+        }))
     }
 
     async fn read_batch(&mut self, connection: &mut Connection, stretch: &Stretch) -> Result<(), Obstacle> {
@@ -323,23 +330,27 @@ fn decoder<'a>(
 }
 
 /// The rows of a stretch from a place on, in the order of the change table's clustered index, and behind them what
-/// tells whether they are all.
+/// tells whether they are all. Where rows don't tell their command, all of a transaction count as of one.
 fn statement(stretch: &Stretch, select: &str, resumes: bool) -> String {
     let change_table = quoted(&format!("{}_CT", stretch.instance));
+    let (command, order) = match stretch.tells_commands {
+        true => ("[__$command_id]", "[__$start_lsn], [__$command_id], [__$seqval], [__$operation]"),
+        false => ("0", "[__$start_lsn], [__$seqval], [__$operation]"),
+    };
     let behind = match resumes {
-        true => {
-            " AND ([__$start_lsn] > CAST(@P3 AS binary(10)) OR [__$command_id] > @P5 OR ([__$command_id] = @P5 AND \
+        true => format!(
+            " AND ([__$start_lsn] > CAST(@P3 AS binary(10)) OR {command} > @P5 OR ({command} = @P5 AND \
              ([__$seqval] > CAST(@P6 AS binary(10)) OR ([__$seqval] = CAST(@P6 AS binary(10)) AND \
              [__$operation] > @P7))))"
-        }
-        false => "",
+        ),
+        false => String::new(),
     };
     let comma = if select.is_empty() { "" } else { ", " };
     format!(
-        "SELECT TOP (@P1) [__$start_lsn], [__$command_id], [__$seqval], [__$operation]{comma}{select} \
+        "SELECT TOP (@P1) [__$start_lsn], {command}, [__$seqval], [__$operation]{comma}{select} \
          FROM [cdc].{change_table} WHERE [__$start_lsn] >= CAST(@P3 AS binary(10)) AND \
          [__$start_lsn] <= CAST(@P4 AS binary(10)){behind} \
-         ORDER BY [__$start_lsn], [__$command_id], [__$seqval], [__$operation]; \
+         ORDER BY {order}; \
          SELECT c.start_lsn, (SELECT MAX(h.ddl_lsn) FROM cdc.ddl_history AS h WHERE h.object_id = c.object_id) \
          FROM cdc.change_tables AS c WHERE c.object_id = @P2"
     )

@@ -14,7 +14,7 @@ use millstream_core::schema_change::{SchemaChange, SchemaChangeKind};
 use millstream_core::selection::Selection;
 use tracing::warn;
 
-use super::agenda::{Overtaken, Waiting, agenda};
+use super::agenda::{Overtaken, Reach, Waiting, agenda};
 use super::cursor::{Cursor, Obstacle, Place};
 use super::idle::{Agenda, skip_idle};
 use super::rows::{self, Told};
@@ -162,10 +162,10 @@ impl Follower {
         // Places handed over once have been scanned, even if this server's views don't show it any more.
         let upto = scanned.map_or(self.after, |scanned| scanned.lsn.max(self.after));
         let last_commit = scanned.and_then(|scanned| scanned.last_commit).filter(|commit| commit.lsn <= upto);
-        let looked = self.catalog.look(&mut self.connection, &self.selection).await;
-        looked.map_err(SourceError::from)?;
+        let looked = self.catalog.look_to_end(&mut self.connection, &self.selection).await;
+        let reach = Reach { after: self.after, upto, end: looked.map_err(SourceError::from)? };
         let moved = upto > self.after;
-        match self.read(upto).await {
+        match self.read(reach).await {
             Ok(()) => {
                 self.plans_outdated = 0;
                 self.finish(upto, last_commit).await?;
@@ -180,15 +180,15 @@ impl Follower {
     /// The change tables that are being read; of held tables none.
     fn tables_in_use(&self) -> BTreeMap<TableName, Option<i32>> {
         let in_use = |(name, standing): (&TableName, &Standing)| match standing {
-            Standing::Followed(following) => (name.clone(), Some(following.change_table)),
+            Standing::Followed(following) => (name.clone(), Some(following.origin.change_table)),
             Standing::Held { .. } => (name.clone(), None),
         };
         self.tables.iter().map(in_use).collect()
     }
 
-    async fn read(&mut self, upto: Lsn) -> Result<(), Halt> {
+    async fn read(&mut self, reach: Reach) -> Result<(), Halt> {
         self.doubted.clear();
-        let planned = agenda(&self.tables, &self.catalog, &mut self.waiting, self.after, upto);
+        let planned = agenda(&self.tables, &self.catalog, &mut self.waiting, reach);
         let mut agenda = planned.map_err(|Overtaken| Obstacle::Outdated)?;
         skip_idle(&mut self.connection, &mut agenda).await?;
         self.merge(agenda).await
@@ -232,7 +232,7 @@ impl Follower {
         self.open = Some(place.commit);
         let Some(row) = cursor.take_row()? else { return Ok(()) };
         let told = match self.outbox.rows(row.schema) {
-            Some(changes) => rows::push(row.rows, row.place, changes)?,
+            Some(changes) => rows::push(&row, changes)?,
             None => Told::Whole,
         };
         if told == Told::IdentityUnknown && self.doubted.insert(cursor.name().clone()) {

@@ -1,6 +1,6 @@
 //! Which stretches have no rows: one query for all change tables, so that a poll of many idle tables costs little.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use millstream_core::schema::TableName;
 
@@ -13,7 +13,7 @@ use crate::position::Lsn;
 use crate::quote::quoted;
 
 /// How many change tables one statement asks about.
-const CHANGE_TABLES_AT_ONCE_MAX: usize = 250;
+const CHANGE_TABLES_PER_STATEMENT_MAX: usize = 250;
 
 /// Steps by table, in the order of the log.
 pub(super) type Agenda = BTreeMap<TableName, Vec<Step>>;
@@ -32,22 +32,10 @@ pub(super) async fn skip_idle(connection: &mut Connection, agenda: &mut Agenda) 
         return Ok(());
     }
     let asked: Vec<(&TableName, &Stretch)> = asked.into_values().collect();
-    let mut last: HashMap<i32, Lsn> = HashMap::new();
-    for some in asked.chunks(CHANGE_TABLES_AT_ONCE_MAX) {
-        match last_rows(connection, some).await {
-            Ok(found) => last.extend(found),
-            Err(error) if concerns_one(&error) => {
-                // Which one? Asked one by one, only that one fails.
-                for one in some {
-                    let found = last_rows(connection, std::slice::from_ref(one)).await;
-                    last.extend(found.map_err(|error| obstacle(one.0, error))?);
-                }
-            }
-            Err(error) => return Err(Obstacle::Source(error.into())),
-        }
-    }
-    // Rows that cleanup removed before they could be seen would make a table look idle.
-    let starts = starts(connection).await?;
+    let Answer { last, starts } = match look(connection, &asked).await {
+        Err(error) if concerns_one(&error) => return Err(blame(connection, &asked).await),
+        answer => answer.map_err(|error| Obstacle::Source(error.into()))?,
+    };
     for steps in agenda.values_mut() {
         let mut outdated = false;
         steps.retain(|step| match step {
@@ -72,34 +60,44 @@ fn concerns_one(error: &QueryError) -> bool {
     error.number().is_some_and(|number| numbers.contains(&number))
 }
 
-/// The last commit in each of these change tables that has any. The statement is the same every time, so the server
-/// compiles it once.
-async fn last_rows(
-    connection: &mut Connection,
-    asked: &[(&TableName, &Stretch)],
-) -> Result<HashMap<i32, Lsn>, QueryError> {
-    let selects: Vec<String> = asked
-        .iter()
-        .map(|(_, stretch)| {
-            let change_table = quoted(&format!("{}_CT", stretch.instance));
-            format!("SELECT {} AS t, MAX([__$start_lsn]) AS m FROM [cdc].{change_table}", stretch.change_table)
-        })
-        .collect();
-    let rows = connection.rows("look for changed tables", &selects.join(" UNION ALL "), &[]).await?;
-    let mut lasts: HashSet<i32> = HashSet::new();
-    Ok(rows
-        .iter()
-        .filter_map(|row| Some((int(row, 0)?, lsn(row, 1)?)))
-        .filter(|(change_table, _)| lasts.insert(*change_table))
-        .collect())
+/// What change tables and instances say.
+#[derive(Debug, Default)]
+struct Answer {
+    /// The last commit in each change table that has any.
+    last: HashMap<i32, Lsn>,
+    /// From where on each instance is complete. Asked last: rows that cleanup removed before they could be seen would
+    /// make a table look idle, but it raises the start first.
+    starts: HashMap<i32, Lsn>,
 }
 
-/// From where on each instance is complete now.
-async fn starts(connection: &mut Connection) -> Result<HashMap<i32, Lsn>, Obstacle> {
-    let query = "SELECT object_id, start_lsn FROM cdc.change_tables WHERE start_lsn IS NOT NULL";
-    match connection.rows("look at the bounds of capture instances", query, &[]).await {
-        Ok(rows) => Ok(rows.iter().filter_map(|row| Some((int(row, 0)?, lsn(row, 1)?))).collect()),
-        Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => Err(Obstacle::Outdated),
-        Err(error) => Err(Obstacle::Source(error.into())),
+/// Asks all at once. The statements are the same every time, so the server compiles them once; each change table is
+/// asked for one end of its clustered index.
+async fn look(connection: &mut Connection, asked: &[(&TableName, &Stretch)]) -> Result<Answer, QueryError> {
+    let last = |(_, stretch): &(&TableName, &Stretch)| {
+        let change_table = quoted(&format!("{}_CT", stretch.instance));
+        format!("SELECT {} AS t, MAX([__$start_lsn]) AS m FROM [cdc].{change_table}", stretch.change_table)
+    };
+    let parts = asked.chunks(CHANGE_TABLES_PER_STATEMENT_MAX);
+    let mut statements: Vec<String> =
+        parts.map(|part| part.iter().map(last).collect::<Vec<_>>().join(" UNION ALL ")).collect();
+    let starts_at = statements.len();
+    statements.push("SELECT object_id, start_lsn FROM cdc.change_tables WHERE start_lsn IS NOT NULL".to_owned());
+    let mut answer = Answer::default();
+    for row in connection.rows("look for changed tables", &statements.join("; "), &[]).await? {
+        let Some((change_table, place)) = int(&row, 0).zip(lsn(&row, 1)) else { continue };
+        let part = if row.result_index() < starts_at { &mut answer.last } else { &mut answer.starts };
+        part.insert(change_table, place);
     }
+    Ok(answer)
+}
+
+/// Which table an error was about: asked one by one, only that one fails.
+async fn blame(connection: &mut Connection, asked: &[(&TableName, &Stretch)]) -> Obstacle {
+    for one in asked {
+        if let Err(error) = look(connection, std::slice::from_ref(one)).await {
+            return obstacle(one.0, error);
+        }
+    }
+    // It has passed, so the catalog is another now.
+    Obstacle::Outdated
 }

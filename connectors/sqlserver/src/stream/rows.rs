@@ -5,7 +5,7 @@ use millstream_core::row::{RowBatch, RowRef, ValueTooLong};
 use millstream_core::schema::{IdentityKind, TableSchema};
 use millstream_core::value::ValueRef;
 
-use super::cursor::RowPlace;
+use super::cursor::{ChangedRow, RowPlace};
 use crate::capture::shape::{is_left_out_of_old_rows, may_be_left_out};
 
 /// Whether a change row told which row changed.
@@ -18,10 +18,11 @@ pub(super) enum Told {
 }
 
 /// Appends a change. Where the row doesn't tell what is in the table now, it is marked to be asked for.
-pub(super) fn push(rows: &RowBatch, place: RowPlace, changes: &mut RowChanges) -> Result<Told, ValueTooLong> {
+pub(super) fn push(row: &ChangedRow<'_>, changes: &mut RowChanges) -> Result<Told, ValueTooLong> {
+    let ChangedRow { rows, place, is_in_order, .. } = *row;
     let keyless = changes.schema.identity.kind == IdentityKind::WholeRow;
-    // Of several equal rows one may be left.
-    let gone = if keyless { RowChange::Recheck } else { RowChange::Delete };
+    // Of several equal rows one may be left; and an update in two rows may come with its insert before its delete.
+    let gone = if keyless || !is_in_order { RowChange::Recheck } else { RowChange::Delete };
     match place {
         RowPlace::Insert(at) => append(rows, at, RowChange::Upsert, changes)?,
         RowPlace::Delete(at) => {
@@ -129,7 +130,10 @@ mod tests {
 
     fn told(kind: IdentityKind, note: &str, values: &[(i64, Option<&str>)], place: RowPlace) -> (Told, Vec<RowChange>) {
         let mut changes = changes(kind, note);
-        let told = push(&rows(values), place, &mut changes).unwrap();
+        let schema = Arc::clone(&changes.schema);
+        let rows = rows(values);
+        let row = ChangedRow { rows: &rows, schema: &schema, place, is_in_order: true };
+        let told = push(&row, &mut changes).unwrap();
         assert_eq!(changes.rows.len(), changes.changes.len());
         (told, changes.changes)
     }
@@ -141,6 +145,16 @@ mod tests {
         assert_eq!(told(key, small, &[(1, None), (1, Some("a"))], UPDATE), (Told::Whole, vec![RowChange::Upsert]));
         let moved = told(key, small, &[(1, None), (2, None)], UPDATE);
         assert_eq!(moved, (Told::Whole, vec![RowChange::Delete, RowChange::Upsert]));
+    }
+
+    #[test]
+    fn a_delete_that_may_stand_in_the_wrong_place_is_asked_for() {
+        let mut changes = changes(IdentityKind::PrimaryKey, "varchar(10)");
+        let schema = Arc::clone(&changes.schema);
+        let rows = rows(&[(1, None)]);
+        let row = ChangedRow { rows: &rows, schema: &schema, place: RowPlace::Delete(0), is_in_order: false };
+        assert_eq!(push(&row, &mut changes).unwrap(), Told::Whole);
+        assert_eq!(changes.changes, [RowChange::Recheck]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use millstream_core::schema::TableName;
 use millstream_core::source::Catalog;
 
 use crate::capture::origin::Origin;
+use crate::capture::partitions::PartitionMark;
 use crate::capture::plan::Following;
 
 /// What is known of one table.
@@ -39,11 +40,9 @@ impl Tables {
         let standing = |schema: &Option<std::sync::Arc<millstream_core::schema::TableSchema>>| {
             let origin = schema.as_ref().and_then(|schema| schema.origin.as_deref()?.parse::<Origin>().ok());
             match (schema, origin) {
-                (Some(schema), Some(origin)) => Standing::Followed(Following {
-                    object: origin.object,
-                    change_table: origin.change_table,
-                    schema: std::sync::Arc::clone(schema),
-                }),
+                (Some(schema), Some(origin)) => {
+                    Standing::Followed(Following { origin, schema: std::sync::Arc::clone(schema) })
+                }
                 _ => Standing::Held { reason: String::new(), not_before: None },
             }
         };
@@ -57,6 +56,15 @@ impl Tables {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&TableName, &Standing)> {
         self.standings.iter()
+    }
+
+    /// Whether the object is followed under any name, and has had these partitions all the while.
+    pub(super) fn knows(&self, object: i32, partitions: Option<PartitionMark>) -> bool {
+        let is_it = |standing: &Standing| match standing {
+            Standing::Followed(Following { origin, .. }) => origin.object == object && origin.partitions == partitions,
+            Standing::Held { .. } => false,
+        };
+        self.standings.values().any(is_it)
     }
 
     /// From here on a table stands so; `None` if it isn't there.

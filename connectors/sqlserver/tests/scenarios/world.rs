@@ -20,7 +20,7 @@ use millstream_sqlserver::CaptureInstances;
 use millstream_sqlserver_sim::{Control, Options, Schedule, ScriptError};
 use millstream_testkit::conformance::MemorySink;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::database::Database;
 
@@ -175,7 +175,7 @@ impl World {
     }
 
     /// Scans while something else is waited for.
-    async fn until<T, F: Future<Output = T>>(&mut self, what: &str, wait: impl FnOnce(&Self) -> F) -> T {
+    async fn until<T, F: Future<Output = T>>(&self, what: &str, wait: impl FnOnce(&Self) -> F) -> T {
         let waiting = wait(self);
         let scanning = async {
             loop {
@@ -189,7 +189,7 @@ impl World {
         });
         match outcome.await {
             Ok(outcome) => outcome,
-            Err(_) => panic!("not until {what}: {:#?}", self.handle().status()),
+            Err(_) => panic!("not until {what}: {:#?}", self.running.as_ref().map(|(handle, _)| handle.status())),
         }
     }
 
@@ -241,7 +241,9 @@ impl World {
 
     /// What is true now, as a place to follow from without a pipeline.
     pub async fn here(&self, connector: &Arc<dyn SourceConnector>) -> (Position, Catalog) {
-        let discovery = connector.discover(&selection()).await.unwrap();
+        let (connector, selection_here) = (Arc::clone(connector), selection());
+        let found = async move { connector.discover(&selection_here).await.unwrap() };
+        let discovery = self.until("the tables are found", |_| found).await;
         let tables = discovery.tables.into_iter().map(|schema| (schema.table.clone(), Some(schema))).collect();
         (discovery.position, Catalog { selection: selection(), tables })
     }
@@ -256,9 +258,10 @@ impl World {
     ) -> Vec<String> {
         let mut stream = connector.stream(from, catalog).await.unwrap();
         let mut lines = Vec::new();
+        let patience_ends = Instant::now() + PATIENCE;
         loop {
             let delivery: Result<Delivery, SourceError> =
-                timeout(PATIENCE, stream.next()).await.unwrap_or_else(|_| panic!("only {lines:#?}")).unwrap();
+                timeout_at(patience_ends, stream.next()).await.unwrap_or_else(|_| panic!("only {lines:#?}")).unwrap();
             let delivery = delivery.unwrap();
             delivery.events.iter().for_each(|event| lines.extend(shown(event)));
             if delivery.commit.is_some() && lines.last().is_some_and(|line| line.ends_with(last)) {
