@@ -11,5 +11,5 @@ mod model_sink;
 mod simulated_source;
 
 mod history;
-mod lost_log;
 mod promise;
+mod refusals;

@@ -1,7 +1,7 @@
 //! A database in memory, with a log, that lags, loses connections and forgets its past.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ pub struct SimulatedSource {
     faults: bool,
     hidden: Mutex<BTreeSet<TableName>>,
     discoveries: AtomicUsize,
+    reads_refused: AtomicBool,
 }
 
 pub fn schema(name: &str, kind: IdentityKind, revision: usize) -> Arc<TableSchema> {
@@ -78,12 +79,24 @@ impl SimulatedSource {
     pub fn new(seed: u64, faults: bool, tables: State) -> Self {
         let log = Log { entries: Vec::new(), states: vec![tables], purged: 0 };
         let random = Mutex::new(StdRng::seed_from_u64(seed ^ 0x5eed));
-        Self { log: Mutex::new(log), random, faults, hidden: Mutex::default(), discoveries: AtomicUsize::new(0) }
+        Self {
+            log: Mutex::new(log),
+            random,
+            faults,
+            hidden: Mutex::default(),
+            discoveries: AtomicUsize::new(0),
+            reads_refused: AtomicBool::new(false),
+        }
     }
 
     /// From now on these tables, and no others, can't be seen.
     pub fn hide(&self, tables: &[TableName]) {
         *self.hidden.lock().unwrap() = tables.iter().cloned().collect();
+    }
+
+    /// Whether nobody may read any table from now on.
+    pub fn refuse_reads(&self, refused: bool) {
+        self.reads_refused.store(refused, Ordering::Relaxed);
     }
 
     /// How often somebody has asked which tables there are.
@@ -237,6 +250,9 @@ impl SourceConnector for Connector {
 
     async fn read(&self, request: ReadRequest) -> Result<Chunk, SourceError> {
         tokio::time::sleep(self.0.pause()).await;
+        if self.0.reads_refused.load(Ordering::Relaxed) {
+            return Err(SourceError::definite("it may not be read", "Allow it"));
+        }
         self.0.fail_sometimes(0.1)?;
         // The state is taken here, and the position only after a while: high is late, as it is with real servers.
         let state = self.0.now();

@@ -28,6 +28,9 @@ pub(crate) async fn show() -> Outcome<()> {
     stage.command(&format!("millstream init {}", server.uri(shop::USER, "********", shop::DATABASE)));
     millstream.show(&["init", &uri])?;
     shop::expect_reviews(folder.path())?;
+    stage.line(
+        "The sync config is given one more table, `reviews`, which is created further down. Until then check says:",
+    );
     stage.command("millstream check");
     millstream.show(&["check"])?;
     stage.command("millstream run --until-current");

@@ -79,6 +79,16 @@ impl ServerOptions {
         arguments
     }
 
+    /// What of the test's own settings a data directory of MySQL must have been made with: how names of tables compare.
+    pub(crate) fn name_case(&self, flavor: Flavor) -> Option<&str> {
+        let settings = self.settings.iter().rev();
+        let is_meant = |name: &str| name.replace('-', "_") == "lower_case_table_names" && flavor == Flavor::MySql;
+        settings
+            .filter(|(name, _)| is_meant(name))
+            .find_map(|(_, value)| value.as_deref())
+            .filter(|value| *value != "0")
+    }
+
     /// The test's own settings as arguments.
     fn own(&self) -> impl Iterator<Item = String> {
         self.settings.iter().map(|(name, value)| match value {

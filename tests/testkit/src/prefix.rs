@@ -94,8 +94,10 @@ impl Prefix {
     }
 
     /// A data directory to copy for a new server, made by the first that asks: making one takes seconds, copying little.
-    pub(crate) fn template(&self) -> Result<PathBuf, Error> {
-        let name = format!("template-{}-{}-{TEMPLATE_FORMAT}", self.flavor, self.version);
+    /// `name_case` is MySQL's `lower_case_table_names`, which a data directory keeps for ever.
+    pub(crate) fn template(&self, name_case: Option<&str>) -> Result<PathBuf, Error> {
+        let variant = name_case.map(|value| format!("-names{value}")).unwrap_or_default();
+        let name = format!("template-{}-{}-{TEMPLATE_FORMAT}{variant}", self.flavor, self.version);
         // Beside the prefix, which is in the cache folder.
         let cache = self.path.parent().unwrap_or(&self.path);
         let template = cache.join(&name);
@@ -110,7 +112,7 @@ impl Prefix {
         }
         let making = cache.join(format!("{name}.making"));
         remove_folder(&making)?;
-        self.initialize(&making, &cache.join(format!("{name}.log")))?;
+        self.initialize(&making, &cache.join(format!("{name}.log")), name_case)?;
         // Each server makes its own identity at its first start.
         let identity = making.join("auto.cnf");
         if identity.exists() {
@@ -120,7 +122,7 @@ impl Prefix {
         Ok(template)
     }
 
-    fn initialize(&self, data: &Path, log: &Path) -> Result<(), Error> {
+    fn initialize(&self, data: &Path, log: &Path, name_case: Option<&str>) -> Result<(), Error> {
         let program = self.program("initialize");
         let log_file = File::create(log).map_err(io("create", log))?;
         let small_redo = match self.flavor {
@@ -129,6 +131,7 @@ impl Prefix {
         };
         let status = Command::new(&program)
             .args([data.as_os_str(), OsStr::new(&small_redo)])
+            .args(name_case.map(|value| format!("--lower-case-table-names={value}")))
             .stdin(Stdio::null())
             .stdout(log_file.try_clone().map_err(io("open", log))?)
             .stderr(log_file)

@@ -99,9 +99,10 @@ impl Server {
     ) -> Result<Self, Error> {
         let prepared = dir.clone();
         let with_tls = options.tls;
+        let name_case = options.name_case(flavor).map(str::to_owned);
         let prefix = spawn_blocking(move || {
             let prefix = Prefix::get(flavor)?;
-            let template = prefix.template()?;
+            let template = prefix.template(name_case.as_deref())?;
             copy_folder(&template, &prepared.join("data"))?;
             if with_tls {
                 tls::make(&prepared)?;

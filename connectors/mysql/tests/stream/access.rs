@@ -8,6 +8,7 @@ use millstream_core::schema_change::SchemaChangeKind;
 use millstream_core::source::{KeyRange, ReadRequest, ReadScope};
 use millstream_mysql::MySqlConfig;
 use millstream_testkit::{Flavor, ServerOptions, require_server, shared_with};
+use tokio::time::sleep;
 
 use super::follow::{Fixture, Follow, shown};
 
@@ -113,5 +114,33 @@ async fn a_read_that_isnt_allowed_says_what_allows_it() {
             }
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// On an idle server, which sends a heartbeat every five seconds. The best of a few, as the machine may be busy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_is_noticed_within_seconds() {
+    const SOON: Duration = Duration::from_millis(3_500);
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        require_server!(flavor);
+        let (fixture, user) = bed(flavor).await;
+        let mut follow = fixture.follow().await;
+        let mut best = Duration::MAX;
+        for attempt in 0..4 {
+            let change = format!("REVOKE SELECT ON t FROM {user}; ALTER TABLE t ADD COLUMN c{attempt} INT");
+            fixture.sql(&change).await;
+            until(&mut follow, "t unreadable").await;
+            // Longer than the first pauses take.
+            sleep(Duration::from_secs(3)).await;
+            let granted = Instant::now();
+            fixture.sql(&format!("GRANT SELECT ON t TO {user}")).await;
+            let columns: String = (0..=attempt).map(|number| format!(",c{number}")).collect();
+            until(&mut follow, &format!("t settled (id{columns})")).await;
+            best = best.min(granted.elapsed());
+            if best < SOON {
+                break;
+            }
+        }
+        assert!(best < SOON, "{flavor}: {best:?}");
     }
 }

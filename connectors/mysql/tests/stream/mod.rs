@@ -6,6 +6,8 @@ mod census;
 mod doubt;
 mod faults;
 mod follow;
+mod incidents;
+mod names;
 mod resets;
 mod rows;
 mod schema_changes;

@@ -1,4 +1,5 @@
-//! A log that doesn't reach back to where the sink is.
+//! What the pipeline does while a source refuses: a log that doesn't reach back to where the sink is, tables that may not
+//! be seen or read.
 
 use std::time::Duration;
 
@@ -50,6 +51,24 @@ async fn a_log_that_is_lost_again_and_again_is_asked_for_less_and_less() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     let discoveries = source.discoveries();
     assert!((5..=12).contains(&discoveries), "{discoveries} in a minute");
+    handle.stop();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_may_be_read_again_is_read_within_seconds() {
+    let (source, sink) = (source(), sink());
+    source.refuse_reads(true);
+    let (handle, running) = follow(&source, &sink);
+    handle.until_current().await.unwrap();
+    assert!(matches!(sink.record(&table()).unwrap().state, TableState::Held { .. }), "until somebody does something");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    source.refuse_reads(false);
+    let allowed = tokio::time::Instant::now();
+    while sink.record(&table()).unwrap().state != TableState::Live {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(allowed.elapsed() < Duration::from_millis(2_500), "{:?}", allowed.elapsed());
     handle.stop();
     running.await.unwrap().unwrap();
 }
