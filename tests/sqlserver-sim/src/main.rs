@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
-use millstream_sqlserver_sim::{Edition, EncryptionPolicy, Options, Schedule, SqlServerSim};
+use millstream_sqlserver_sim::{Edition, EncryptionPolicy, Options, Schedule, SqlServerSim, StartError};
 
 /// A SQL Server with change data capture for tests and trials. It holds everything in memory, and forgets it when it
 /// ends.
@@ -27,11 +28,12 @@ struct Arguments {
     listen: IpAddr,
 
     /// The password of the login sa
-    #[arg(long, default_value_t = Options::default().password)]
+    #[arg(long, default_value_t = Options::default().password, value_parser = NonEmptyStringValueParser::new())]
     password: String,
 
     /// What the server calls itself
-    #[arg(long, default_value_t = Options::default().server_name, value_name = "NAME")]
+    #[arg(long, default_value_t = Options::default().server_name, value_name = "NAME",
+          value_parser = NonEmptyStringValueParser::new())]
     server_name: String,
 
     /// Whether connections are encrypted
@@ -39,8 +41,8 @@ struct Arguments {
     encryption: Encryption,
 
     /// Seconds between scans of the log for changes, whatever the capture jobs say
-    #[arg(long, value_name = "SECONDS")]
-    capture_interval: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = interval, allow_negative_numbers = true)]
+    capture_interval: Option<Duration>,
 
     /// Which kind of server it takes itself for
     #[arg(long, value_enum, default_value_t = Kind::Developer)]
@@ -139,12 +141,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let schedule = match arguments.capture_interval {
-        Some(seconds) => Schedule::Every(
-            Duration::try_from_secs_f64(seconds).map_err(|error| format!("--capture-interval {seconds}: {error}"))?,
-        ),
-        None => Schedule::Jobs,
-    };
+    let schedule = arguments.capture_interval.map_or(Schedule::Jobs, Schedule::Every);
     let options = Options {
         listen: SocketAddr::new(arguments.listen, arguments.port),
         server_name: arguments.server_name.clone(),
@@ -158,7 +155,10 @@ fn serve(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         fs::read_to_string(path).map_err(|error| format!("can't read the script {}: {error}", path.display()))
     });
     let scripts = scripts.collect::<Result<Vec<_>, _>>()?;
-    let sim = SqlServerSim::start(&options)?;
+    let sim = SqlServerSim::start(&options).map_err(|error| match error {
+        StartError::Listen { .. } => format!("{error}. Choose another port by --port, or 0 for any that is free."),
+        other => other.to_string(),
+    })?;
     for (path, script) in arguments.script.iter().zip(&scripts) {
         sim.run_script(script).map_err(|error| format!("the script {} failed: {error}", path.display()))?;
     }
@@ -167,9 +167,27 @@ fn serve(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut out = io::stdout().lock();
     writeln!(out, "sqlserver-sim listens on {}; log in as sa. Ctrl-C ends it, and all it holds.", sim.address())?;
+    writeln!(out, "Try it: {}", hint(arguments, sim.address()))?;
     out.flush()?;
     wait_for_end()?;
     Ok(())
+}
+
+/// How a client connects. A password that was chosen isn't shown.
+fn hint(arguments: &Arguments, address: SocketAddr) -> String {
+    let host = match address.ip() {
+        everywhere if everywhere.is_unspecified() => "localhost".to_owned(),
+        one => one.to_string(),
+    };
+    let default = Options::default().password;
+    let password = if arguments.password == default { default.as_str() } else { "<the password>" };
+    format!("tsql -H {host} -p {} -U sa -P {password}", address.port())
+}
+
+/// Seconds, with a fraction or without.
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "it must be a number of seconds, such as 0.5".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "it must be a number of seconds from 0 on".to_owned())
 }
 
 /// Until Ctrl-C or, where there are such, a signal to terminate.

@@ -11,6 +11,7 @@ mod client;
 mod followers;
 mod login;
 mod other_clients;
+mod program;
 mod programs;
 mod requests;
 mod types;
