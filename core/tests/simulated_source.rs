@@ -42,6 +42,8 @@ pub struct SimulatedSource {
     hidden: Mutex<BTreeSet<TableName>>,
     discoveries: AtomicUsize,
     reads_refused: AtomicBool,
+    reads_lost: AtomicBool,
+    reads: AtomicUsize,
 }
 
 pub fn schema(name: &str, kind: IdentityKind, revision: usize) -> Arc<TableSchema> {
@@ -86,6 +88,8 @@ impl SimulatedSource {
             hidden: Mutex::default(),
             discoveries: AtomicUsize::new(0),
             reads_refused: AtomicBool::new(false),
+            reads_lost: AtomicBool::new(false),
+            reads: AtomicUsize::new(0),
         }
     }
 
@@ -97,6 +101,16 @@ impl SimulatedSource {
     /// Whether nobody may read any table from now on.
     pub fn refuse_reads(&self, refused: bool) {
         self.reads_refused.store(refused, Ordering::Relaxed);
+    }
+
+    /// Whether every connection that reads a table breaks from now on.
+    pub fn lose_reads(&self, lost: bool) {
+        self.reads_lost.store(lost, Ordering::Relaxed);
+    }
+
+    /// How often somebody has tried to read a table.
+    pub fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
     }
 
     /// How often somebody has asked which tables there are.
@@ -250,6 +264,10 @@ impl SourceConnector for Connector {
 
     async fn read(&self, request: ReadRequest) -> Result<Chunk, SourceError> {
         tokio::time::sleep(self.0.pause()).await;
+        self.0.reads.fetch_add(1, Ordering::Relaxed);
+        if self.0.reads_lost.load(Ordering::Relaxed) {
+            return Err(SourceError::transient("simulating", "a lost connection"));
+        }
         if self.0.reads_refused.load(Ordering::Relaxed) {
             return Err(SourceError::definite("it may not be read", "Allow it"));
         }

@@ -13,6 +13,11 @@ impl Backoff {
     const PAUSE_MIN: Duration = Duration::from_millis(100);
     pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(30);
 
+    /// As it is after so many attempts that failed elsewhere.
+    pub(crate) fn after(attempts: u32) -> Self {
+        Self { attempts, ..Self::default() }
+    }
+
     pub(crate) fn next_pause(&mut self) -> Duration {
         let pause = Self::PAUSE_MIN.saturating_mul(2_u32.saturating_pow(self.attempts)).min(Self::PAUSE_MAX);
         self.attempts = self.attempts.saturating_add(1);

@@ -94,7 +94,8 @@ impl Passes {
         pass.ranges_left = Some(ranges.iter().filter(|range| !range.done).count());
         for (index, range) in ranges.iter().enumerate().filter(|(_, range)| !range.done) {
             let schema = Arc::clone(&pass.schema);
-            pass.tasks.spawn(self.readers.read(pass.table, pass.generation, schema, index, range.left.clone()));
+            let left = range.left.clone();
+            pass.tasks.spawn(self.readers.read(pass.table, pass.generation, schema, index, left, pass.scans_lost));
         }
     }
 
@@ -153,6 +154,7 @@ impl Follower {
             return false;
         };
         let mut pass = Pass::new(id, table.record.generation, PassMode::Repair, schema);
+        pass.scans_lost = table.scans_lost;
         if pass.is_one_scan() && !record.ranges.is_empty() {
             // One scan can't be resumed.
             let cause = record.cause.clone();
@@ -185,7 +187,8 @@ impl Follower {
         table.next_generation();
         items.push(WriteItem::Table(Box::new(table.record.clone())));
         verification.running.insert(id);
-        let pass = Pass::new(id, table.record.generation, PassMode::Verify, schema);
+        let mut pass = Pass::new(id, table.record.generation, PassMode::Verify, schema);
+        pass.scans_lost = table.scans_lost;
         self.passes.start(pass, &[]);
         true
     }
@@ -265,6 +268,9 @@ impl Follower {
 
     async fn on_scan_lost(&mut self, id: TableId, mode: PassMode, reason: &str) -> Result<(), Interruption> {
         warn!(source = %self.name, reason, "a scan was lost, beginning it anew");
+        if let Some(table) = self.tables.get_mut(id) {
+            table.scans_lost = table.scans_lost.saturating_add(1);
+        }
         if mode == PassMode::Verify {
             self.passes.running.remove(&id);
             if let Some(verification) = &mut self.passes.verification
@@ -360,6 +366,7 @@ impl Follower {
 
     async fn finish_pass(&mut self, pass: Pass, report: PassReport) -> Result<(), Interruption> {
         let Some(table) = self.tables.get_mut(pass.table) else { return Ok(()) };
+        table.scans_lost = 0;
         let mut summary = PassSummary {
             table: table.record.name.clone(),
             rows_read: pass.rows_read,

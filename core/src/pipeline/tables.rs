@@ -11,6 +11,8 @@ pub(super) struct Table {
     pub(super) record: TableRecord,
     /// What is in the way of its pass, for people; in memory only.
     pub(super) trouble: Option<String>,
+    /// How many scans of it in a row came to nothing; in memory only.
+    pub(super) scans_lost: u32,
     /// Whether the connector holds it until somebody does something; in memory only.
     awaits_help: bool,
     /// No generation below this has been left free by former runs of the process.
@@ -18,6 +20,10 @@ pub(super) struct Table {
 }
 
 impl Table {
+    fn new(record: TableRecord, generation_floor: u64) -> Self {
+        Self { record, trouble: None, scans_lost: 0, awaits_help: false, generation_floor }
+    }
+
     /// Its shape isn't known, and its changes are skipped; without a remedy this ends by itself.
     pub(super) fn hold(&mut self, reason: String, remedy: Option<String>) {
         self.awaits_help = remedy.is_some();
@@ -86,7 +92,7 @@ impl Tables {
         let mut tables = Self { generation_floor, ..Self::default() };
         for record in records {
             tables.ids.insert(record.name.clone(), record.id);
-            tables.by_id.insert(record.id, Table { record, trouble: None, awaits_help: false, generation_floor });
+            tables.by_id.insert(record.id, Table::new(record, generation_floor));
         }
         tables
     }
@@ -104,12 +110,7 @@ impl Tables {
             generation: self.generation_floor,
             pass: None,
         };
-        self.by_id.entry(id).or_insert(Table {
-            record,
-            trouble: None,
-            awaits_help: false,
-            generation_floor: self.generation_floor,
-        })
+        self.by_id.entry(id).or_insert(Table::new(record, self.generation_floor))
     }
 
     /// Restores a former record of a table; its generation doesn't go back.
@@ -119,8 +120,7 @@ impl Tables {
             record.generation = record.generation.max(current.record.generation);
         }
         self.ids.insert(record.name.clone(), id);
-        let table = Table { record, trouble: None, awaits_help: false, generation_floor: self.generation_floor };
-        self.by_id.entry(id).or_insert(table)
+        self.by_id.entry(id).or_insert(Table::new(record, self.generation_floor))
     }
 
     pub(super) fn remove(&mut self, id: TableId) -> Option<Table> {

@@ -51,6 +51,8 @@ pub(crate) struct Pass {
     pub(crate) ranges_left: Option<usize>,
     /// Read, and waiting for the stream to reach their high position.
     pub(crate) waiting: Vec<ReadyChunk>,
+    /// How many scans of the table in a row came to nothing before this.
+    pub(crate) scans_lost: u32,
     /// Whether the sweep has been handed to the sink.
     pub(crate) sweeping: bool,
     /// The tasks that read; dropping the pass ends them.
@@ -68,6 +70,7 @@ impl Pass {
             rows_read: 0,
             ranges_left: None,
             waiting: Vec::new(),
+            scans_lost: 0,
             sweeping: false,
             tasks: JoinSet::new(),
         }

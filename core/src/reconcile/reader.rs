@@ -76,7 +76,7 @@ impl Readers {
         async move { reader.split(parts).await }
     }
 
-    /// A task that reads what is left of a range.
+    /// A task that reads what is left of a range. `scans_lost` is how many scans of it in a row came to nothing.
     pub(crate) fn read(
         &self,
         table: TableId,
@@ -84,9 +84,10 @@ impl Readers {
         schema: Arc<TableSchema>,
         range: usize,
         left: KeyRange,
+        scans_lost: u32,
     ) -> impl Future<Output = ()> + Send + 'static {
         let reader = self.reader(table, generation, schema);
-        async move { reader.read(range, left).await }
+        async move { reader.read(range, left, Backoff::after(scans_lost)).await }
     }
 
     fn reader(&self, table: TableId, generation: u64, schema: Arc<TableSchema>) -> Reader {
@@ -146,8 +147,7 @@ impl Reader {
         }
     }
 
-    async fn read(&self, range: usize, mut left: KeyRange) {
-        let mut backoff = Backoff::default();
+    async fn read(&self, range: usize, mut left: KeyRange, mut backoff: Backoff) {
         loop {
             let Ok(permit) = Arc::clone(&self.chunk_permits).acquire_owned().await else { return };
             let began = Instant::now();
