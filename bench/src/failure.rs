@@ -12,14 +12,16 @@ pub(crate) enum Failure {
     Io { action: String, source: std::io::Error },
     #[error("{program} ended with {outcome}:\n{output}")]
     Program { program: String, outcome: String, output: String },
-    #[error("no program at {}: build it with `cargo build --release -p millstream`", expected.display())]
-    NoProgram { expected: PathBuf },
+    #[error("no program at {}: build it with `cargo build --release -p {package}`", expected.display())]
+    NoProgram { expected: PathBuf, package: &'static str },
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
     Sink(#[from] SinkError),
     #[error("executing a change")]
     Sql(#[from] mysql_async::Error),
+    #[error("asking the simulated SQL Server")]
+    Tds(#[from] tiberius::error::Error),
     #[error("the latency's set-up: {0}")]
     Setup(String),
 }

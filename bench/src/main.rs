@@ -6,12 +6,13 @@
 mod failure;
 mod latency;
 mod process;
+mod sqlserver;
 mod workload;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use millstream_testkit::{Flavor, Server, ServerOptions};
 
 use failure::Failure;
@@ -21,6 +22,15 @@ use workload::Workload;
 /// Measures Millstream against mysqldump and mysqlbinlog; see `make bench`.
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// The kinds of source to measure, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Mysql, Kind::Sqlserver])]
+    source: Vec<Kind>,
+    /// The last part to measure. Each goes on with what the one before has left.
+    #[arg(long, value_enum, default_value_t = Part::Memory)]
+    upto: Part,
+    /// How often the first read is measured, each time beside mysqldump.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    snapshots: u32,
     /// Rows of the table that is read.
     #[arg(long, default_value_t = 500_000)]
     rows: u64,
@@ -33,6 +43,29 @@ struct Arguments {
     /// Commits whose latency is taken.
     #[arg(long, default_value_t = 500)]
     commits: u32,
+    /// Capture instances in which nothing changes, for the cost of a poll; SQL Server only. 0 leaves it out.
+    #[arg(long, default_value_t = 1_000)]
+    instances: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Mysql,
+    /// A simulated one.
+    Sqlserver,
+}
+
+/// What is measured, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Part {
+    /// The first read of a table.
+    Snapshot,
+    /// Following changes.
+    Stream,
+    /// From a commit to its checkpoint.
+    Latency,
+    /// The bound on memory, with a large table.
+    Memory,
 }
 
 /// The bound on the program's memory, in MiB.
@@ -42,14 +75,40 @@ const MIB: f64 = 1_048_576.0;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
+    if arguments.source.contains(&Kind::Mysql) {
+        mysql(&arguments).await?;
+    }
+    if arguments.source.contains(&Kind::Sqlserver) {
+        sqlserver(&arguments).await?;
+    }
+    Ok(())
+}
+
+async fn mysql(arguments: &Arguments) -> Result<(), Failure> {
     println!("starting a private MySQL");
     let server = Server::start(Flavor::MySql, ServerOptions::new().gtid(Flavor::MySql)).await?;
     let workload = Workload::prepare(&server).await?;
-    snapshot(&workload, arguments.rows).await?;
-    stream(&workload, arguments.changes).await?;
-    latency::print(&workload, arguments.commits).await?;
-    if arguments.large_rows > 0 {
+    snapshot(&workload, arguments.rows, arguments.snapshots).await?;
+    if arguments.upto >= Part::Stream {
+        stream(&workload, arguments.changes).await?;
+    }
+    if arguments.upto >= Part::Latency {
+        latency::print(&workload, arguments.commits).await?;
+    }
+    if arguments.upto >= Part::Memory && arguments.large_rows > 0 {
         memory(&workload, arguments.large_rows).await?;
+    }
+    Ok(())
+}
+
+async fn sqlserver(arguments: &Arguments) -> Result<(), Failure> {
+    println!("starting a simulated SQL Server");
+    let server = sqlserver::SimulatedServer::start().await?;
+    if arguments.changes > 0 {
+        sqlserver::print_stream(&server, arguments.changes).await?;
+    }
+    if arguments.instances > 0 {
+        sqlserver::print_idle(&server, arguments.instances).await?;
     }
     Ok(())
 }
@@ -67,13 +126,18 @@ fn report(name: &str, ours: f64, raw_name: &str, raw: f64, unit: &str) {
     );
 }
 
-async fn snapshot(workload: &Workload<'_>, rows: u64) -> Result<(), Failure> {
+async fn snapshot(workload: &Workload<'_>, rows: u64, times: u32) -> Result<(), Failure> {
     println!("loading {rows} rows");
     workload.load(rows).await?;
-    let raw = run(&workload.mysqldump()?).await?;
-    let ours = run(&workload.millstream_until_current()?).await?;
-    report("snapshot", rate(rows, ours.took), "mysqldump", rate(rows, raw.took), "rows");
-    println!("{:<10} peak {:.0} MiB of {MEMORY_MIB_MAX:.0} MiB", "", ours.peak_bytes as f64 / MIB);
+    for time in 0..times {
+        if time > 0 {
+            workload.forget_buckets()?;
+        }
+        let raw = run(&workload.mysqldump()?).await?;
+        let ours = run(&workload.millstream_until_current()?).await?;
+        report("snapshot", rate(rows, ours.took), "mysqldump", rate(rows, raw.took), "rows");
+        println!("{:<10} peak {:.0} MiB of {MEMORY_MIB_MAX:.0} MiB", "", ours.peak_bytes as f64 / MIB);
+    }
     Ok(())
 }
 
@@ -109,8 +173,13 @@ async fn memory(workload: &Workload<'_>, rows: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The program built beside this one.
+/// The released program.
 fn millstream() -> Result<PathBuf, Failure> {
-    let beside = std::env::current_exe().map_err(Failure::own("finding this program"))?.with_file_name("millstream");
-    if beside.exists() { Ok(beside) } else { Err(Failure::NoProgram { expected: beside }) }
+    beside("millstream", "millstream")
+}
+
+/// A program built beside this one, and the package that it is built from.
+fn beside(program: &str, package: &'static str) -> Result<PathBuf, Failure> {
+    let beside = std::env::current_exe().map_err(Failure::own("finding this program"))?.with_file_name(program);
+    if beside.exists() { Ok(beside) } else { Err(Failure::NoProgram { expected: beside, package }) }
 }

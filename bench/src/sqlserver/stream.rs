@@ -1,0 +1,49 @@
+//! From change tables to durable buckets.
+
+use crate::failure::Failure;
+use crate::process::run;
+use crate::workload::ROWS_PER_TRANSACTION;
+use crate::{MEMORY_MIB_MAX, MIB, rate, report};
+
+use super::raw;
+use super::server::SimulatedServer;
+use super::workload::{TABLES, Workload};
+
+/// Rows of all tables together.
+const ROWS: u64 = 200_000;
+
+pub(crate) async fn print(server: &SimulatedServer, changes: u64) -> Result<(), Failure> {
+    println!("loading {ROWS} rows into {TABLES} tables of a simulated SQL Server");
+    let mut workload = Workload::prepare(server, ROWS).await?;
+    run(&workload.millstream(&["run", "--until-current"])?).await?;
+    println!("changing {changes} rows in transactions of {ROWS_PER_TRANSACTION}, which gives two change rows each");
+    let rows = workload.change(changes).await?;
+
+    let before = server.cpu_time();
+    let raw = raw::read(server).await?;
+    let raw_server = server.cpu_time().saturating_sub(before);
+    if raw.rows != rows {
+        return Err(Failure::Setup(format!("the change tables have {} rows instead of {rows}", raw.rows)));
+    }
+    let idle = run(&workload.millstream(&["status"])?).await?;
+    let before = server.cpu_time();
+    let ours = run(&workload.millstream(&["run", "--until-current"])?).await?;
+    let ours_server = server.cpu_time().saturating_sub(before);
+
+    report("sqlserver", rate(rows, ours.took), "tiberius", rate(rows, raw.took), "change rows");
+    println!(
+        "{:<10} peak {:.0} MiB of {MEMORY_MIB_MAX:.0} MiB; of the {:.2} s, starting up takes about {:.2} s",
+        "",
+        ours.peak_bytes as f64 / MIB,
+        ours.took.as_secs_f64(),
+        idle.took.as_secs_f64()
+    );
+    println!(
+        "{:<10} the simulated server is another process on the same cores; it took {:.2} s of CPU time for millstream, \
+         {:.2} s for tiberius",
+        "",
+        ours_server.as_secs_f64(),
+        raw_server.as_secs_f64()
+    );
+    Ok(())
+}
