@@ -8,10 +8,12 @@
 )]
 
 mod client;
+mod control;
 mod followers;
 mod login;
 mod other_clients;
 mod program;
 mod programs;
 mod requests;
+mod tricky;
 mod types;
