@@ -151,6 +151,17 @@ impl Running {
         Finished { code: status.code(), stdout: said(&mut self.stdout), stderr: said(&mut self.stderr) }
     }
 
+    /// Waits as well, and tells the most memory that the process was seen to have, in MiB.
+    pub fn wait_and_weigh(mut self) -> (Finished, u64) {
+        let deadline = Instant::now() + COMMAND_WAIT;
+        let mut peak = 0;
+        while !self.has_ended() && Instant::now() < deadline {
+            peak = peak.max(peak_mib(self.child.id()));
+            sleep(Duration::from_millis(5));
+        }
+        (self.wait(), peak)
+    }
+
     fn wait_for_exit(&mut self) -> ExitStatus {
         let deadline = Instant::now() + COMMAND_WAIT;
         loop {
@@ -180,6 +191,13 @@ impl Drop for Running {
 /// What was collected; nothing of a command that wrote to a file.
 fn said(collected: &mut Option<JoinHandle<String>>) -> String {
     collected.take().map(|handle| handle.join().unwrap()).unwrap_or_default()
+}
+
+/// The most memory that a process has had so far, in MiB; 0 once it has ended.
+fn peak_mib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.map_or(0, |peak| peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024)
 }
 
 /// The name, state and kernel function of each thread of a process.

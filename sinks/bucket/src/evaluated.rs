@@ -225,6 +225,22 @@ impl<'a> FreshRow<'a> {
         self.outputs.iter().filter(|output| !output.is_replaced).map(move |output| output.fresh(text))
     }
 
+    /// The row with its first outputs only, each time with so many more as come to about `bytes`. The whole row isn't
+    /// among them: nothing for one whose outputs come to less.
+    pub(crate) fn beginnings(&self, bytes: usize) -> Vec<FreshRow<'a>> {
+        let mut beginnings = Vec::new();
+        let mut gathered = 0;
+        for (end, output) in self.outputs.iter().enumerate().skip(1) {
+            // Its predecessor was the last that is gathered so far.
+            gathered += self.outputs.get(end - 1).map_or(0, |before| before.data.len());
+            if gathered >= bytes && !output.is_replaced {
+                beginnings.push(FreshRow { outputs: self.outputs.get(..end).unwrap_or_default(), ..*self });
+                gathered = 0;
+            }
+        }
+        beginnings
+    }
+
     /// The row's entries for the parameter index.
     pub(crate) fn lookups(&self) -> impl Iterator<Item = FreshLookup<'a>> + use<'a> {
         let text = self.text;
@@ -275,6 +291,13 @@ mod tests {
             rows.end_row(b"k", false);
         }
         assert!(rows.size_bytes() < 210_000, "{}", rows.size_bytes());
+        let counts = |bytes| {
+            let beginnings = rows.rows().next().unwrap().beginnings(bytes);
+            beginnings.iter().map(|row| row.outputs().count()).collect::<Vec<_>>()
+        };
+        assert_eq!(counts(400_000), [4, 8, 12]);
+        assert_eq!(counts(1_500_000), [15]);
+        assert_eq!(counts(1_500_001), [0; 0]);
         for (row, data) in rows.rows().zip([&large, &other]) {
             let outputs: Vec<_> = row.outputs().collect();
             assert_eq!(outputs.len(), 16);

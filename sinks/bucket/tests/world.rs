@@ -63,6 +63,19 @@ pub fn schema(table: &str) -> Arc<TableSchema> {
     })
 }
 
+/// Stands for the columns of an identity without a key.
+pub const WHOLE_ROW: &[usize] = &[];
+
+/// A table's shape with another identity.
+pub fn schema_by(table: &str, identity: &[usize]) -> Arc<TableSchema> {
+    let mut schema = TableSchema::clone(&schema(table));
+    schema.identity = match identity {
+        WHOLE_ROW => Identity { kind: IdentityKind::WholeRow, columns: vec![0, 1, 2] },
+        columns => Identity { kind: IdentityKind::PrimaryKey, columns: columns.to_vec() },
+    };
+    Arc::new(schema)
+}
+
 pub fn batch(rows: impl IntoIterator<Item = (i64, impl AsRef<str>, impl AsRef<str>)>) -> RowBatch {
     let mut batch = RowBatch::new(3);
     for (id, owner, note) in rows {

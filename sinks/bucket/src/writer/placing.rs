@@ -28,6 +28,9 @@ pub(super) struct Placing<'a> {
     pub(super) is_loaded: bool,
     /// Whether it takes over what rows of former identities have left behind.
     pub(super) may_adopt: bool,
+    /// Whether only some of its outputs are told yet: what else is stored of it stays as it is, its stamp included, as
+    /// if nothing had been written.
+    pub(super) is_partial: bool,
     /// How many of its differences are spelt out.
     pub(super) spelt_out_max: usize,
 }
@@ -42,6 +45,7 @@ impl<'a> Placing<'a> {
             leaves_tombstone: false,
             is_loaded: false,
             may_adopt: false,
+            is_partial: false,
             spelt_out_max: SPELT_OUT_MAX,
         }
     }
@@ -57,6 +61,16 @@ pub(super) struct Placed {
     /// How many rows of former identities have nothing left and aren't stored any more.
     pub(super) emptied: u64,
     pub(super) differences: Differences,
+}
+
+impl Placed {
+    /// Adds what was written of the row, and counted, before.
+    pub(super) fn add(&mut self, begun: Option<Placed>) {
+        let Some(begun) = begun else { return };
+        self.ops += begun.ops;
+        self.differences.total += begun.differences.total;
+        self.differences.first.extend(begun.differences.first);
+    }
 }
 
 /// Where the outcome differs from what was stored.
@@ -134,12 +148,18 @@ impl Ledger {
             let place = self.place_output(placing, slot, &wanted, output.data, old, &mut placed)?;
             after.outputs.push(Output { place, ..wanted });
         }
-        let gone = before.outputs.iter().zip(&kept).filter(|(_, kept)| !**kept).map(|(output, _)| output);
-        for output in gone {
-            self.remove_output(placing.address, output, &mut placed)?;
+        let others = before.outputs.iter().zip(&kept).filter(|(_, kept)| !**kept).map(|(output, _)| output);
+        if placing.is_partial {
+            after.generation = before.generation;
+            after.outputs.extend(others);
+            after.lookups.clone_from(&before.lookups);
+        } else {
+            for output in others {
+                self.remove_output(placing.address, output, &mut placed)?;
+            }
+            let fresh_lookups = fresh.into_iter().flat_map(FreshRow::lookups);
+            after.lookups = self.place_lookups(placing, &before, fresh_lookups, &mut placed);
         }
-        let fresh_lookups = fresh.into_iter().flat_map(FreshRow::lookups);
-        after.lookups = self.place_lookups(placing, &before, fresh_lookups, &mut placed);
         placed.is_stored = !after.is_tombstone();
         if placing.is_loaded && !after.is_tombstone() {
             self.load_state(placing.address, &after, op_before + 1);

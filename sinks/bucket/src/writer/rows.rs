@@ -33,7 +33,6 @@ impl Writer {
         let mut address = key.filed(filed.identity).to_vec();
         for row in rows.rows() {
             set_row_key(&mut address, row.key);
-            let stored = self.ledger.row(&address)?;
             let placing = Placing {
                 address: &address,
                 generation,
@@ -42,8 +41,11 @@ impl Writer {
                 leaves_tombstone: pass_active && generation > read_generation,
                 is_loaded: false,
                 may_adopt: filed.may_adopt,
+                is_partial: false,
                 spelt_out_max: SPELT_OUT_MAX,
             };
+            self.begin_large_row(key, placing, &row)?;
+            let stored = self.ledger.row(&address)?;
             let fresh = (!row.is_deleted).then_some(&row);
             let placed = self.ledger.place(placing, stored.as_deref(), fresh)?;
             let table = self.tables.entry(key);
@@ -99,9 +101,13 @@ impl Writer {
                         leaves_tombstone: false,
                         is_loaded: false,
                         may_adopt: filed.may_adopt,
+                        is_partial: false,
                         spelt_out_max,
                     };
-                    let placed = self.ledger.place(placing, stored.as_deref(), Some(&row))?;
+                    let begun = self.begin_large_row(key, placing, &row)?;
+                    let stored = if begun.is_some() { self.ledger.row(&address)? } else { stored };
+                    let mut placed = self.ledger.place(placing, stored.as_deref(), Some(&row))?;
+                    placed.add(begun);
                     self.tally(key, generation, rows, &row, &placed)?;
                 }
                 PassMode::Verify => self.verify_row(key, generation, rows, &row, &address, stored.as_deref())?,
@@ -109,6 +115,30 @@ impl Writer {
             self.flush_if_full()?;
         }
         Ok(())
+    }
+
+    /// Writes all but the last outputs of a row that come to more than a batch by themselves, part by part, so that its
+    /// size times the number of its buckets needn't fit into memory. Gives what that came to.
+    ///
+    /// After each part the row has what it had, but for the objects written so far. If the process dies there, the row
+    /// comes again, as nothing has been stored that would tell that it came, and finds these objects done.
+    fn begin_large_row(
+        &mut self,
+        key: TableKey,
+        placing: Placing<'_>,
+        row: &FreshRow<'_>,
+    ) -> Result<Option<Placed>, SinkError> {
+        let mut begun = None;
+        for beginning in row.beginnings(self.tuning.batch_bytes_max) {
+            let stored = self.ledger.row(placing.address)?;
+            let placing = Placing { is_partial: true, ..placing };
+            let mut placed = self.ledger.place(placing, stored.as_deref(), Some(&beginning))?;
+            self.tables.entry(key).count(&placed);
+            placed.add(begun.take());
+            begun = Some(placed);
+            self.flush_if_full()?;
+        }
+        Ok(begun)
     }
 
     /// Whether nothing is known of any of the rows: not stored, not pending, and not one of them twice.
@@ -158,6 +188,7 @@ impl Writer {
                 leaves_tombstone: false,
                 is_loaded: !is_staged && !self.ledger.has_checkpoint(),
                 may_adopt: false,
+                is_partial: false,
                 spelt_out_max: self.tables.entry(key).tally.of(generation).spelt_out_max(),
             };
             let placed = self.ledger.place(placing, None, Some(&row))?;

@@ -15,9 +15,11 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use tokio::sync::oneshot;
 
-use super::source::{CONFIGS, Event, Source, TABLES, config, expected, expected_lookup, row_batch};
+use super::source::{
+    CONFIGS, Event, IDENTITIES, Identities, Source, TABLES, Values, config, expected, expected_lookup, row_batch,
+};
 use crate::client::Client;
-use crate::world::{Rows, batch, buckets, commit, options, position, schema, summaries};
+use crate::world::{Rows, batch, buckets, commit, options, position, schema, schema_by, summaries};
 
 /// A table as the pipeline tracks it.
 struct Table {
@@ -38,6 +40,7 @@ struct Pass {
 }
 
 pub struct Pipeline {
+    seed: u64,
     random: StdRng,
     source: Source,
     store: Arc<MemoryStore>,
@@ -51,6 +54,8 @@ pub struct Pipeline {
     /// Whether parts of a transaction are handed over; its commit waits at least for this position.
     open_until: Option<usize>,
     clients: Vec<Downloads>,
+    /// What repairing passes have reported since the last look.
+    ops_of_passes: u64,
 }
 
 /// What a client has downloaded.
@@ -64,13 +69,14 @@ struct Downloads {
 /// The cause of a pass for a changed sync config over a table that was right before.
 const STALE: &str = "stale";
 
-fn tuning() -> Tuning {
+/// In every second run a row is more than a batch by itself.
+fn tuning(seed: u64) -> Tuning {
     Tuning {
         compact_dead_ops_min: 3,
         slice_rows_max: 4,
         slice_bytes_max: 600,
         sweep_collected_bytes_max: 300,
-        batch_bytes_max: 2_000,
+        batch_bytes_max: if seed.is_multiple_of(2) { 2_000 } else { 40 },
         load_bytes_max: 2_000,
         load_bytes_min: 1,
     }
@@ -81,8 +87,9 @@ impl Pipeline {
         let mut random = StdRng::seed_from_u64(seed);
         let source = Source::new(&mut random);
         let store = Arc::new(MemoryStore::new());
-        let sink = BucketSink::with_tuning(Arc::clone(&store) as Arc<dyn Store>, options(CONFIGS[0]), &tuning());
+        let sink = BucketSink::with_tuning(Arc::clone(&store) as Arc<dyn Store>, options(CONFIGS[0]), &tuning(seed));
         let mut pipeline = Pipeline {
+            seed,
             random,
             source,
             store,
@@ -94,6 +101,7 @@ impl Pipeline {
             accepted: 0,
             open_until: None,
             clients: vec![Downloads::default(); 3],
+            ops_of_passes: 0,
         };
         pipeline.begin().await;
         pipeline
@@ -143,7 +151,10 @@ impl Pipeline {
             self.reached = head;
             self.accepted = head;
             let names: Vec<_> = self.source.tables.keys().copied().filter(|name| self.is_selected(name)).collect();
-            let items = names.into_iter().map(|name| self.track(name, TableState::Loading)).collect();
+            let items = names
+                .into_iter()
+                .map(|name| self.track(name, self.source.identities[name], TableState::Loading))
+                .collect();
             self.accept(items, Some(head)).await;
             return;
         };
@@ -170,11 +181,15 @@ impl Pipeline {
             items.extend(self.remove(name));
         }
         // Tables that exist here but that only this config selects.
-        let known = &self.source.log[at].after;
-        let grown: Vec<_> =
-            known.keys().copied().filter(|name| self.is_selected(name) && !self.tables.contains_key(name)).collect();
-        for name in grown {
-            items.push(self.track(name, TableState::Loading));
+        let known = &self.source.log[at];
+        let grown: Vec<_> = known
+            .after
+            .keys()
+            .filter(|name| self.is_selected(name) && !self.tables.contains_key(*name))
+            .map(|name| (*name, known.identities[name]))
+            .collect();
+        for (name, identity) in grown {
+            items.push(self.track(name, identity, TableState::Loading));
         }
         self.accept_between(items).await;
     }
@@ -183,12 +198,12 @@ impl Pipeline {
         self.sink.selection("db").matches(&schema(name).table)
     }
 
-    fn track(&mut self, name: &'static str, state: TableState) -> WriteItem {
+    fn track(&mut self, name: &'static str, identity: usize, state: TableState) -> WriteItem {
         let id = TableId(self.tables.values().map(|table| table.record.id.0).max().unwrap_or(0) + 1);
         let record = TableRecord {
             id,
             name: schema(name).table.clone(),
-            schema: Some(schema(name)),
+            schema: Some(schema_by(name, IDENTITIES[identity])),
             visible: state == TableState::Live,
             state: state.clone(),
             generation: 0,
@@ -216,9 +231,11 @@ impl Pipeline {
             return;
         }
         let last = (self.reached + self.random.random_range(1..4)).min(self.source.head());
-        let events: Vec<Event> = self.source.log[self.reached + 1..=last]
+        let events: Vec<(Event, Identities)> = self.source.log[self.reached + 1..=last]
             .iter()
-            .flat_map(|transaction| transaction.events.clone())
+            .flat_map(|transaction| {
+                transaction.events.iter().map(|event| (event.clone(), transaction.identities.clone()))
+            })
             .collect();
         let split_at = if self.random.random_bool(0.3) { self.random.random_range(0..=events.len()) } else { 0 };
         let (first, second) = events.split_at(split_at);
@@ -247,14 +264,21 @@ impl Pipeline {
         }
     }
 
-    fn items(&mut self, events: &[Event]) -> Vec<WriteItem> {
+    fn items(&mut self, events: &[(Event, Identities)]) -> Vec<WriteItem> {
         let mut items = Vec::new();
-        for event in events {
+        for (event, identities) in events {
             match event {
-                Event::Upsert { table, id, owner, note } => {
-                    items.extend(self.row(table, RowChange::Upsert, *id, owner, note));
+                Event::Upsert { table, id, values, before } => {
+                    items.extend(self.row(table, *id, before.as_ref(), Some(values)));
                 }
-                Event::Delete { table, id } => items.extend(self.row(table, RowChange::Delete, *id, "", "")),
+                Event::Delete { table, id, before } => items.extend(self.row(table, *id, Some(before), None)),
+                Event::Rekeyed { table, identity } => {
+                    if let Some(known) = self.tables.get_mut(table) {
+                        known.record.schema = Some(schema_by(table, IDENTITIES[*identity]));
+                        known.begin_pass(self.generation_floor, "another identity");
+                        items.push(WriteItem::Table(Box::new(known.record.clone())));
+                    }
+                }
                 Event::Truncated { table } => {
                     if let Some(table) = self.tables.get_mut(table) {
                         items.push(WriteItem::Clear { table: table.record.id, reply: oneshot::channel().0 });
@@ -271,7 +295,7 @@ impl Pipeline {
                 Event::Created { table, is_empty } => {
                     if self.is_selected(table) && !self.tables.contains_key(table) {
                         let state = if *is_empty { TableState::Live } else { TableState::Loading };
-                        items.push(self.track(table, state));
+                        items.push(self.track(table, identities[table], state));
                     }
                 }
                 Event::Replaced { table } => {
@@ -285,10 +309,21 @@ impl Pipeline {
         items
     }
 
-    fn row(&self, name: &str, change: RowChange, id: i64, owner: &str, note: &str) -> Option<WriteItem> {
+    /// A change of a row: a delete of its identity before, if that is another, and then what it is now.
+    fn row(&self, name: &str, id: i64, before: Option<&Values>, after: Option<&Values>) -> Option<WriteItem> {
         let table = self.tables.get(name)?;
-        let rows = batch([(id, owner, note)]);
-        let changes = RowChanges { schema: schema(name), rows, changes: vec![change] };
+        let mut changes = RowChanges::new(table.record.schema.clone().unwrap());
+        let key = |(owner, note): &Values| {
+            let mut key = Vec::new();
+            changes.schema.row_key(batch([(id, owner, note)]).row(0).unwrap(), &mut key);
+            key
+        };
+        let is_gone = before.map(key) != after.map(key);
+        let gone = before.filter(|_| is_gone).map(|row| (row, RowChange::Delete));
+        for ((owner, note), change) in gone.into_iter().chain(after.map(|row| (row, RowChange::Upsert))) {
+            changes.rows.push_row(batch([(id, owner, note)]).row(0).unwrap()).unwrap();
+            changes.changes.push(change);
+        }
         Some(WriteItem::Stream {
             table: table.record.id,
             generation: table.record.generation,
@@ -323,7 +358,8 @@ impl Pipeline {
             if pass.waiting.first().is_some_and(is_reached) {
                 let (rows, _, next) = pass.waiting.remove(0);
                 let (generation, mode) = (pass.generation, pass.mode);
-                items.push(WriteItem::Chunk { table: table.record.id, generation, mode, schema: schema(name), rows });
+                let schema = table.record.schema.clone().unwrap();
+                items.push(WriteItem::Chunk { table: table.record.id, generation, mode, schema, rows });
                 if mode == PassMode::Repair {
                     let record = table.record.pass.as_mut().unwrap();
                     let after = next.map(|next| Cursor(next.to_string()));
@@ -341,6 +377,7 @@ impl Pipeline {
                 if pass.mode == PassMode::Verify {
                     assert_eq!(report.differences, [], "verifying {name}");
                 } else {
+                    self.ops_of_passes += report.ops_written;
                     table.record.pass = None;
                     table.record.state = TableState::Live;
                     table.record.visible = true;
@@ -388,7 +425,7 @@ impl Pipeline {
         // The old one is gone before the new one begins.
         let empty = BucketSink::with_store(Arc::new(MemoryStore::new()), options.clone()).unwrap();
         drop(std::mem::replace(&mut self.sink, empty));
-        self.sink = BucketSink::with_tuning(store, options, &tuning()).unwrap();
+        self.sink = BucketSink::with_tuning(store, options, &tuning(self.seed)).unwrap();
         self.check();
         self.begin().await;
     }
@@ -498,11 +535,8 @@ impl Pipeline {
             let item = WriteItem::Table(Box::new(table.record.clone()));
             self.accept_between(vec![item]).await;
         }
-        while self.tables.values().any(|table| table.pass.is_some()) {
-            self.read_chunk();
-            self.go_on_with_passes().await;
-            tokio::task::yield_now().await;
-        }
+        self.end_passes().await;
+        self.change_identities().await;
         self.restart(true).await;
         self.sink.close().await.unwrap();
         let reader = self.sink.reader().unwrap();
@@ -521,6 +555,47 @@ impl Pipeline {
         let states = self.store.scan(Keyspace::Rows, &KeyRange::all(), Direction::Forward).count();
         let counted: u64 = reader.tables("db").unwrap().iter().map(|table| table.rows).sum();
         assert_eq!(states as u64, counted, "rows are counted, and no tombstone is left");
+    }
+}
+
+impl Pipeline {
+    async fn end_passes(&mut self) {
+        while self.tables.values().any(|table| table.pass.is_some()) {
+            self.read_chunk();
+            self.go_on_with_passes().await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Gives all tables other identities, dying half way now and then: clients get nothing for it.
+    async fn change_identities(&mut self) {
+        self.restart(true).await;
+        self.end_passes().await;
+        self.ops_of_passes = 0;
+        let noticed = |sink: &BucketSink| -> Vec<_> {
+            let all = summaries(&sink.reader().unwrap()).into_values();
+            all.map(|summary| (summary.name, summary.counters.rows, summary.counters.checksum)).collect()
+        };
+        let before = noticed(&self.sink);
+        for name in self.tables.keys().copied().collect::<Vec<_>>() {
+            let identity = self.random.random_range(0..IDENTITIES.len());
+            let table = self.tables.get_mut(name).unwrap();
+            table.record.schema = Some(schema_by(name, IDENTITIES[identity]));
+            table.begin_pass(self.generation_floor, "another identity");
+            let item = WriteItem::Table(Box::new(table.record.clone()));
+            self.accept_between(vec![item]).await;
+        }
+        for _ in 0..self.random.random_range(0..3) {
+            for _ in 0..self.random.random_range(0..12) {
+                self.read_chunk();
+                self.go_on_with_passes().await;
+            }
+            self.restart(false).await;
+        }
+        self.end_passes().await;
+        assert_eq!(self.ops_of_passes, 0, "another identity takes no op");
+        self.restart(true).await;
+        assert_eq!(noticed(&self.sink), before);
     }
 }
 

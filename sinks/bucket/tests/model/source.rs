@@ -10,10 +10,19 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use crate::world::{Rows, batch, schema};
+use crate::world::{Rows, WHOLE_ROW, batch, schema};
 
-/// A table's rows: owner and note by id.
-pub type TableRows = BTreeMap<i64, (String, String)>;
+/// Owner and note.
+pub type Values = (String, String);
+
+/// A table's rows by id.
+pub type TableRows = BTreeMap<i64, Values>;
+
+/// Which columns a table's identity may have.
+pub const IDENTITIES: [&[usize]; 4] = [&[0], &[2, 0], WHOLE_ROW, &[1, 0]];
+
+/// The identity of each table, by its index.
+pub type Identities = BTreeMap<&'static str, usize>;
 
 /// The tables that exist.
 pub type Tables = BTreeMap<&'static str, TableRows>;
@@ -57,12 +66,13 @@ pub enum Event {
     Upsert {
         table: &'static str,
         id: i64,
-        owner: String,
-        note: String,
+        values: Values,
+        before: Option<Values>,
     },
     Delete {
         table: &'static str,
         id: i64,
+        before: Values,
     },
     Truncated {
         table: &'static str,
@@ -75,6 +85,11 @@ pub enum Event {
         table: &'static str,
         is_empty: bool,
     },
+    /// Its rows have another identity from here on, the one of this index.
+    Rekeyed {
+        table: &'static str,
+        identity: usize,
+    },
     /// Rows changed with nothing else to show for it.
     Replaced {
         table: &'static str,
@@ -86,10 +101,12 @@ pub enum Event {
 pub struct Transaction {
     pub events: Vec<Event>,
     pub after: Tables,
+    pub identities: Identities,
 }
 
 pub struct Source {
     pub tables: Tables,
+    pub identities: Identities,
     /// A transaction's position is its index here.
     pub log: Vec<Transaction>,
 }
@@ -103,7 +120,9 @@ impl Source {
                 tables.insert(table, rows);
             }
         }
-        Source { log: vec![Transaction { events: Vec::new(), after: tables.clone() }], tables }
+        let identities: Identities = TABLES.into_iter().map(|table| (table, 0)).collect();
+        let first = Transaction { events: Vec::new(), after: tables.clone(), identities: identities.clone() };
+        Source { log: vec![first], tables, identities }
     }
 
     pub fn head(&self) -> usize {
@@ -111,7 +130,7 @@ impl Source {
     }
 
     fn commit(&mut self, events: Vec<Event>) {
-        self.log.push(Transaction { events, after: self.tables.clone() });
+        self.log.push(Transaction { events, after: self.tables.clone(), identities: self.identities.clone() });
     }
 
     /// A transaction of row changes.
@@ -123,13 +142,13 @@ impl Source {
             let rows = self.tables.get_mut(table).unwrap();
             let id = random.random_range(0..25);
             if random.random_bool(0.3) {
-                if rows.remove(&id).is_some() {
-                    events.push(Event::Delete { table, id });
+                if let Some(before) = rows.remove(&id) {
+                    events.push(Event::Delete { table, id, before });
                 }
             } else {
-                let (owner, note) = values(random);
-                rows.insert(id, (owner.clone(), note.clone()));
-                events.push(Event::Upsert { table, id, owner, note });
+                let values = values(random);
+                let before = rows.insert(id, values.clone());
+                events.push(Event::Upsert { table, id, values, before });
             }
         }
         self.commit(events);
@@ -138,7 +157,7 @@ impl Source {
     /// A change of a table as a whole.
     pub fn change_table(&mut self, random: &mut StdRng) {
         let table = *TABLES.choose(random).unwrap();
-        let event = match (self.tables.get_mut(table), random.random_range(0..4)) {
+        let event = match (self.tables.get_mut(table), random.random_range(0..6)) {
             (None, _) => {
                 let is_empty = random.random_bool(0.4);
                 let rows = if is_empty { 0 } else { random.random_range(1..20) };
@@ -152,6 +171,11 @@ impl Source {
             (Some(rows), 1) => {
                 rows.clear();
                 Event::Truncated { table }
+            }
+            (Some(_), 2..4) => {
+                let identity = random.random_range(0..IDENTITIES.len());
+                self.identities.insert(table, identity);
+                Event::Rekeyed { table, identity }
             }
             (Some(rows), _) => {
                 for _ in 0..random.random_range(1..6) {
