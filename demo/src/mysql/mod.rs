@@ -29,7 +29,7 @@ pub(crate) async fn show() -> Outcome<()> {
     millstream.show(&["init", &uri])?;
     shop::expect_reviews(folder.path())?;
     stage.line(
-        "The sync config is given one more table, `reviews`, which is created further down. Until then check says:",
+        "The sync config is given one more table, `reviews`, which is created further down. Until then check, and run, say so:",
     );
     stage.command("millstream check");
     millstream.show(&["check"])?;
