@@ -14,10 +14,15 @@ use crate::ddl::NameCase;
 use crate::error::classify;
 use crate::position::ServerIdentity;
 use crate::version::{Flavor, Version};
+use crate::wire::{self, Packets};
 
 /// How long a statement of ours may wait for a lock on a table's definition, in seconds. While it waits, statements
 /// that come after it wait as well.
 const LOCK_WAIT_SECONDS: u32 = 20;
+
+/// What reading values asks of a session: texts as the bytes that the columns hold, as they are in the log, and all
+/// rows.
+pub(crate) const ROW_SESSION: &str = "SET SESSION character_set_results = NULL, sql_select_limit = DEFAULT";
 
 /// What a server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,29 +37,64 @@ pub(crate) struct Server {
 }
 
 /// A connection and the server that it leads to. Behind one address there may be another server tomorrow.
-pub(crate) struct Connection {
-    pub(crate) conn: Conn,
+pub(crate) struct Connection<S = Conn> {
+    pub(crate) conn: S,
     pub(crate) server: Arc<Server>,
+}
+
+/// What a connection is made of: the driver's for questions about the server and its tables, our own for the tables'
+/// rows.
+pub(crate) trait Session: Send + Sized {
+    /// The rows of a query, all at once.
+    fn rows<T: FromRow + Send + 'static>(&mut self, query: &str) -> impl Future<Output = Result<Vec<T>, Error>> + Send;
+
+    /// Runs a statement without an answer of rows.
+    fn execute(&mut self, statement: &str) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl Session for Conn {
+    async fn rows<T: FromRow + Send + 'static>(&mut self, query: &str) -> Result<Vec<T>, Error> {
+        self.query(query).await
+    }
+
+    async fn execute(&mut self, statement: &str) -> Result<(), Error> {
+        self.query_drop(statement).await
+    }
+}
+
+impl Session for Packets {
+    async fn rows<T: FromRow + Send + 'static>(&mut self, query: &str) -> Result<Vec<T>, Error> {
+        self.query(query).await
+    }
+
+    async fn execute(&mut self, statement: &str) -> Result<(), Error> {
+        Packets::execute(self, statement).await
+    }
 }
 
 /// Opens connections.
 pub(crate) struct Connector {
     settings: Settings,
-    idle_readers: Mutex<Vec<Connection>>,
+    idle_readers: Idle<Conn>,
+    idle_row_readers: Idle<Packets>,
     readers: Arc<Semaphore>,
 }
 
+/// Connections that wait to be used again.
+type Idle<S> = Arc<Mutex<Vec<Connection<S>>>>;
+
 /// A reader connection on loan. Dropped, it is closed: whoever was cancelled may have left an answer half read. Only
 /// [`give_back`](Reader::give_back) keeps it.
-pub(crate) struct Reader {
-    pub(crate) connection: Connection,
+pub(crate) struct Reader<S = Conn> {
+    pub(crate) connection: Connection<S>,
+    idle: Idle<S>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connector {
     pub(crate) fn new(settings: Settings) -> Self {
         let readers = Arc::new(Semaphore::new(settings.readers));
-        Self { settings, idle_readers: Mutex::new(Vec::new()), readers }
+        Self { settings, idle_readers: Idle::default(), idle_row_readers: Idle::default(), readers }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -63,16 +103,35 @@ impl Connector {
 
     /// A new connection, set up for our queries.
     pub(crate) async fn open(&self) -> Result<Connection, SourceError> {
+        let connect = async {
+            match (Conn::new(self.settings.opts.clone()).await, &self.settings.unencrypted) {
+                (Err(Error::Driver(DriverError::NoClientSslFlagFromServer)), Some(opts)) => {
+                    Conn::new(opts.clone()).await
+                }
+                (outcome, _) => outcome,
+            }
+        };
+        self.set_up(connect, "").await
+    }
+
+    /// A new connection for reading the rows of tables.
+    pub(crate) async fn open_for_rows(&self) -> Result<Connection<Packets>, SourceError> {
+        self.set_up(wire::login(&self.settings.opts, &self.settings.tls), ROW_SESSION).await
+    }
+
+    async fn set_up<S: Session>(
+        &self,
+        connect: impl Future<Output = Result<S, Error>> + Send,
+        settings: &str,
+    ) -> Result<Connection<S>, SourceError> {
         let limit = self.settings.connect_timeout;
         let opened = timeout(limit, async {
-            let mut conn = match (Conn::new(self.settings.opts.clone()).await, &self.settings.unencrypted) {
-                (Err(Error::Driver(DriverError::NoClientSslFlagFromServer)), Some(opts)) => {
-                    Conn::new(opts.clone()).await?
-                }
-                (outcome, _) => outcome?,
-            };
+            let mut conn = connect.await?;
             let server = Server::ask(&mut conn).await?;
             prepare(&mut conn, &server).await?;
+            if !settings.is_empty() {
+                conn.execute(settings).await?;
+            }
             Ok::<_, Error>(Connection { conn, server: Arc::new(server) })
         });
         let context = format!("connect to {}", address(&self.settings.opts));
@@ -84,19 +143,26 @@ impl Connector {
 
     /// One of the reader connections; waits until one is free.
     pub(crate) async fn reader(&self) -> Result<Reader, SourceError> {
-        let permit = Arc::clone(&self.readers).acquire_owned().await;
-        let permit = permit.map_err(|closed| SourceError::transient("wait for a reader connection", closed))?;
-        let idle = self.idle_readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.open().await?,
-        };
-        Ok(Reader { connection, _permit: permit })
+        self.lend(&self.idle_readers, || self.open()).await
     }
 
-    /// Keeps a reader for the next read. Its last answer has been read to the end and no transaction is open.
-    pub(crate) fn give_back(&self, reader: Reader) {
-        self.idle_readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader.connection);
+    /// The same for the rows of tables.
+    pub(crate) async fn row_reader(&self) -> Result<Reader<Packets>, SourceError> {
+        self.lend(&self.idle_row_readers, || self.open_for_rows()).await
+    }
+
+    async fn lend<S, F>(&self, idle: &Idle<S>, open: impl FnOnce() -> F) -> Result<Reader<S>, SourceError>
+    where
+        F: Future<Output = Result<Connection<S>, SourceError>>,
+    {
+        let permit = Arc::clone(&self.readers).acquire_owned().await;
+        let permit = permit.map_err(|closed| SourceError::transient("wait for a reader connection", closed))?;
+        let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match kept {
+            Some(connection) => connection,
+            None => open().await?,
+        };
+        Ok(Reader { connection, idle: Arc::clone(idle), _permit: permit })
     }
 
     /// How long an answer may take that isn't rows of a table.
@@ -105,31 +171,28 @@ impl Connector {
     }
 }
 
-impl Reader {
-    /// Closes the connection without reading what is left of an answer, which dropping it would do first.
-    pub(crate) async fn close(self) {
-        // A server that doesn't hear the good-bye notices by itself.
-        let _closed = self.connection.conn.disconnect().await;
+impl<S> Reader<S> {
+    /// Keeps it for the next read. Its last answer has been read to the end and no transaction is open.
+    pub(crate) fn give_back(self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(self.connection);
     }
 }
 
-impl Connection {
+impl<S: Session> Connection<S> {
     /// The rows of a query of ours, all at once, within a time limit.
     pub(crate) async fn rows<T>(&mut self, limit: Duration, what: &str, query: &str) -> Result<Vec<T>, SourceError>
     where
         T: FromRow + Send + 'static,
     {
-        match timeout(limit, self.conn.query(query)).await {
+        match timeout(limit, self.conn.rows(query)).await {
             Ok(rows) => rows.map_err(|error| classify(what, error)),
             Err(elapsed) => Err(SourceError::transient(format!("{what} within {} s", limit.as_secs()), elapsed)),
         }
     }
-}
 
-impl Connection {
     /// A statement of ours that has no rows to answer.
     pub(crate) async fn execute(&mut self, limit: Duration, what: &str, statement: &str) -> Result<(), SourceError> {
-        match timeout(limit, self.conn.query_drop(statement)).await {
+        match timeout(limit, self.conn.execute(statement)).await {
             Ok(done) => done.map_err(|error| classify(what, error)),
             Err(elapsed) => Err(SourceError::transient(format!("{what} within {} s", limit.as_secs()), elapsed)),
         }
@@ -142,20 +205,20 @@ pub(crate) fn address(opts: &Opts) -> String {
 }
 
 impl Server {
-    async fn ask(conn: &mut Conn) -> Result<Self, Error> {
-        let row: Option<(String, u8)> = conn.query_first("SELECT VERSION(), @@lower_case_table_names").await?;
-        let (text, lower_case_table_names) = row.unwrap_or_default();
+    async fn ask(conn: &mut impl Session) -> Result<Self, Error> {
+        let rows: Vec<(String, u8)> = conn.rows("SELECT VERSION(), @@lower_case_table_names").await?;
+        let (text, lower_case_table_names) = rows.into_iter().next().unwrap_or_default();
         let version = Version::parse(&text);
         let version = version.ok_or(DriverError::CantParseServerVersion { version_string: text })?;
         let (identity, gtid) = match version.flavor {
             // The id is unique among the servers of one replication set-up, which is all that a failover chooses from.
             Flavor::MariaDb => {
-                let id: Option<u32> = conn.query_first("SELECT @@server_id").await?;
-                (ServerIdentity::Id(id.unwrap_or_default()), true)
+                let ids: Vec<u32> = conn.rows("SELECT @@server_id").await?;
+                (ServerIdentity::Id(ids.into_iter().next().unwrap_or_default()), true)
             }
             Flavor::MySql => {
-                let row: Option<(String, String)> = conn.query_first("SELECT @@server_uuid, @@gtid_mode").await?;
-                let (uuid, gtid_mode) = row.unwrap_or_default();
+                let rows: Vec<(String, String)> = conn.rows("SELECT @@server_uuid, @@gtid_mode").await?;
+                let (uuid, gtid_mode) = rows.into_iter().next().unwrap_or_default();
                 let uuid = uuid.parse().map_err(|()| DriverError::CantParseServerVersion { version_string: uuid })?;
                 (ServerIdentity::Uuid(uuid), gtid_mode == "ON")
             }
@@ -166,7 +229,7 @@ impl Server {
 }
 
 /// Settings of the session that queries of ours rely on, whatever the server's own are.
-async fn prepare(conn: &mut Conn, server: &Server) -> Result<(), Error> {
+async fn prepare(conn: &mut impl Session, server: &Server) -> Result<(), Error> {
     // Instants as UTC, as the log has them; no time limit on long scans; no wait without end for a table's lock.
     let mut settings = format!(
         "SET SESSION time_zone = '+00:00', sql_mode = '', lock_wait_timeout = {LOCK_WAIT_SECONDS}, \
@@ -186,6 +249,6 @@ async fn prepare(conn: &mut Conn, server: &Server) -> Result<(), Error> {
         }
         Flavor::MariaDb => settings.push_str(", max_statement_time = 0"),
     }
-    conn.query_drop(settings).await?;
-    conn.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await
+    conn.execute(&settings).await?;
+    conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await
 }

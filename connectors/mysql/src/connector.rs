@@ -16,7 +16,7 @@ use millstream_core::source::{
 use crate::access::{self, Access};
 use crate::check;
 use crate::config::MySqlConfig;
-use crate::connect::{Connection, Connector};
+use crate::connect::{Connection, Connector, Session};
 use crate::discover;
 use crate::log::{self, Head};
 use crate::position::{MySqlPosition, PositionError};
@@ -80,7 +80,7 @@ impl MySqlSource {
     ///
     /// [`SourceError::PositionLost`] if it lies before a place that the log had already: then it was reset. The
     /// server says no word of it to those who follow the log, and sends them nothing more.
-    async fn end_of_log(&self, connection: &mut Connection) -> Result<MySqlPosition, SourceError> {
+    async fn end_of_log(&self, connection: &mut Connection<impl Session>) -> Result<MySqlPosition, SourceError> {
         let reached = self.progress.reached();
         let Head { file, offset } = log::head(connection, self.limit()).await?;
         let server = connection.server.identity;
@@ -121,7 +121,7 @@ impl MySqlSource {
         limit_rows: usize,
     ) -> Result<Chunk, SourceError> {
         let reached = self.progress.reached();
-        let mut reader = self.connector.reader().await?;
+        let mut reader = self.connector.row_reader().await?;
         let connection = &mut reader.connection;
         fence::await_visible(connection, self.limit(), reached.as_ref()).await?;
         let conn = &mut connection.conn;
@@ -139,12 +139,12 @@ impl MySqlSource {
         };
         if unread {
             // Another connection's head is later, which is as right.
-            reader.close().await;
+            drop(reader);
             return Ok(Chunk { rows, high: self.head().await?, next });
         }
         fence::end(connection, self.limit()).await?;
         let high = self.head_on(connection).await?;
-        self.connector.give_back(reader);
+        reader.give_back();
         Ok(Chunk { rows, high, next })
     }
 
@@ -160,7 +160,7 @@ impl MySqlSource {
             Some(cursor) => self.scans.resume(&cursor, &table).await?,
             None => {
                 let reached = self.progress.reached();
-                let mut connection = self.connector.open().await?;
+                let mut connection = self.connector.open_for_rows().await?;
                 fence::await_visible(&mut connection, self.limit(), reached.as_ref()).await?;
                 self.scans.begin(connection.conn, table, limit_rows).await?
             }
@@ -168,7 +168,7 @@ impl MySqlSource {
         Ok(Chunk { rows, high: self.head().await?, next })
     }
 
-    async fn head_on(&self, connection: &mut Connection) -> Result<Position, SourceError> {
+    async fn head_on(&self, connection: &mut Connection<impl Session>) -> Result<Position, SourceError> {
         Ok(Position::from(&self.end_of_log(connection).await?))
     }
 }
@@ -213,7 +213,7 @@ impl SourceConnector for MySqlSource {
                 (position.gtid, position.begun) = (marks.gtid, marks.begun);
                 // What was committed before may come by reads alone, so they must see it.
                 self.progress.reach(&position);
-                self.connector.give_back(reader);
+                reader.give_back();
                 return Ok(Discovery {
                     tables: found.into_values().map(Arc::new).collect(),
                     position: Position::from(&position),
@@ -228,7 +228,7 @@ impl SourceConnector for MySqlSource {
     async fn tables(&self, selection: &Selection) -> Result<Vec<Arc<TableSchema>>, SourceError> {
         let mut reader = self.connector.reader().await?;
         let found = discover::selected(&mut reader.connection, self.limit(), selection).await?;
-        self.connector.give_back(reader);
+        reader.give_back();
         Ok(found.into_values().map(Arc::new).collect())
     }
 
@@ -243,7 +243,7 @@ impl SourceConnector for MySqlSource {
             };
             hidden.push(HiddenTable { table: table.clone(), reason: reason.to_owned(), remedy });
         }
-        self.connector.give_back(reader);
+        reader.give_back();
         Ok(hidden)
     }
 
@@ -254,7 +254,7 @@ impl SourceConnector for MySqlSource {
         // the same length again.
         let resets = log::resets(&mut reader.connection, self.limit()).await?;
         let server = reader.connection.server.identity;
-        self.connector.give_back(reader);
+        reader.give_back();
         if self.progress.is_doubtful(server, resets) {
             let error = "the server was told to RESET something: following it anew to see whether it was the log";
             return Err(SourceError::transient("ask where the binary log ends", error));
@@ -269,7 +269,7 @@ impl SourceConnector for MySqlSource {
         }
         let mut reader = self.connector.reader().await?;
         let files = log::files(&mut reader.connection, self.limit()).await?;
-        self.connector.give_back(reader);
+        reader.give_back();
         Ok(log::bytes_between(&files, &from, &to))
     }
 
@@ -281,14 +281,14 @@ impl SourceConnector for MySqlSource {
     async fn split(&self, table: &TableSchema, parts: usize) -> Result<Vec<KeyRange>, SourceError> {
         let mut reader = self.connector.reader().await?;
         let ranges = read::split(&mut reader.connection.conn, table, parts).await?;
-        self.connector.give_back(reader);
+        reader.give_back();
         Ok(ranges)
     }
 
     async fn estimate_rows(&self, table: &TableSchema) -> Result<Option<u64>, SourceError> {
         let mut reader = self.connector.reader().await?;
         let rows = read::estimate_rows(&mut reader.connection.conn, table).await?;
-        self.connector.give_back(reader);
+        reader.give_back();
         Ok(rows)
     }
 

@@ -17,7 +17,7 @@ use millstream_core::error::SourceError;
 use mysql_async::Row;
 use tokio::time::{Instant, sleep};
 
-use crate::connect::Connection;
+use crate::connect::{Connection, Session};
 use crate::discover::literal;
 use crate::gtid::GtidSet;
 use crate::position::LogFile;
@@ -31,7 +31,7 @@ const SNAPSHOT_PAUSE: Duration = Duration::from_millis(2);
 
 /// Waits until everything that was reached is visible on this connection.
 pub(crate) async fn await_visible(
-    connection: &mut Connection,
+    connection: &mut Connection<impl Session>,
     limit: Duration,
     reached: Option<&Reached>,
 ) -> Result<(), SourceError> {
@@ -58,7 +58,11 @@ pub(crate) async fn await_visible(
 }
 
 /// MariaDB: leaves a transaction open whose snapshot isn't before the place reached. The caller ends it.
-async fn await_snapshot(connection: &mut Connection, limit: Duration, reached: &Reached) -> Result<(), SourceError> {
+async fn await_snapshot(
+    connection: &mut Connection<impl Session>,
+    limit: Duration,
+    reached: &Reached,
+) -> Result<(), SourceError> {
     const WHAT: &str = "take a snapshot";
     let deadline = Instant::now() + limit;
     let wanted = (reached.position.file.number(), reached.position.offset);
@@ -81,7 +85,7 @@ async fn await_snapshot(connection: &mut Connection, limit: Duration, reached: &
 }
 
 /// Ends what [`await_visible`] may have left open.
-pub(crate) async fn end(connection: &mut Connection, limit: Duration) -> Result<(), SourceError> {
+pub(crate) async fn end(connection: &mut Connection<impl Session>, limit: Duration) -> Result<(), SourceError> {
     match connection.server.version.flavor {
         Flavor::MySql => Ok(()),
         Flavor::MariaDb => connection.execute(limit, "end a snapshot", "COMMIT").await,

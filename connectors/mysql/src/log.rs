@@ -5,7 +5,7 @@ use std::time::Duration;
 use millstream_core::error::SourceError;
 use mysql_async::Row;
 
-use crate::connect::Connection;
+use crate::connect::{Connection, Session};
 use crate::discover::literal;
 use crate::gtid::GtidSet;
 use crate::position::{FIRST_EVENT_OFFSET, LogFile, MySqlPosition};
@@ -26,7 +26,7 @@ pub(crate) struct LogSize {
 }
 
 /// The end of the log now: everything committed before lies before it.
-pub(crate) async fn head(connection: &mut Connection, limit: Duration) -> Result<Head, SourceError> {
+pub(crate) async fn head(connection: &mut Connection<impl Session>, limit: Duration) -> Result<Head, SourceError> {
     let version = connection.server.version;
     let statement = match version.flavor {
         Flavor::MySql if version.at_least(8, 2, 0) => "SHOW BINARY LOG STATUS",

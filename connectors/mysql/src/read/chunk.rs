@@ -6,11 +6,10 @@ use millstream_core::error::SourceError;
 use millstream_core::row::RowBatch;
 use millstream_core::schema::TableSchema;
 use millstream_core::source::{Cursor, KeyRange};
-use mysql_async::prelude::Queryable;
-use mysql_async::{BinaryProtocol, Conn, QueryResult};
 
 use super::plan::Plan;
 use crate::error::classify_read;
+use crate::wire::Packets;
 
 /// How large the values of one chunk may be before it ends early. A row that is larger is a chunk of its own.
 pub(super) const CHUNK_BYTES_MAX: usize = 4 << 20;
@@ -31,13 +30,6 @@ pub(crate) struct Answer {
     pub(crate) unread: bool,
 }
 
-/// What every read of rows asks of its session: texts as the bytes that the columns hold, as they are in the log.
-pub(super) async fn prepare_session(conn: &mut Conn, table: &TableSchema) -> Result<(), SourceError> {
-    let settings = "SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = '', \
-                    sql_select_limit = DEFAULT";
-    conn.query_drop(settings).await.map_err(|error| classify_read(&table.table, error))
-}
-
 /// The first rows of a range in identity order, of a table with a key.
 ///
 /// # Errors
@@ -45,7 +37,7 @@ pub(super) async fn prepare_session(conn: &mut Conn, table: &TableSchema) -> Res
 /// [`SourceError::Table`] if the table isn't as the schema says, and what its statement meets. After an error the
 /// connection is of no use.
 pub(crate) async fn read_range(
-    conn: &mut Conn,
+    conn: &mut Packets,
     schema: &TableSchema,
     range: &KeyRange,
     limit_rows: usize,
@@ -59,35 +51,24 @@ pub(crate) async fn read_range(
         plan.within(range)?,
         plan.key_order()
     );
-    prepare_session(conn, schema).await?;
     let failed = |error| classify_read(plan.table(), error);
-    let statement = conn.prep(query).await.map_err(failed)?;
-    let mut answer = conn.exec_iter(&statement, ()).await.map_err(failed)?;
-    let (rows, next, unread) = take_chunk(&plan, schema, &mut answer, limit_rows).await?;
-    if !unread {
-        answer.drop_result().await.map_err(failed)?;
-        conn.close(statement).await.map_err(failed)?;
-    }
-    Ok(Answer { rows, next, unread })
-}
-
-async fn take_chunk(
-    plan: &Plan<'_>,
-    schema: &TableSchema,
-    answer: &mut QueryResult<'_, '_, BinaryProtocol>,
-    limit_rows: usize,
-) -> Result<(RowBatch, Option<Cursor>, bool), SourceError> {
-    plan.check(answer.columns_ref())?;
+    let mut answer = conn.select(&query).await.map_err(failed)?;
+    plan.check(answer.columns())?;
     let mut rows = RowBatch::new(schema.columns.len());
     let mut text = String::new();
-    while let Some(row) = answer.next().await.map_err(|error| classify_read(plan.table(), error))? {
-        plan.push(&row, &mut rows, &mut text)?;
-        let is_full = rows.len() >= limit_rows;
-        if is_full || rows.size_bytes() >= CHUNK_BYTES_MAX {
-            return Ok((rows, Some(plan.cursor_after(&row)?), !is_full));
+    let mut next = None;
+    while let Some(row) = answer.next().await.map_err(failed)? {
+        plan.push(row, &mut rows, &mut text)?;
+        if rows.len() >= limit_rows {
+            // Nothing but the mark of the end follows.
+            next = Some(plan.cursor_after(row)?);
+        } else if rows.size_bytes() >= CHUNK_BYTES_MAX {
+            let next = Some(plan.cursor_after(row)?);
+            return Ok(Answer { rows, next, unread: true });
         }
     }
-    Ok((rows, None, false))
+    answer.close().await.map_err(failed)?;
+    Ok(Answer { rows, next, unread: false })
 }
 
 /// The rows with these identities. Those that don't exist aren't in the answer.
@@ -99,12 +80,11 @@ async fn take_chunk(
 ///
 /// As [`read_range`].
 pub(crate) async fn read_keys(
-    conn: &mut Conn,
+    conn: &mut Packets,
     schema: &TableSchema,
     identities: &RowBatch,
 ) -> Result<RowBatch, SourceError> {
     let plan = Plan::new(schema)?;
-    prepare_session(conn, schema).await?;
     let mut wanted = HashSet::with_capacity(identities.len());
     let mut key = Vec::new();
     for identity in identities.rows() {
@@ -136,7 +116,7 @@ fn conditions(plan: &Plan<'_>, identities: &RowBatch, first: usize) -> (String, 
 
 /// Every identity is found once: of equal rows without a key one stands for all.
 async fn read_matching(
-    conn: &mut Conn,
+    conn: &mut Packets,
     plan: &Plan<'_>,
     schema: &TableSchema,
     condition: &str,
@@ -145,13 +125,12 @@ async fn read_matching(
 ) -> Result<(), SourceError> {
     let failed = |error| classify_read(plan.table(), error);
     let query = format!("{} WHERE {condition}", plan.select());
-    let statement = conn.prep(query).await.map_err(failed)?;
-    let mut answer = conn.exec_iter(&statement, ()).await.map_err(failed)?;
-    plan.check(answer.columns_ref())?;
+    let mut answer = conn.select(&query).await.map_err(failed)?;
+    plan.check(answer.columns())?;
     let mut candidate = RowBatch::new(schema.columns.len());
     let (mut text, mut key) = (String::new(), Vec::new());
     while let Some(row) = answer.next().await.map_err(failed)? {
-        plan.push(&row, &mut candidate, &mut text)?;
+        plan.push(row, &mut candidate, &mut text)?;
         if let Some(row) = candidate.row(0) {
             schema.row_key(row, &mut key);
             if wanted.remove(&key) {
@@ -160,6 +139,5 @@ async fn read_matching(
         }
         candidate = RowBatch::new(schema.columns.len());
     }
-    answer.drop_result().await.map_err(failed)?;
-    conn.close(statement).await.map_err(failed)
+    answer.close().await.map_err(failed)
 }

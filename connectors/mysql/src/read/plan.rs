@@ -4,11 +4,13 @@ use millstream_core::error::SourceError;
 use millstream_core::row::{RowBatch, RowRef};
 use millstream_core::schema::{IdentityKind, TableName, TableSchema};
 use millstream_core::source::{Cursor, KeyRange};
-use mysql_async::{Column as AnswerColumn, Row, Value};
+use mysql_async::{Column as AnswerColumn, Value};
 
 use super::key_column::{Comparison, KeyColumn, quoted_name};
 use super::key_value::{KeyValue, literal_of_value};
 use super::result_column::ResultColumn;
+use crate::decode::DecodeError;
+use crate::wire::BinaryRow;
 
 /// A value that takes more than this in a statement is compared when the rows have come.
 const LITERAL_BYTES_MAX: usize = 16 << 10;
@@ -136,10 +138,10 @@ impl<'s> Plan<'s> {
     }
 
     /// The place right after a row of an answer that `select` asked for.
-    pub(super) fn cursor_after(&self, row: &Row) -> Result<Cursor, SourceError> {
+    pub(super) fn cursor_after(&self, row: BinaryRow<'_>) -> Result<Cursor, SourceError> {
+        let values = row.values().map_err(|found| self.mismatch(found.to_string()))?;
         let key = self.key();
-        let values = key.iter().map(|column| (*column, row.as_ref(column.index).unwrap_or(&Value::NULL)));
-        self.cursor(values)
+        self.cursor(key.iter().map(|column| (*column, values.get(column.index).unwrap_or(&Value::NULL))))
     }
 
     /// The place right after all rows whose key begins with these values.
@@ -179,10 +181,12 @@ impl<'s> Plan<'s> {
         Ok(())
     }
 
-    /// Appends a row of an answer.
-    pub(super) fn push(&self, row: &Row, batch: &mut RowBatch, text: &mut String) -> Result<(), SourceError> {
-        for (index, column) in self.columns.iter().enumerate() {
-            column.push(row.as_ref(index).unwrap_or(&Value::NULL), batch, text).map_err(|found| {
+    /// Appends a row of an answer that has been checked.
+    pub(super) fn push(&self, row: BinaryRow<'_>, batch: &mut RowBatch, text: &mut String) -> Result<(), SourceError> {
+        for (index, (field, column)) in row.fields().zip(&self.columns).enumerate() {
+            let pushed = field.map_err(|found: DecodeError| found.to_string());
+            let pushed = pushed.and_then(|field| column.push(&field, batch, text));
+            pushed.map_err(|found| {
                 let name = self.schema.columns.get(index).map_or("", |column| column.name.as_str());
                 self.mismatch(format!("column `{name}`: {found}"))
             })?;

@@ -9,6 +9,7 @@ use millstream_core::value::ValueRef;
 use mysql_async::consts::{ColumnFlags, ColumnType as ResultType};
 use mysql_async::{Column as AnswerColumn, Value};
 
+use crate::decode::DecodeError;
 use crate::decode::charset::{Charset, charset_of_collation_id};
 use crate::decode::column_type::ColumnType;
 use crate::decode::decimal::without_zerofill;
@@ -17,6 +18,7 @@ use crate::decode::labels::{EnumLabels, SetLabels};
 use crate::decode::number::double_of_float;
 use crate::decode::push_unsigned;
 use crate::decode::temporal::{DateTime, Duration};
+use crate::wire::Field;
 
 /// How one column is asked for and read.
 #[derive(Debug)]
@@ -134,36 +136,53 @@ impl ResultColumn {
     }
 
     /// Appends a value of the answer to the batch; fails with the reason if it isn't one that the type can have.
-    pub(super) fn push(&self, value: &Value, batch: &mut RowBatch, text: &mut String) -> Result<(), String> {
+    pub(super) fn push(&self, field: &Field<'_>, batch: &mut RowBatch, text: &mut String) -> Result<(), String> {
         text.clear();
-        let too_long = |error: millstream_core::row::ValueTooLong| error.to_string();
-        let malformed = |error: crate::decode::DecodeError| error.to_string();
+        match field {
+            Field::Bytes(bytes) => self.push_bytes(bytes, batch, text),
+            Field::Value(value) => self.push_value(value, batch, text),
+        }
+    }
+
+    fn push_bytes(&self, bytes: &[u8], batch: &mut RowBatch, text: &mut String) -> Result<(), String> {
+        let value = match &self.render {
+            Render::Plain => ValueRef::Blob(bytes),
+            Render::Text(charset) => ValueRef::Text(charset.decode(bytes, text)),
+            Render::Decimal => ValueRef::Text(without_zerofill(ascii(bytes)?)),
+            Render::Ascii => ValueRef::Text(ascii(bytes)?),
+            Render::Json => {
+                compact(&String::from_utf8_lossy(bytes), text);
+                ValueRef::Text(text)
+            }
+            Render::Enum(_) | Render::Set(_) | Render::Date | Render::DateTime { .. } | Render::Time { .. } => {
+                return Err("a value of another type".to_owned());
+            }
+        };
+        batch.push(value).map_err(|error| error.to_string())
+    }
+
+    fn push_value(&self, value: &Value, batch: &mut RowBatch, text: &mut String) -> Result<(), String> {
+        let malformed = |error: DecodeError| error.to_string();
         match (&self.render, value) {
-            (_, Value::NULL) => return batch.push(ValueRef::Null).map_err(too_long),
-            (Render::Plain, Value::Int(value)) => return batch.push(ValueRef::Int(*value)).map_err(too_long),
+            (_, Value::NULL) => return batch.push(ValueRef::Null).map_err(|error| error.to_string()),
             (Render::Plain, Value::UInt(value)) => return push_unsigned(*value, batch, text).map_err(malformed),
-            (Render::Plain, Value::Float(value)) => {
-                return batch.push(ValueRef::Real(double_of_float(*value, text))).map_err(too_long);
+            (Render::Plain, value) => {
+                let number = match value {
+                    Value::Int(value) => ValueRef::Int(*value),
+                    Value::Float(value) => ValueRef::Real(double_of_float(*value, text)),
+                    Value::Double(value) => ValueRef::Real(*value),
+                    _ => return Err("a value of another type".to_owned()),
+                };
+                return batch.push(number).map_err(|error| error.to_string());
             }
-            (Render::Plain, Value::Double(value)) => return batch.push(ValueRef::Real(*value)).map_err(too_long),
-            (Render::Plain, Value::Bytes(bytes)) => return batch.push(ValueRef::Blob(bytes)).map_err(too_long),
-            (Render::Text(charset), Value::Bytes(bytes)) => {
-                return batch.push(ValueRef::Text(charset.decode(bytes, text))).map_err(too_long);
-            }
-            (Render::Decimal, Value::Bytes(bytes)) => text.push_str(without_zerofill(ascii(bytes)?)),
-            (Render::Ascii, Value::Bytes(bytes)) => text.push_str(ascii(bytes)?),
-            (Render::Json, Value::Bytes(bytes)) => match str::from_utf8(bytes) {
-                Ok(document) => compact(document, text),
-                Err(_) => compact(&String::from_utf8_lossy(bytes), text),
-            },
             (Render::Enum(labels), value) => text.push_str(labels.label(number(value)?).map_err(malformed)?),
             (Render::Set(labels), value) => labels.write(number(value)?, text).map_err(malformed)?,
-            (Render::Date, Value::Date(..)) => date_time(value)?.write_date(text),
-            (Render::DateTime { fraction }, Value::Date(..)) => date_time(value)?.write(*fraction, text),
-            (Render::Time { fraction }, Value::Time(..)) => duration(value)?.write(*fraction, text),
+            (Render::Date, value) => date_time(value)?.write_date(text),
+            (Render::DateTime { fraction }, value) => date_time(value)?.write(*fraction, text),
+            (Render::Time { fraction }, value) => duration(value)?.write(*fraction, text),
             _ => return Err("a value of another type".to_owned()),
         }
-        batch.push(ValueRef::Text(text)).map_err(too_long)
+        batch.push(ValueRef::Text(text)).map_err(|error| error.to_string())
     }
 }
 

@@ -11,14 +11,13 @@ use millstream_core::error::SourceError;
 use millstream_core::row::RowBatch;
 use millstream_core::schema::TableSchema;
 use millstream_core::source::Cursor;
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::chunk::{Answer, CHUNK_BYTES_MAX, prepare_session};
+use super::chunk::{Answer, CHUNK_BYTES_MAX};
 use super::plan::Plan;
 use crate::error::classify_read;
+use crate::wire::Packets;
 
 /// How long a query waits for its next part to be asked for before it is given up, with what the server holds for it.
 const IDLE_MAX: Duration = Duration::from_secs(30 * 60);
@@ -59,7 +58,7 @@ impl Scans {
     /// [`SourceError::Table`] if the table isn't as the schema says, and what the query meets.
     pub(crate) async fn begin(
         &self,
-        conn: Conn,
+        conn: Packets,
         schema: Arc<TableSchema>,
         limit_rows: usize,
     ) -> Result<Answer, SourceError> {
@@ -116,7 +115,7 @@ fn gone(schema: &TableSchema) -> SourceError {
 
 /// Runs a query to its end, or until nobody wants it any more.
 async fn run(
-    mut conn: Conn,
+    mut conn: Packets,
     schema: Arc<TableSchema>,
     limit_rows: usize,
     parts: mpsc::Sender<Result<Part, SourceError>>,
@@ -125,23 +124,19 @@ async fn run(
         // Whoever has gone doesn't miss it.
         let _heard = timeout(IDLE_MAX, parts.send(Err(error))).await;
     }
-    // Closes at once, whereas dropping a connection reads the rest of the answer first. An error changes nothing: the
-    // server notices by itself.
-    let _closed = conn.disconnect().await;
 }
 
 async fn read_all(
-    conn: &mut Conn,
+    conn: &mut Packets,
     schema: &TableSchema,
     limit_rows: usize,
     parts: &mpsc::Sender<Result<Part, SourceError>>,
 ) -> Result<(), SourceError> {
     let plan = Plan::new(schema)?;
     let failed = |error| classify_read(plan.table(), error);
-    prepare_session(conn, schema).await?;
-    conn.query_drop(format!("SET SESSION net_write_timeout = {SERVER_WAITS_SECONDS}")).await.map_err(failed)?;
-    let mut answer = conn.exec_iter(plan.select(), ()).await.map_err(failed)?;
-    plan.check(answer.columns_ref())?;
+    conn.execute(&format!("SET SESSION net_write_timeout = {SERVER_WAITS_SECONDS}")).await.map_err(failed)?;
+    let mut answer = conn.select(&plan.select()).await.map_err(failed)?;
+    plan.check(answer.columns())?;
     let mut rows = RowBatch::new(schema.columns.len());
     let mut text = String::new();
     while let Some(row) = answer.next().await.map_err(failed)? {
@@ -152,7 +147,7 @@ async fn read_all(
                 return Ok(());
             }
         }
-        plan.push(&row, &mut rows, &mut text)?;
+        plan.push(row, &mut rows, &mut text)?;
     }
     send(parts, Part { rows, is_last: true }).await;
     Ok(())

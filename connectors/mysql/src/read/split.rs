@@ -6,10 +6,10 @@ use millstream_core::source::{Cursor, KeyRange};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
 
-use super::chunk::prepare_session;
 use super::key_column::{KeyColumn, quoted_name};
 use super::key_value::KeyValue;
 use super::plan::{Plan, cursor_of};
+use crate::connect::ROW_SESSION;
 use crate::decode::bytes::big_endian;
 use crate::decode::column_type::ColumnType;
 use crate::error::classify_read;
@@ -48,7 +48,7 @@ pub(crate) async fn split(conn: &mut Conn, schema: &TableSchema, parts: usize) -
     let Some(first) = plan.key().first().copied().filter(|_| plan.has_key() && parts > 1) else {
         return Ok(vec![KeyRange::default()]);
     };
-    prepare_session(conn, schema).await?;
+    conn.query_drop(ROW_SESSION).await.map_err(|error| classify_read(plan.table(), error))?;
     let ends = match first.column_type() {
         ColumnType::Int { .. } | ColumnType::Binary { .. } => between_extremes(conn, &plan, first, parts).await?,
         _ if rows <= ROWS_STEPPED_MAX => step_along(conn, &plan, rows / parts, parts).await?,

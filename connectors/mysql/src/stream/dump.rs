@@ -78,8 +78,7 @@ async fn ask(connector: &Connector, server: &Arc<Server>, replica_id: u32, start
     let mut packets = wire::login(&settings.opts, &settings.tls).await?;
     let flavor = server.version.flavor;
     let identity = if flavor == Flavor::MySql { "@@server_uuid" } else { "@@server_id" };
-    let rows: Vec<(String, String)> =
-        packets.query(&format!("SELECT {identity}, @@GLOBAL.binlog_checksum")).await?;
+    let rows: Vec<(String, String)> = packets.query(&format!("SELECT {identity}, @@GLOBAL.binlog_checksum")).await?;
     let Some((identity, checksum)) = rows.first() else { return Err(Failure::Malformed("a row")) };
     if identity.parse::<ServerIdentity>() != Ok(server.identity) {
         return Err(Failure::OtherServer(identity.clone()));

@@ -6,6 +6,7 @@ use mysql_common::crypto;
 use mysql_common::io::ParseBuf;
 use mysql_common::packets::{AuthPlugin, AuthSwitchRequest, HandshakePacket, HandshakeResponse, SslRequest};
 use mysql_common::proto::MySerialize;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
 use super::packets::Packets;
@@ -22,6 +23,9 @@ pub(crate) async fn login(opts: &Opts, settings: &Tls) -> Result<Packets, Error>
     let host = opts.ip_or_hostname().trim_matches(['[', ']']);
     let transport = TcpStream::connect((host, opts.tcp_port())).await?;
     transport.set_nodelay(true)?;
+    if let Some(idle) = opts.tcp_keepalive() {
+        SockRef::from(&transport).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+    }
     let mut packets = Packets::new(Box::new(transport));
     let greeting = packets.answer().await?;
     let greeting: HandshakePacket<'_> = ParseBuf(&greeting).parse(())?;
