@@ -22,15 +22,25 @@ use super::follower::{Follower, Interruption};
 
 /// How many rows are asked for in one read.
 const ASKED_ROWS_MAX: usize = 500;
+/// How many of them as long as it isn't known how large the table's rows are.
+const ASKED_ROWS_FIRST: usize = 16;
+/// How large an answer should be; rows are asked for as the mean of the last answer lets expect.
+const ANSWER_BYTES_WANTED: usize = 4 << 20;
 /// How long to wait before asking for rows again after the source didn't answer.
 const RECHECK_RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How many rows of one table may wait; beyond that reading the whole table is cheaper.
 const PENDING_ROWS_MAX: usize = 50_000;
+/// How much memory the identities of all rows that wait may take: without a key they are whole rows.
+const PENDING_BYTES_MAX: usize = 16 << 20;
 
 /// The rows of one table that must be asked for.
 struct Pending {
     schema: Arc<TableSchema>,
     rows: HashMap<Vec<u8>, PendingRow>,
+    /// The memory that `rows` takes, about.
+    bytes: usize,
+    /// How many rows the next read asks for.
+    asked_rows: usize,
     since: Instant,
     /// Whether a read is on its way.
     asking: bool,
@@ -42,6 +52,12 @@ struct PendingRow {
     /// Which mark this is, so that an answer to an older one is recognised.
     mark: u64,
     identity: RowBatch,
+}
+
+impl PendingRow {
+    fn size_bytes(&self, key: &[u8]) -> usize {
+        size_of::<Self>() + key.len() + self.identity.size_bytes()
+    }
 }
 
 /// A finished read.
@@ -98,9 +114,9 @@ impl Rechecks {
                 self.last_mark += 1;
                 let mut identity = RowBatch::new(changes.schema.columns.len());
                 identity.push_row(row)?;
-                pending.rows.insert(key.clone(), PendingRow { mark: self.last_mark, identity });
+                pending.insert(key.clone(), PendingRow { mark: self.last_mark, identity });
             } else {
-                pending.rows.remove(&key);
+                pending.remove(&key);
                 rest.rows.push_row(row)?;
                 rest.changes.push(*change);
             }
@@ -117,7 +133,7 @@ impl Rechecks {
         let Some((table, pending)) = idle else { return Ok(None) };
         let mut identities = RowBatch::new(pending.schema.columns.len());
         let mut asked = Vec::new();
-        for (key, row) in pending.rows.iter().take(ASKED_ROWS_MAX) {
+        for (key, row) in pending.rows.iter().take(pending.asked_rows) {
             if let Some(identity) = row.identity.row(0) {
                 identities.push_row(identity)?;
                 asked.push((key.clone(), row.mark));
@@ -143,7 +159,12 @@ impl Rechecks {
         hold_max: Duration,
         under_pass: bool,
     ) -> Result<Verdict, ValueTooLong> {
+        let bytes: usize = self.tables.values().map(|pending| pending.bytes).sum();
         let Some(pending) = self.tables.get_mut(&table) else { return Ok(Verdict::Wait) };
+        if bytes > PENDING_BYTES_MAX {
+            let reason = format!("rows of {} MiB would have to be asked for one by one", bytes >> 20);
+            return Ok(self.give_up(table, reason));
+        }
         if pending.rows.len() > PENDING_ROWS_MAX {
             let reason = format!("more than {PENDING_ROWS_MAX} rows would have to be asked for one by one");
             return Ok(self.give_up(table, reason));
@@ -200,7 +221,36 @@ impl Rechecks {
 
 impl Pending {
     fn new(schema: Arc<TableSchema>) -> Self {
-        Self { schema, rows: HashMap::new(), since: Instant::now(), asking: false, answered: None }
+        let asked_rows = ASKED_ROWS_FIRST;
+        Self {
+            schema,
+            rows: HashMap::new(),
+            bytes: 0,
+            asked_rows,
+            since: Instant::now(),
+            asking: false,
+            answered: None,
+        }
+    }
+
+    fn insert(&mut self, key: Vec<u8>, row: PendingRow) {
+        self.bytes += row.size_bytes(&key);
+        if let Some(before) = self.rows.insert(key.clone(), row) {
+            self.bytes = self.bytes.saturating_sub(before.size_bytes(&key));
+        }
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Option<PendingRow> {
+        let row = self.rows.remove(key)?;
+        self.bytes = self.bytes.saturating_sub(row.size_bytes(key));
+        Some(row)
+    }
+
+    /// Learns from an answer how many rows come to about as much as one should.
+    fn learn(&mut self, chunk: &Chunk) {
+        if let Some(row_bytes) = chunk.rows.size_bytes().checked_div(chunk.rows.len()) {
+            self.asked_rows = (ANSWER_BYTES_WANTED / row_bytes.max(1)).clamp(1, ASKED_ROWS_MAX);
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -209,6 +259,7 @@ impl Pending {
 
     /// The rows of an answer whose marks still stand, as changes; their marks are taken away.
     fn apply(&mut self, asked: &[(Vec<u8>, u64)], chunk: &Chunk) -> Result<RowChanges, ValueTooLong> {
+        self.learn(chunk);
         let mut found = HashMap::new();
         let mut key = Vec::new();
         for row in chunk.rows.rows() {
@@ -220,7 +271,7 @@ impl Pending {
             if self.rows.get(key).is_none_or(|row| row.mark != *mark) {
                 continue;
             }
-            let Some(row) = self.rows.remove(key) else { continue };
+            let Some(row) = self.remove(key) else { continue };
             let (change, values) = match found.get(key) {
                 Some(current) => (RowChange::Upsert, Some(*current)),
                 None => (RowChange::Delete, row.identity.row(0)),
@@ -289,5 +340,77 @@ impl Follower {
         }
         self.ask_rechecks()?;
         self.finish_read_passes().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::Position;
+    use crate::schema::{Column, Identity, IdentityKind};
+    use crate::value::ValueRef;
+
+    const TABLE: TableId = TableId(1);
+
+    fn schema() -> Arc<TableSchema> {
+        let column = Column {
+            name: "note".into(),
+            source_type: "text".into(),
+            nullable: true,
+            collation: None,
+            generated: None,
+            default: None,
+        };
+        Arc::new(TableSchema {
+            table: TableName::new("shop", "t"),
+            columns: vec![column],
+            identity: Identity { kind: IdentityKind::WholeRow, columns: vec![0] },
+            origin: None,
+        })
+    }
+
+    fn rechecks(rows: usize, bytes: usize) -> Rechecks {
+        let mut changes = RowChanges::new(schema());
+        for row in 0..rows {
+            changes.rows.push(ValueRef::Text(&format!("{row} {}", "x".repeat(bytes)))).unwrap();
+            changes.changes.push(RowChange::Recheck);
+        }
+        let mut rechecks = Rechecks::default();
+        assert!(rechecks.take(TABLE, changes).unwrap().changes.is_empty());
+        rechecks
+    }
+
+    #[test]
+    fn an_answer_is_bounded_by_what_the_last_one_came_to() {
+        let mut rechecks = rechecks(5_000, 2_000);
+        let mut asked = Vec::new();
+        while let Some(question) = rechecks.next_question().unwrap() {
+            asked.push(question.identities.len());
+            let chunk = Chunk { rows: question.identities.clone(), high: Position::new(1, "1"), next: None };
+            rechecks.answered(question.answer(Ok(chunk)));
+            let reached = Position::new(2, "2");
+            let verdict = rechecks.settle(TABLE, Some(&reached), Duration::from_secs(60), false).unwrap();
+            assert!(matches!(verdict, Verdict::Apply(_)));
+        }
+        assert_eq!(asked[..2], [ASKED_ROWS_FIRST, ASKED_ROWS_MAX]);
+        assert_eq!(asked.iter().sum::<usize>(), 5_000);
+        assert!(!rechecks.concerns(TABLE));
+
+        let mut rechecks = self::rechecks(15, 1_000_000);
+        let question = rechecks.next_question().unwrap().unwrap();
+        let chunk = Chunk { rows: question.identities.clone(), high: Position::new(1, "1"), next: None };
+        let pending = rechecks.tables.get_mut(&TABLE).unwrap();
+        pending.learn(&chunk);
+        assert_eq!(pending.asked_rows, 4);
+    }
+
+    #[test]
+    fn more_than_fits_into_memory_is_not_asked_for() {
+        let wait = Duration::from_secs(60);
+        assert!(matches!(rechecks(10, 1_000_000).settle(TABLE, None, wait, false).unwrap(), Verdict::Wait));
+        let mut rechecks = rechecks(20, 1_000_000);
+        let verdict = rechecks.settle(TABLE, None, wait, false).unwrap();
+        assert!(matches!(verdict, Verdict::ReadWhole { reason, .. } if reason.contains("MiB")));
+        assert!(!rechecks.concerns(TABLE));
     }
 }
