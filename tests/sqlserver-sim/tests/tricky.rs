@@ -279,6 +279,46 @@ async fn a_table_that_is_dropped_while_somebody_reads_its_changes_is_pending() {
 }
 
 #[tokio::test]
+async fn enabling_leaves_its_trigger_user_and_schema_and_disabling_takes_them() {
+    let mut world = World::new(T).await;
+    let left = "SELECT CONCAT((SELECT COUNT(*) FROM sys.triggers WHERE parent_class = 0 AND is_ms_shipped = 1 \
+                AND name = 'tr_MScdc_ddl_event'), (SELECT COUNT(*) FROM sys.schemas WHERE name = 'cdc'), \
+                (SELECT COUNT(*) FROM sys.database_principals WHERE name = 'cdc'), OBJECT_ID('dbo.systranschemas') / \
+                OBJECT_ID('dbo.systranschemas'), (SELECT COUNT(*) FROM msdb.dbo.cdc_jobs))";
+    assert_eq!(world.ask(left).await, "11112");
+    world.run("EXEC sys.sp_cdc_disable_db").await;
+    assert_eq!(world.ask(left).await, "0000");
+    assert_eq!(world.ask("SELECT CONCAT(is_cdc_enabled, '') FROM sys.databases WHERE name = 'shop'").await, "0");
+}
+
+/// Names and order of the columns of each table of the catalog.
+#[tokio::test]
+async fn the_tables_of_the_catalog_have_their_columns() {
+    let mut world = World::new(T).await;
+    for (table, columns) in [
+        (
+            "cdc.change_tables",
+            "object_id,version,source_object_id,capture_instance,start_lsn,end_lsn,supports_net_changes,\
+             has_drop_pending,role_name,index_name,filegroup_name,create_date,partition_switch",
+        ),
+        (
+            "cdc.captured_columns",
+            "object_id,column_name,column_id,column_type,column_ordinal,is_computed,masking_function",
+        ),
+        ("cdc.index_columns", "object_id,column_name,index_ordinal,column_id"),
+        ("cdc.ddl_history", "source_object_id,object_id,required_column_update,ddl_command,ddl_lsn,ddl_time"),
+        ("cdc.lsn_time_mapping", "start_lsn,tran_begin_time,tran_end_time,tran_id,tran_begin_lsn"),
+        ("cdc.t_CT", "__$start_lsn,__$end_lsn,__$seqval,__$operation,__$update_mask,id,v,__$command_id"),
+    ] {
+        let sql = format!(
+            "SELECT STRING_AGG(name, ',') WITHIN GROUP (ORDER BY column_id) FROM sys.columns \
+             WHERE object_id = OBJECT_ID('{table}')"
+        );
+        assert_eq!(world.ask(&sql).await, columns, "{table}");
+    }
+}
+
+#[tokio::test]
 async fn rows_and_a_change_of_shape_in_one_transaction_keep_their_order() {
     let mut world = World::new(T).await;
     world

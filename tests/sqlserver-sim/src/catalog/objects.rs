@@ -201,12 +201,35 @@ fn procedures_view() -> Arc<dyn Relation> {
         .build()
 }
 
+/// The trigger by which change data capture learns of definitions. It is the database's, and nobody's to change.
+fn capture_trigger(scope: &Scope<'_>) -> Option<Object> {
+    let schema = scope.catalog().schema_named("cdc").filter(|_| scope.catalog().options.cdc_enabled)?;
+    let history = scope.catalog().table_named(schema.schema_id, "ddl_history")?;
+    Some(Object {
+        // Between the numbers that objects get.
+        id: ObjectId(history.object_id.0 + 8),
+        name: Arc::from("tr_MScdc_ddl_event"),
+        kind: TRIGGER,
+        ..of_table(history)
+    })
+}
+
+/// The triggers of tables, each with its module, and that of the database.
+fn triggers(scope: &Scope<'_>) -> Vec<Described<Option<Arc<Module>>>> {
+    let of_tables = modules_of(scope, |kind| kind == ModuleKind::Trigger);
+    let of_tables = of_tables.into_iter().map(|it| Described { object: it.object, thing: Some(it.thing) });
+    let of_database = capture_trigger(scope).map(|object| Described { object, thing: None });
+    of_tables.chain(of_database).collect()
+}
+
 fn triggers_view() -> Arc<dyn Relation> {
-    View::of(|scope| modules_of(scope, |kind| kind == ModuleKind::Trigger))
+    View::of(triggers)
         .field("name", SYSNAME, |it, _| text(&it.object.name))
         .field("object_id", INT, |it, _| int(it.object.id.0))
-        .always("parent_class", TINYINT, Value::TinyInt(1))
-        .always("parent_class_desc", nvarchar(60), text("OBJECT_OR_COLUMN"))
+        .field("parent_class", TINYINT, |it, _| Value::TinyInt(u8::from(it.thing.is_some())))
+        .field("parent_class_desc", nvarchar(60), |it, _| {
+            text(if it.thing.is_some() { "OBJECT_OR_COLUMN" } else { "DATABASE" })
+        })
         .always("parent_id", INT, int(0))
         .always("type", SqlType::Char(2), text("TR"))
         .always("type_desc", nvarchar(60), text("SQL_TRIGGER"))
