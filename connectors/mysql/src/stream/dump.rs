@@ -253,7 +253,7 @@ impl Dump {
             timeout(SILENCE_MAX, self.packets.take(wanted, &mut body)).await.map_err(|_| silent())??;
         }
         if header.event_type_raw() == kind::FORMAT_DESCRIPTION {
-            self.format(&mut head, &mut body)?;
+            self.checksums = tells_checksums(&mut head, &mut body)?;
         } else if self.checksums {
             let checksum = split_checksum(&mut body)?;
             let mut hasher = Hasher::new();
@@ -262,27 +262,6 @@ impl Dump {
             verify(hasher, checksum)?;
         }
         self.push(RawEvent { header, body, inner: false }, sender).await
-    }
-
-    /// The event that begins a file tells, before its own checksum, whether events have one.
-    fn format(&mut self, head: &mut [u8], body: &mut Vec<u8>) -> Result<(), Failure> {
-        const CRC32: u8 = 1;
-        const FLAGS_AT: usize = 17;
-        const IN_USE: u8 = 1;
-        let checksum = split_checksum(body)?;
-        self.checksums = body.last() == Some(&CRC32);
-        if self.checksums {
-            // Servers set this flag while they write the file, and leave it out of the sum.
-            if let Some(flags) = head.get_mut(FLAGS_AT) {
-                *flags &= !IN_USE;
-            }
-            let mut hasher = Hasher::new();
-            hasher.update(head);
-            hasher.update(body);
-            verify(hasher, checksum)?;
-        }
-        body.pop();
-        Ok(())
     }
 
     /// A compressed transaction: first the event itself, without its contents, then the events within.
@@ -355,6 +334,28 @@ impl Dump {
     }
 }
 
+/// The event that begins a file tells, before its own checksum, whether events have one. Servers before MySQL 5.6 don't
+/// know of checksums; what their events have in that place is the length of another event's fixed part, which is never 1.
+fn tells_checksums(head: &mut [u8], body: &mut Vec<u8>) -> Result<bool, Failure> {
+    const CRC32: u8 = 1;
+    const FLAGS_AT: usize = 17;
+    const IN_USE: u8 = 1;
+    let checksum = split_checksum(body)?;
+    let checksums = body.last() == Some(&CRC32);
+    if checksums {
+        // Servers set this flag while they write the file, and leave it out of the sum.
+        if let Some(flags) = head.get_mut(FLAGS_AT) {
+            *flags &= !IN_USE;
+        }
+        let mut hasher = Hasher::new();
+        hasher.update(head);
+        hasher.update(body);
+        verify(hasher, checksum)?;
+    }
+    body.pop();
+    Ok(checksums)
+}
+
 fn silent() -> Failure {
     let error = format!("the server has sent nothing for {} s, not even a heartbeat", SILENCE_MAX.as_secs());
     Failure::Wire(Error::from(std::io::Error::new(std::io::ErrorKind::TimedOut, error)))
@@ -371,5 +372,56 @@ fn verify(hasher: Hasher, checksum: u32) -> Result<(), Failure> {
     match hasher.finalize() == checksum {
         true => Ok(()),
         false => Err(Failure::WrongChecksum),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The header and the body of the event that begins a file: of a server's version, with the lengths of the fixed
+    /// parts, then what the server says of checksums.
+    fn beginning(version: &str, lengths: &[u8], checksum: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let mut body = 4_u16.to_le_bytes().to_vec();
+        let mut name = version.as_bytes().to_vec();
+        name.resize(50, 0);
+        body.extend_from_slice(&name);
+        body.extend_from_slice(&[0, 0, 0, 0, 19]);
+        body.extend_from_slice(lengths);
+        body.extend_from_slice(checksum);
+        let size = (19 + body.len()) as u32;
+        let mut head = vec![0, 0, 0, 0, kind::FORMAT_DESCRIPTION, 1, 0, 0, 0];
+        head.extend_from_slice(&size.to_le_bytes());
+        head.extend_from_slice(&(size + 4).to_le_bytes());
+        head.extend_from_slice(&[0, 0]);
+        (head, body)
+    }
+
+    const OF_5_5: [u8; 27] = [56, 13, 0, 8, 0, 18, 0, 4, 4, 4, 4, 18, 0, 0, 84, 0, 4, 26, 8, 0, 0, 0, 8, 8, 8, 2, 0];
+    const OF_5_7: [u8; 38] = [
+        56, 13, 0, 8, 0, 18, 0, 4, 4, 4, 4, 18, 0, 0, 95, 0, 4, 26, 8, 0, 0, 0, 8, 8, 8, 2, 0, 0, 0, 10, 10, 10, 42,
+        42, 0, 18, 52, 0,
+    ];
+
+    #[test]
+    fn a_file_of_any_version_says_whether_its_events_have_checksums() {
+        let (mut head, mut body) = beginning("5.5.62-log", &OF_5_5, &[]);
+        assert!(!tells_checksums(&mut head, &mut body).unwrap());
+        let (mut head, mut body) = beginning("5.7.44-log", &OF_5_7, &[0, 0, 0, 0, 0]);
+        assert!(!tells_checksums(&mut head, &mut body).unwrap());
+
+        let (mut head, mut body) = beginning("5.7.44-log", &OF_5_7, &[1]);
+        let mut hasher = Hasher::new();
+        hasher.update(&head);
+        hasher.update(&body);
+        body.extend_from_slice(&hasher.finalize().to_le_bytes());
+        // The server is still writing the file.
+        head[17] |= 1;
+        let (whole_head, whole_body) = (head.clone(), body.clone());
+        assert!(tells_checksums(&mut head, &mut body).unwrap());
+        assert_eq!(body.len(), 57 + OF_5_7.len(), "neither the checksum nor its kind is left");
+        let (mut head, mut body) = (whole_head, whole_body);
+        body[60] ^= 1;
+        assert!(matches!(tells_checksums(&mut head, &mut body), Err(Failure::WrongChecksum)));
     }
 }

@@ -44,6 +44,8 @@ const ACCESS_PAUSE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause between two tries: whoever has granted access is looking at it. A try is one connection that asks
 /// for no row of the table.
 const ACCESS_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// With many such tables the pauses are longer: so much for each.
+const ACCESS_PAUSE_EACH: Duration = Duration::from_millis(10);
 
 /// What has to be found out about one name.
 #[derive(Debug, Clone)]
@@ -170,7 +172,9 @@ impl Follower {
             _ => None,
         };
         let is_news = statement.is_some() || last_pause.is_none();
-        let pause = last_pause.map_or(ACCESS_PAUSE_MIN, |last| (last * 2).min(ACCESS_PAUSE_MAX));
+        let tables = u32::try_from(self.tables.denied().count()).unwrap_or(u32::MAX);
+        let pause_max = ACCESS_PAUSE_MAX.max(ACCESS_PAUSE_EACH.saturating_mul(tables));
+        let pause = last_pause.map_or(ACCESS_PAUSE_MIN, |last| last.saturating_mul(2).min(pause_max));
         self.tables.set(name, Standing::Unknown(Retry::WhenAllowed { at: Instant::now() + pause, pause }));
         if is_news {
             let reason = "the user may not read all of the table, so its shape can't be known".to_owned();
@@ -184,12 +188,11 @@ impl Follower {
         if self.open.is_some() { None } else { self.tables.denied().map(|(_, moment)| moment).min() }
     }
 
-    /// Tries tables again that the user might not read.
+    /// Tries tables again that the user might not read: all of them over one connection.
     pub(super) async fn ask_for_access(&mut self) -> Result<(), End> {
-        let now = Instant::now();
-        let due = self.tables.denied().filter(|(_, moment)| *moment <= now);
+        let denied = self.tables.denied();
         let questions: Vec<Question> =
-            due.map(|(name, _)| Question { name: name.clone(), reason: Reason::Rows }).collect();
+            denied.map(|(name, _)| Question { name: name.clone(), reason: Reason::Rows }).collect();
         self.settle(questions, false, None).await?;
         // What was found isn't to wait for the server's next event.
         self.outbox.rest();
