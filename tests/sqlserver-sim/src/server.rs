@@ -82,7 +82,9 @@ struct Host {
 
 impl Host {
     fn open(&self, session_id: u32, login: Login, cancelled: Arc<AtomicBool>) -> Result<Session, SqlError> {
-        Session::open(Arc::clone(&self.storage), session_id, login, cancelled)
+        let mut session = Session::open(Arc::clone(&self.storage), session_id, login, cancelled)?;
+        session.set_peers(self.connections.clone());
+        Ok(session)
     }
 }
 

@@ -340,8 +340,15 @@ fn checks_view() -> Arc<dyn Relation> {
 
 fn routines_view() -> Arc<dyn Relation> {
     View::of(|scope| {
-        let routine =
-            |module: &Arc<Module>| !matches!(module.kind, ModuleKind::View | ModuleKind::Trigger | ModuleKind::Synonym);
+        let routine = |module: &Arc<Module>| {
+            matches!(
+                module.kind,
+                ModuleKind::Procedure
+                    | ModuleKind::ScalarFunction
+                    | ModuleKind::InlineFunction
+                    | ModuleKind::TableFunction
+            )
+        };
         scope.modules().into_iter().filter(routine).collect::<Vec<_>>()
     })
     .nullable("ROUTINE_CATALOG", NAME, |_, scope| text(scope.database_name()))

@@ -45,8 +45,11 @@ pub const FOREIGN_KEY: Kind = kind("F ", "FOREIGN_KEY_CONSTRAINT");
 const PROCEDURE: Kind = kind("P ", "SQL_STORED_PROCEDURE");
 const SCALAR_FUNCTION: Kind = kind("FN", "SQL_SCALAR_FUNCTION");
 const INLINE_FUNCTION: Kind = kind("IF", "SQL_INLINE_TABLE_VALUED_FUNCTION");
+const TABLE_FUNCTION: Kind = kind("TF", "SQL_TABLE_VALUED_FUNCTION");
 const TRIGGER: Kind = kind("TR", "SQL_TRIGGER");
 const SYNONYM: Kind = kind("SN", "SYNONYM");
+const SEQUENCE: Kind = kind("SO", "SEQUENCE_OBJECT");
+const TYPE: Kind = kind("TT", "TYPE_TABLE");
 
 fn kind_of(module: ModuleKind) -> Kind {
     match module {
@@ -54,8 +57,11 @@ fn kind_of(module: ModuleKind) -> Kind {
         ModuleKind::Procedure => PROCEDURE,
         ModuleKind::ScalarFunction => SCALAR_FUNCTION,
         ModuleKind::InlineFunction => INLINE_FUNCTION,
+        ModuleKind::TableFunction => TABLE_FUNCTION,
         ModuleKind::Trigger => TRIGGER,
         ModuleKind::Synonym => SYNONYM,
+        ModuleKind::Sequence => SEQUENCE,
+        ModuleKind::Type => TYPE,
     }
 }
 
@@ -97,7 +103,9 @@ pub fn all(scope: &Scope<'_>) -> Vec<Object> {
         objects.push(of_table(&table));
         constraints(&table, &mut objects);
     }
-    objects.extend(scope.modules().iter().map(|module| of_module(module)));
+    // Types have no name among objects.
+    let modules = scope.modules();
+    objects.extend(modules.iter().filter(|module| module.kind != ModuleKind::Type).map(|module| of_module(module)));
     objects
 }
 
@@ -236,7 +244,8 @@ fn triggers_view() -> Arc<dyn Relation> {
         .field("create_date", DATETIME, |it, _| datetime(it.object.created))
         .field("modify_date", DATETIME, |it, _| datetime(it.object.modified))
         .field("is_ms_shipped", BIT, |it, _| bit(it.object.system))
-        .unset(&["is_disabled", "is_not_for_replication", "is_instead_of_trigger"])
+        .field("is_disabled", BIT, |it, _| bit(it.thing.as_ref().is_some_and(|module| module.disabled)))
+        .unset(&["is_not_for_replication", "is_instead_of_trigger"])
         .build()
 }
 
@@ -246,8 +255,13 @@ fn synonyms_view() -> Arc<dyn Relation> {
         .build()
 }
 
+fn modules_with_text(scope: &Scope<'_>) -> Vec<Arc<Module>> {
+    let textless = [ModuleKind::Synonym, ModuleKind::Sequence, ModuleKind::Type];
+    scope.modules().into_iter().filter(|module| !textless.contains(&module.kind)).collect()
+}
+
 fn definitions_view() -> Arc<dyn Relation> {
-    View::of(|scope| scope.modules())
+    View::of(modules_with_text)
         .field("object_id", INT, |module, _| int(module.object_id.0))
         .nullable("definition", TEXT, |module, _| text(&module.definition))
         .always("uses_ansi_nulls", BIT, bit(true))

@@ -90,6 +90,7 @@ fn chosen(
         database: context.database,
         session_id: 0,
         login: &login,
+        user: Some(context.user),
         sysadmin: context.login.sysadmin,
         now: storage.clock().now(),
         transaction_count: 0,

@@ -124,6 +124,7 @@ fn rows_as(
         database,
         session_id: 51,
         login: &login,
+        user: None,
         sysadmin: &*login == "sa",
         now: storage.clock().now(),
         transaction_count: 1,

@@ -510,6 +510,7 @@ fn create_functions(
                 created: now,
                 modified: now,
                 system: true,
+                disabled: false,
             });
             Ok(())
         })?;

@@ -16,6 +16,8 @@ pub struct Context<'a> {
     pub database: DatabaseId,
     pub session_id: u32,
     pub login: &'a Arc<str>,
+    /// The user in the database, where it isn't the login's own.
+    pub user: Option<PrincipalId>,
     pub sysadmin: bool,
     /// By the server's clock, in UTC, at the beginning of the statement.
     pub now: Moment,
@@ -37,7 +39,10 @@ impl Context<'_> {
     /// # Errors
     /// 911 where the database is gone.
     pub fn user(&self) -> SqlResult<PrincipalId> {
-        Ok(user_of(&*self.catalog()?, self.login, self.sysadmin))
+        match self.user {
+            Some(user) => Ok(user),
+            None => Ok(user_of(&*self.catalog()?, self.login, self.sysadmin)),
+        }
     }
 
     /// Whether the session has a permission on something: as owner, by a fixed role, or by a grant that no denial
@@ -47,7 +52,7 @@ impl Context<'_> {
     /// 911 where the database is gone.
     pub fn has_permission(&self, name: &str, securable: Securable) -> SqlResult<bool> {
         let catalog = self.catalog()?;
-        let user = user_of(&catalog, self.login, self.sysadmin);
+        let user = self.user()?;
         Ok(has_permission(&catalog, user, name, securable))
     }
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use sqlparser::ast::Query;
 
 use crate::error::{SqlError, SqlResult};
-use crate::storage::{ModuleKind as StoredKind, Object};
+use crate::storage::{ModuleKind as StoredKind, Object, SchemaId};
 use crate::value::{SqlType, Value};
 
 use super::bind::{Binder, named_type};
-use super::evaluate::Scope;
 use super::execute;
 use super::parse;
+use super::relation::Column;
 use super::state::{Execution, Variables};
-use super::statement::{Kind, Module, ModuleKind, ModuleParameter, Name, Statement};
+use super::statement::{Kind, Module, ModuleKind, ModuleParameter, Name, Statement, TableShape};
 
 /// How deep procedures, functions and triggers may call each other.
 pub const NESTING_MAX: u32 = 32;
@@ -108,42 +108,126 @@ pub fn call_scalar(
         let mut inner = Execution::new(execution.state);
         inner.variables = variables;
         inner.procedure = Some(Arc::clone(&function.name));
-        run_function(&mut inner, &function.body, function.returns).map(|value| value.unwrap_or(Value::Null))
+        inner.function = true;
+        inner.returns = Some(function.returns);
+        execute::run_function(&mut inner, &function.body).map(|()| inner.returned.take().unwrap_or(Value::Null))
     };
     execution.state.nesting -= 1;
     outcome
 }
 
-/// The value of the RETURN that was reached, if one was.
-fn run_function(execution: &mut Execution<'_>, body: &[Statement], returns: SqlType) -> SqlResult<Option<Value>> {
+/// A table function of several statements.
+#[derive(Clone, Debug)]
+pub struct TableFunction {
+    pub name: Arc<str>,
+    pub parameters: Vec<Parameter>,
+    /// The table variable that its rows are put into.
+    pub variable: String,
+    pub shape: TableShape,
+    pub columns: Vec<Column>,
+    pub body: Arc<[Statement]>,
+}
+
+/// A table function by its text.
+///
+/// # Errors
+/// Those of a definition whose types aren't there any more.
+pub fn table_function(execution: &mut Execution<'_>, name: &Arc<str>, definition: &str) -> SqlResult<TableFunction> {
+    let ModuleKind::TableFunction { parameters, variable, shape, body } = read(definition)?.kind else {
+        return Err(SqlError::new(102, 15, "The definition of a function can't be read."));
+    };
+    let mut typed = Vec::with_capacity(parameters.len());
+    for parameter in parameters {
+        typed.push(Parameter { sql_type: named_type(execution.state, &parameter.data_type)?, name: parameter.name });
+    }
+    let table = execute::described(execution, &variable, SchemaId::DBO, &shape)?;
+    let column = |column: &crate::storage::Column| Column::new(&column.name, column.sql_type, column.nullable);
+    let columns = table.columns.iter().map(column).collect();
+    Ok(TableFunction { name: Arc::clone(name), parameters: typed, variable, shape, columns, body })
+}
+
+/// Runs a table function; gives what it left in its table.
+///
+/// # Errors
+/// Its statements'.
+pub fn call_table(
+    execution: &mut Execution<'_>,
+    function: &TableFunction,
+    arguments: Vec<Value>,
+) -> SqlResult<Vec<Vec<Value>>> {
+    if execution.state.nesting >= NESTING_MAX {
+        return Err(too_deep());
+    }
+    let mut variables = Variables::default();
+    for (parameter, value) in function.parameters.iter().zip(arguments) {
+        variables.declare(&parameter.name, parameter.sql_type, value);
+    }
+    execution.state.nesting += 1;
+    let outcome = {
+        let mut inner = Execution::new(execution.state);
+        inner.variables = variables;
+        inner.procedure = Some(Arc::clone(&function.name));
+        inner.function = true;
+        execute::declare_table(&mut inner, &function.variable, &function.shape).and_then(|own| {
+            let outcome = execute::run_function(&mut inner, &function.body);
+            let rows = execute::drop_table_variable(&mut inner, &own);
+            outcome.and(rows)
+        })
+    };
+    execution.state.nesting -= 1;
+    outcome
+}
+
+/// Whether a function does no more than compute: it writes to its own table variables alone.
+///
+/// # Errors
+/// 443 where it does.
+pub fn check_function(body: &[Statement]) -> SqlResult<()> {
+    let own = |name: &Name| name.object.starts_with('@');
     for statement in body {
-        let reached = match &statement.kind {
-            Kind::Block(inner) => run_function(execution, inner, returns)?,
-            Kind::Return(Some(value)) => {
-                let mut binder = Binder::new(execution);
-                let value = binder.scalar(value)?;
-                let value = binder.converted(value, returns)?;
-                Some(value.evaluate(execution, &Scope::EMPTY)?)
-            }
-            Kind::If { condition, then, otherwise } => {
-                let condition = Binder::new(execution).predicate(condition)?;
-                let held = condition.holds(execution, &Scope::EMPTY)?;
-                match if held { Some(then.as_ref()) } else { otherwise.as_deref() } {
-                    Some(branch) => run_function(execution, std::slice::from_ref(branch), returns)?,
-                    None => None,
-                }
-            }
-            Kind::Declare(_) | Kind::SetVariable { .. } | Kind::Select(_) => {
-                execute::without_results(execution, statement)?;
+        let refused = match &statement.kind {
+            Kind::Block(inner) => {
+                check_function(inner)?;
                 None
             }
-            _ => return Err(SqlError::unsupported("this statement within a function")),
+            Kind::While { body, .. } => {
+                check_function(std::slice::from_ref(body))?;
+                None
+            }
+            Kind::If { then, otherwise, .. } => {
+                check_function(std::slice::from_ref(then))?;
+                otherwise.as_deref().map_or(Ok(()), |otherwise| check_function(std::slice::from_ref(otherwise)))?;
+                None
+            }
+            Kind::Insert(insert) => (!own(&insert.target)).then_some("INSERT"),
+            Kind::Update(update) => (!own(&update.target) && update.target.schema.is_some()).then_some("UPDATE"),
+            Kind::Delete(delete) => (!own(&delete.target) && delete.target.schema.is_some()).then_some("DELETE"),
+            Kind::Select(_)
+            | Kind::Declare(_)
+            | Kind::SetVariable { .. }
+            | Kind::Return(_)
+            | Kind::Break
+            | Kind::Continue
+            | Kind::Label(_)
+            | Kind::Goto(_)
+            | Kind::DeclareCursor { .. }
+            | Kind::OpenCursor(_)
+            | Kind::FetchCursor { .. }
+            | Kind::CloseCursor(_)
+            | Kind::DeallocateCursor(_) => None,
+            Kind::Merge(_) => Some("MERGE"),
+            Kind::Execute(_) | Kind::ExecuteText(_) => Some("EXECUTE"),
+            Kind::TryCatch { .. } => Some("BEGIN TRY"),
+            Kind::Print(_) => Some("PRINT"),
+            Kind::RaiseError { .. } => Some("RAISERROR"),
+            _ => Some("this statement"),
         };
-        if reached.is_some() {
-            return Ok(reached);
+        if let Some(what) = refused {
+            let text = format!("Invalid use of a side-effecting operator '{what}' within a function.");
+            return Err(SqlError::new(443, 16, text).at_line(statement.line));
         }
     }
-    Ok(None)
+    Ok(())
 }
 
 pub fn too_deep() -> SqlError {

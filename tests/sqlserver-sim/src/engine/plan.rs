@@ -6,6 +6,7 @@ use crate::storage::{DatabaseId, IndexId, Table};
 use crate::value::{SqlType, Value};
 
 use super::expression::{ColumnRef, Expression, Predicate};
+use super::form::{Form, FormColumn};
 use super::relation::Relation;
 use super::system::SystemTable;
 
@@ -39,6 +40,12 @@ pub enum Body {
         right: Box<Query>,
     },
     Values(Vec<Vec<Expression>>),
+    /// FOR JSON and FOR XML: the rows of a query as one text.
+    Formed {
+        query: Box<Query>,
+        form: Form,
+        columns: Vec<FormColumn>,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,6 +189,8 @@ pub enum Source {
     Recursive {
         slot: usize,
         table: usize,
+        /// 0 for no limit.
+        steps_max: u32,
         anchor: Box<Query>,
         step: Box<Query>,
         filter: Vec<Predicate>,
@@ -227,7 +236,13 @@ pub enum TableFunction {
         function: Arc<SystemTable>,
         database: DatabaseId,
     },
-    SplitString,
+    /// Whether the number of each part is wanted.
+    SplitString {
+        numbered: bool,
+    },
+    /// A table function of a user.
+    User(Arc<super::module::TableFunction>),
+    OpenJson(Arc<super::functions::OpenJson>),
     GenerateSeries(SqlType),
 }
 
@@ -350,6 +365,7 @@ impl Query {
             }
             Body::UnionAll(parts) => parts.iter().for_each(|part| part.columns_within(inner, visit)),
             Body::Values(rows) => expressions.extend(rows.iter().flatten()),
+            Body::Formed { query, .. } => query.columns_within(inner, visit),
             Body::Select(select) => {
                 select.source.columns_within(inner, visit);
                 select.filter.iter().for_each(|part| part.columns_within(inner, visit));

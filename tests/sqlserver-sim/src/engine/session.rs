@@ -12,6 +12,8 @@ use super::execute::{self, Given};
 use super::parse;
 use super::state::{Execution, Options, State};
 
+pub use super::state::Peers;
+
 /// A value that a client sends with a request.
 #[derive(Clone, Debug)]
 pub struct Parameter {
@@ -20,6 +22,19 @@ pub struct Parameter {
     pub sql_type: SqlType,
     pub value: Value,
     pub output: bool,
+    /// In place of a value, a table.
+    pub table: Option<Box<TableArgument>>,
+}
+
+/// A table-valued parameter.
+#[derive(Clone, Debug)]
+pub struct TableArgument {
+    /// Of the table type.
+    pub schema: String,
+    pub type_name: String,
+    pub columns: Vec<SqlType>,
+    /// Values of `columns`; None in a column that takes its default.
+    pub rows: Vec<Vec<Option<Value>>>,
 }
 
 /// A column of a result.
@@ -124,6 +139,11 @@ impl Session {
         Ok(Self { login_database: state.database, state })
     }
 
+    /// Tells the session of the others, whom KILL ends.
+    pub fn set_peers(&mut self, peers: Arc<dyn Peers>) {
+        self.state.peers = Some(peers);
+    }
+
     /// The name of the current database.
     pub fn database(&self) -> String {
         self.state.database_name(self.state.database).to_string()
@@ -137,6 +157,10 @@ impl Session {
         for parameter in parameters {
             if parameter.output {
                 outputs.push((parameter.name.clone(), parameter.sql_type));
+            }
+            if parameter.table.is_some() {
+                fail(&mut execution, SqlError::unsupported("a table as a variable of a batch"), out);
+                return;
             }
             execution.variables.declare(&parameter.name, parameter.sql_type, parameter.value);
         }
@@ -162,11 +186,18 @@ impl Session {
         execution.state.now = execution.state.storage.clock().now();
         execution.procedure = Some(Arc::from(name));
         let outcome = parse::name(name).and_then(|name| {
-            let given = |parameter: &Parameter| Given {
-                name: (!parameter.name.is_empty()).then(|| parameter.name.clone()),
-                value: Some((parameter.value.clone(), parameter.sql_type)),
-            };
-            let given: Vec<Given> = parameters.iter().map(given).collect();
+            let mut given = Vec::with_capacity(parameters.len());
+            for parameter in &parameters {
+                let table = match &parameter.table {
+                    Some(table) => Some(execute::filled_table(&mut execution, &parameter.name, table)?),
+                    None => None,
+                };
+                given.push(Given {
+                    name: (!parameter.name.is_empty()).then(|| parameter.name.clone()),
+                    value: table.is_none().then(|| (parameter.value.clone(), parameter.sql_type)),
+                    table,
+                });
+            }
             execution.procedure = None;
             execution.state.nesting += 1;
             let answer = execute::call_by_name(&mut execution, &name, given, out);
@@ -196,6 +227,17 @@ impl Session {
             }
         }
         out(Output::Done { finished: Finished::Procedure, rows: None, failed });
+        finish(&mut execution, out);
+    }
+
+    /// Takes the rows that an `INSERT BULK` has announced.
+    pub fn bulk_load(&mut self, types: &[SqlType], rows: Vec<Vec<Value>>, out: &mut OutputSink<'_>) {
+        let mut execution = Execution::new(&mut self.state);
+        execution.state.now = execution.state.storage.clock().now();
+        if let Err(error) = execute::bulk_load(&mut execution, types, rows, out) {
+            transaction_after(&mut execution, &error);
+            fail(&mut execution, error, out);
+        }
         finish(&mut execution, out);
     }
 
@@ -230,6 +272,11 @@ impl Session {
     /// and database back to what they were after the login.
     pub fn reset(&mut self, out: &mut OutputSink<'_>) {
         execute::abandon(&mut self.state);
+        execute::revert_to(&mut self.state, 0);
+        self.state.cursors.clear();
+        self.state.session_context.clear();
+        self.state.context_info = Value::Null;
+        self.state.bulk = None;
         self.state.options = Options::default();
         let mut execution = Execution::new(&mut self.state);
         let keys: Vec<String> = execution.state.temporary.keys().cloned().collect();

@@ -1,6 +1,6 @@
 //! What a session keeps from one request to the next, and what one execution has at hand.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::value::collation::folded;
 use crate::value::{Moment, SqlType, Value};
 
 use super::context::{self, Context};
-use super::session::{Isolation, Login};
-use super::statement::Name;
+use super::session::{ColumnMetadata, Isolation, Login};
+use super::statement::{CursorDefinition, InsertBulk, Name};
 
 /// `SET` options.
 #[derive(Clone, Debug)]
@@ -31,8 +31,6 @@ pub struct Options {
     pub row_count: u64,
     /// The table whose identity column takes explicit values.
     pub identity_insert: Option<(DatabaseId, crate::storage::ObjectId)>,
-    /// Whatever else was set, which only `@@OPTIONS` and the like would tell.
-    pub other: HashMap<String, String>,
 }
 
 impl Default for Options {
@@ -46,9 +44,43 @@ impl Default for Options {
             date_first: 7,
             row_count: 0,
             identity_insert: None,
-            other: HashMap::new(),
         }
     }
+}
+
+/// What a session can do to others.
+pub trait Peers: std::fmt::Debug + Send + Sync {
+    /// Ends a session and rolls its transaction back. False where there is none.
+    fn end(&self, session_id: u32) -> bool;
+
+    /// Ends all sessions in a database but one.
+    fn end_others_in(&self, database: &str, session_id: u32);
+}
+
+/// Who a session is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub login_name: Arc<str>,
+    pub sysadmin: bool,
+    pub user: Option<(DatabaseId, PrincipalId)>,
+}
+
+/// A cursor: its query, and the rows once it is open.
+#[derive(Clone, Debug)]
+pub struct Cursor {
+    pub definition: CursorDefinition,
+    /// The variables as they were when it was declared.
+    pub variables: Variables,
+    pub open: Option<OpenCursor>,
+}
+
+/// An open cursor reads what its query gave when it was opened.
+#[derive(Clone, Debug)]
+pub struct OpenCursor {
+    pub columns: Vec<ColumnMetadata>,
+    pub rows: Arc<Vec<Vec<Value>>>,
+    /// The row that was fetched last, from 1; 0 before the first, and one more than there are after the last.
+    pub at: usize,
 }
 
 /// A session.
@@ -59,6 +91,24 @@ pub struct State {
     pub login: Login,
     pub login_name: Arc<str>,
     pub sysadmin: bool,
+    /// The user that `EXECUTE AS USER` made of the session, in the one database where it is one.
+    pub user: Option<(DatabaseId, PrincipalId)>,
+    /// Who the session was before each `EXECUTE AS` that isn't reverted yet.
+    pub impersonations: Vec<Identity>,
+    /// The other sessions.
+    pub peers: Option<Arc<dyn Peers>>,
+    /// Cursors of the session, by name in lower case.
+    pub cursors: HashMap<String, Cursor>,
+    /// `@@FETCH_STATUS`.
+    pub fetch_status: i32,
+    /// `@@CURSOR_ROWS`.
+    pub cursor_rows: i32,
+    /// `sp_set_session_context`: values, and whether they are read-only.
+    pub session_context: HashMap<String, (Value, bool)>,
+    /// `CONTEXT_INFO()`.
+    pub context_info: Value,
+    /// The table that rows of a bulk load are for.
+    pub bulk: Option<Box<InsertBulk>>,
     pub database: DatabaseId,
     pub options: Options,
     pub cancelled: Arc<AtomicBool>,
@@ -113,6 +163,15 @@ impl State {
             session_id,
             login_name: Arc::clone(&known.name),
             sysadmin: known.sysadmin,
+            user: None,
+            impersonations: Vec::new(),
+            peers: None,
+            cursors: HashMap::new(),
+            fetch_status: 0,
+            cursor_rows: 0,
+            session_context: HashMap::new(),
+            context_info: Value::Null,
+            bulk: None,
             database,
             options: Options::default(),
             cancelled,
@@ -178,6 +237,11 @@ impl State {
 
     /// Whether the login has a user in a database. Guests may enter the system databases alone.
     pub fn may_enter(&self, database: DatabaseId) -> bool {
+        if let Some((own, _)) = self.user
+            && own != database
+        {
+            return database <= DatabaseId::MSDB;
+        }
         database <= DatabaseId::MSDB
             || self.sysadmin
             || self.storage.catalog(database).is_ok_and(|catalog| catalog.user_of_login(&self.login_name).is_some())
@@ -259,6 +323,11 @@ impl State {
     }
 
     pub fn user(&self, database: DatabaseId) -> SqlResult<PrincipalId> {
+        match self.user {
+            Some((own, user)) if own == database => return Ok(user),
+            Some(_) => return Ok(PrincipalId::GUEST),
+            None => {}
+        }
         Ok(context::user_of(&*self.catalog(database)?, &self.login_name, self.sysadmin))
     }
 
@@ -283,6 +352,7 @@ impl State {
             database,
             session_id: self.session_id,
             login: &self.login_name,
+            user: self.user.map(|(own, user)| if own == database { user } else { PrincipalId::GUEST }),
             sysadmin: self.sysadmin,
             now: self.now,
             transaction_count: self.transaction_count,
@@ -297,6 +367,8 @@ pub struct Variables {
     slots: Vec<Variable>,
     /// Table variables by name, as they are called in tempdb.
     pub tables: HashMap<String, Arc<str>>,
+    /// Those of `tables` that are parameters, which can't be written to.
+    pub read_only: HashSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -368,6 +440,15 @@ pub struct Execution<'s> {
     pub procedure: Option<Arc<str>>,
     /// `SCOPE_IDENTITY()`.
     pub scope_identity: Option<i128>,
+    /// Cursors of the batch or procedure, by name in lower case.
+    pub cursors: HashMap<String, Cursor>,
+    /// The variables that may hold one.
+    pub cursor_variables: HashSet<String>,
+    /// Within a function, which writes to its own table variables alone.
+    pub function: bool,
+    /// In a function: the type of what it returns, and that once it is known.
+    pub returns: Option<SqlType>,
+    pub returned: Option<Value>,
     /// Views and functions within one another, while names are resolved.
     pub view_depth: u32,
 }
@@ -382,6 +463,11 @@ impl<'s> Execution<'s> {
             trigger: None,
             procedure: None,
             scope_identity: None,
+            cursors: HashMap::new(),
+            cursor_variables: HashSet::new(),
+            function: false,
+            returns: None,
+            returned: None,
             view_depth: 0,
         }
     }

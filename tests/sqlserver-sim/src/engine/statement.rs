@@ -67,7 +67,13 @@ pub enum Kind {
     Update(Box<Update>),
     Delete(Box<Delete>),
     Merge(Box<Merge>),
-    Truncate(Name),
+    Truncate {
+        table: Name,
+        /// Numbers of partitions, each a first and a last; none for the whole table.
+        partitions: Vec<(Expr, Expr)>,
+    },
+    /// `INSERT BULK`: the rows come in a message of their own.
+    InsertBulk(Box<InsertBulk>),
     // Control.
     Declare(Vec<Declaration>),
     SetVariable {
@@ -99,6 +105,21 @@ pub enum Kind {
         options: Vec<String>,
     },
     Throw(Option<[Expr; 3]>),
+    Label(String),
+    Goto(String),
+    // Cursors.
+    DeclareCursor {
+        name: CursorName,
+        definition: CursorDefinition,
+    },
+    OpenCursor(CursorName),
+    CloseCursor(CursorName),
+    DeallocateCursor(CursorName),
+    FetchCursor {
+        fetch: Fetch,
+        name: CursorName,
+        into: Vec<String>,
+    },
     Execute(Execute),
     ExecuteText(Expr),
     WaitFor {
@@ -160,11 +181,30 @@ pub enum Kind {
     CreateType {
         name: Name,
         base: TypeName,
+        nullable: bool,
     },
+    CreateTableType {
+        name: Name,
+        definition: Arc<str>,
+    },
+    CreateSynonym {
+        name: Name,
+        target: String,
+    },
+    CreateSequence {
+        name: Name,
+        definition: SequenceDefinition,
+    },
+    AlterSequence {
+        name: Name,
+        definition: SequenceDefinition,
+    },
+    Partition(PartitionStatement),
     // Permissions.
     CreateLogin {
         name: String,
         password: String,
+        default_database: Option<String>,
     },
     AlterLogin {
         name: String,
@@ -173,7 +213,19 @@ pub enum Kind {
     CreateUser {
         name: String,
         login: Option<String>,
+        default_schema: Option<String>,
     },
+    AlterUser {
+        name: String,
+        options: Vec<UserOption>,
+    },
+    ChangeOwner {
+        class: SecurableClass,
+        name: Name,
+        owner: String,
+    },
+    ExecuteAs(ExecuteAs),
+    Revert,
     CreateRole {
         name: String,
     },
@@ -184,8 +236,15 @@ pub enum Kind {
         server: bool,
     },
     Permission(Permission),
-    Kill,
-    /// Statements that change nothing that anyone can see: CHECKPOINT, UPDATE STATISTICS and the like.
+    Kill(Expr),
+    Dbcc {
+        command: String,
+        arguments: Vec<Expr>,
+        options: Vec<String>,
+    },
+    Reconfigure,
+    /// Statements that change nothing that anyone could see: CHECKPOINT, and those about statistics, of which there are
+    /// none.
     Nothing,
 }
 
@@ -198,8 +257,115 @@ pub struct Declaration {
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a batch has few declarations, and each is made once")]
 pub enum DeclarationKind {
-    Scalar { data_type: TypeName, value: Option<Expr> },
+    Scalar {
+        data_type: TypeName,
+        value: Option<Expr>,
+    },
     Table(TableShape),
+    /// A variable for a cursor, which SET gives it.
+    Cursor,
+}
+
+/// A cursor as statements name it.
+#[derive(Clone, Debug)]
+pub struct CursorName {
+    pub name: String,
+    /// In a declaration: not LOCAL. Elsewhere: only the session's are meant.
+    pub global: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct CursorDefinition {
+    pub query: Box<Query>,
+    /// Whether it goes backward, too.
+    pub scroll: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum Fetch {
+    Next,
+    Prior,
+    First,
+    Last,
+    Absolute(Expr),
+    Relative(Expr),
+}
+
+/// Whom a session or module takes itself for.
+#[derive(Clone, Debug)]
+pub enum ExecuteAs {
+    Caller,
+    Owner,
+    User(Expr),
+    Login(Expr),
+}
+
+#[derive(Clone, Debug)]
+pub enum UserOption {
+    Name(String),
+    DefaultSchema(Option<String>),
+    Login(String),
+}
+
+/// `INSERT BULK t (a int, b nvarchar(10)) WITH (KEEP_NULLS)`.
+#[derive(Clone, Debug)]
+pub struct InsertBulk {
+    pub table: Name,
+    pub columns: Vec<String>,
+    pub check_constraints: bool,
+    pub fire_triggers: bool,
+    pub keep_nulls: bool,
+}
+
+/// Statements on partition functions and schemes.
+#[derive(Clone, Debug)]
+pub enum PartitionStatement {
+    CreateFunction {
+        name: String,
+        data_type: TypeName,
+        right: bool,
+        boundaries: Vec<Expr>,
+    },
+    CreateScheme {
+        name: String,
+        function: String,
+        places: usize,
+        all: bool,
+    },
+    /// A new boundary, or one less.
+    AlterFunction {
+        name: String,
+        split: bool,
+        boundary: Option<Expr>,
+    },
+    AlterScheme {
+        name: String,
+    },
+    DropFunction {
+        name: String,
+    },
+    DropScheme {
+        name: String,
+    },
+}
+
+/// What is said of a sequence; None where nothing is.
+#[derive(Clone, Debug, Default)]
+pub struct SequenceDefinition {
+    pub data_type: Option<TypeName>,
+    pub start: Option<i64>,
+    pub restart: bool,
+    pub increment: Option<i64>,
+    pub minimum: Option<i64>,
+    pub maximum: Option<i64>,
+    pub cycle: Option<bool>,
+}
+
+/// Where a table lies.
+#[derive(Clone, Debug)]
+pub struct OnScheme {
+    pub scheme: String,
+    pub column: String,
 }
 
 #[derive(Clone, Debug)]
@@ -235,6 +401,8 @@ pub struct OutputClause {
 #[derive(Clone, Debug)]
 pub struct Insert {
     pub target: Name,
+    /// `TOP (n)`: how many of the source's rows.
+    pub top: Option<Expr>,
     pub columns: Option<Vec<String>>,
     pub output: Option<OutputClause>,
     pub source: InsertSource,
@@ -314,12 +482,22 @@ pub struct TableShape {
     pub columns: Vec<ColumnDefinition>,
     pub constraints: Vec<ConstraintDefinition>,
     pub indexes: Vec<CreateIndex>,
+    /// `PERIOD FOR SYSTEM_TIME`: the columns of its begin and end.
+    pub period: Option<(String, String)>,
+}
+
+/// `SYSTEM_VERSIONING = ON`, and the table of past rows if it is named.
+#[derive(Clone, Debug, Default)]
+pub struct Versioning {
+    pub history: Option<Name>,
 }
 
 #[derive(Clone, Debug)]
 pub struct CreateTable {
     pub name: Name,
     pub shape: TableShape,
+    pub on: Option<OnScheme>,
+    pub versioning: Option<Versioning>,
 }
 
 #[derive(Clone, Debug)]
@@ -334,6 +512,9 @@ pub struct ColumnDefinition {
     pub default: Option<(Option<String>, Written)>,
     pub with_values: bool,
     pub collation: Option<String>,
+    /// `GENERATED ALWAYS AS ROW START` is true, `ROW END` false.
+    pub row_start: Option<bool>,
+    pub hidden: bool,
     /// PRIMARY KEY, UNIQUE, CHECK and REFERENCES written with the column.
     pub constraints: Vec<ConstraintDefinition>,
 }
@@ -404,6 +585,10 @@ pub enum AlterAction {
     },
     EnableConstraints {
         enable: bool,
+        /// All where there is none.
+        names: Vec<String>,
+        /// `WITH CHECK`: rows that are there are looked at.
+        check_rows: bool,
     },
     EnableTriggers {
         enable: bool,
@@ -412,8 +597,16 @@ pub enum AlterAction {
     Switch {
         target: Name,
         partition: Option<Expr>,
+        target_partition: Option<Expr>,
     },
-    /// REBUILD and SET options.
+    /// None for `OFF`.
+    SystemVersioning(Option<Versioning>),
+    AddPeriod {
+        start: String,
+        end: String,
+    },
+    DropPeriod,
+    /// REBUILD, and SET LOCK_ESCALATION, which nobody sees.
     Nothing,
 }
 
@@ -438,6 +631,8 @@ pub enum ObjectKind {
     Trigger,
     Schema,
     Type,
+    Synonym,
+    Sequence,
     Login,
     User,
     Role,
@@ -453,6 +648,8 @@ impl ObjectKind {
             Self::Trigger => "trigger",
             Self::Schema => "schema",
             Self::Type => "type",
+            Self::Synonym => "synonym",
+            Self::Sequence => "sequence object",
             Self::Login => "login",
             Self::User => "user",
             Self::Role => "role",
@@ -474,6 +671,7 @@ pub struct Module {
     pub manner: CreateManner,
     pub name: Name,
     pub kind: ModuleKind,
+    pub execute_as: ExecuteAs,
     /// The whole statement.
     pub definition: Arc<str>,
 }
@@ -483,6 +681,7 @@ pub enum ModuleKind {
     View { columns: Vec<String>, query: Box<Query> },
     Procedure { parameters: Vec<ModuleParameter>, body: Arc<[Statement]> },
     InlineFunction { parameters: Vec<ModuleParameter>, query: Box<Query> },
+    TableFunction { parameters: Vec<ModuleParameter>, variable: String, shape: TableShape, body: Arc<[Statement]> },
     ScalarFunction { parameters: Vec<ModuleParameter>, returns: TypeName, body: Arc<[Statement]> },
     Trigger { table: Name, events: TriggerEvents, instead: bool, body: Arc<[Statement]> },
 }
@@ -494,12 +693,20 @@ pub struct TriggerEvents {
     pub delete: bool,
 }
 
+impl TriggerEvents {
+    pub const INSERT: Self = Self { insert: true, update: false, delete: false };
+    pub const UPDATE: Self = Self { insert: false, update: true, delete: false };
+    pub const DELETE: Self = Self { insert: false, update: false, delete: true };
+}
+
 #[derive(Clone, Debug)]
 pub struct ModuleParameter {
     pub name: String,
     pub data_type: TypeName,
     pub default: Option<Expr>,
     pub output: bool,
+    /// A table, which can't be written to.
+    pub read_only: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

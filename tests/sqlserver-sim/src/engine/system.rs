@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::catalog;
 use crate::cdc::registry::{self, CdcContext};
 use crate::error::{SqlError, SqlResult};
-use crate::storage::{Catalog, DatabaseId, SchemaId};
+use crate::storage::{Catalog, DatabaseId, Login, SchemaId};
 use crate::value::{SqlType, Value};
 
 use super::relation::{Column, RowSink};
@@ -44,8 +44,18 @@ fn with_context<T>(
 ) -> SqlResult<T> {
     let user = state.user(database)?;
     let login = state.storage.login_named(&state.login_name);
-    let login =
-        login.ok_or_else(|| SqlError::new(18456, 14, format!("Login failed for user '{}'.", state.login_name)))?;
+    let login = match login {
+        // Whoever is a user of one database alone has no rights on the server.
+        _ if state.user.is_some() => Arc::new(Login {
+            name: Arc::clone(&state.login_name),
+            password: Arc::from(""),
+            sysadmin: false,
+            default_database: Arc::from("master"),
+            permissions: Vec::new(),
+        }),
+        Some(login) => login,
+        None => return Err(SqlError::new(18456, 14, format!("Login failed for user '{}'.", state.login_name))),
+    };
     let mut context = CdcContext { transaction: state.transaction(), database, user, login: &login };
     run(&mut context)
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::engine::session::Peers;
+
 /// Sessions of users begin here; those before are the server's own.
 const SESSION_FIRST: u32 = 51;
 /// How long a session that was cut off may take to notice.
@@ -31,6 +33,8 @@ struct Connection {
     cancelled: Arc<AtomicBool>,
     /// Told, it closes the socket.
     end: Arc<Notify>,
+    /// The one that it is in, as far as it has told.
+    database: String,
 }
 
 /// A connection's place; given up when it is dropped.
@@ -60,7 +64,7 @@ impl Connections {
         let mut open = self.lock();
         let taken = |id: &u32| open.connections.contains_key(id);
         let session_id = (SESSION_FIRST..).find(|id| !taken(id)).unwrap_or(u32::MAX);
-        open.connections.insert(session_id, Connection { cancelled, end });
+        open.connections.insert(session_id, Connection { cancelled, end, database: String::new() });
         Place { connections: Arc::clone(self), session_id }
     }
 
@@ -95,12 +99,35 @@ impl Connections {
         self.lock().latency = latency;
     }
 
+    /// Notes which database a connection is in.
+    pub fn set_database(&self, session_id: u32, database: String) {
+        if let Some(connection) = self.lock().connections.get_mut(&session_id) {
+            connection.database = database;
+        }
+    }
+
     fn wait(&self, open: MutexGuard<'_, Open>, still: impl Fn(&Open) -> bool) {
         drop(self.ended.wait_timeout_while(open, END_TIME_MAX, |open| still(open)));
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Peers for Connections {
+    fn end(&self, session_id: u32) -> bool {
+        self.kill(session_id)
+    }
+
+    fn end_others_in(&self, database: &str, session_id: u32) {
+        let open = self.lock();
+        let inside = |(id, connection): (&u32, &Connection)| {
+            (*id != session_id && connection.database.eq_ignore_ascii_case(database)).then_some(*id)
+        };
+        let doomed: Vec<u32> = open.connections.iter().filter_map(inside).collect();
+        doomed.iter().filter_map(|id| open.connections.get(id)).for_each(cut);
+        self.wait(open, |open| doomed.iter().any(|id| open.connections.contains_key(id)));
     }
 }
 

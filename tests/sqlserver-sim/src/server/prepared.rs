@@ -94,8 +94,13 @@ impl Prepared {
 }
 
 fn run(session: &mut Session, statement: Statement, values: &[Parameter], response: &mut Response<'_>) {
-    let text =
-        |value| Parameter { name: String::new(), sql_type: SqlType::NVarChar(Length::Max), value, output: false };
+    let text = |value| Parameter {
+        name: String::new(),
+        sql_type: SqlType::NVarChar(Length::Max),
+        value,
+        output: false,
+        table: None,
+    };
     let mut parameters = vec![text(statement.sql)];
     // Without declarations there are no parameters, and an empty list of them would be a statement of its own.
     if !statement.declarations.is_null() {

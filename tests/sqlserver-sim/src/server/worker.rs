@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::session::{self, Flow, Output, Session};
 use crate::error::SqlError;
+use crate::tds::bulk_load::BulkLoad;
 use crate::tds::login::{Credentials, Login, Version};
 use crate::tds::packet::{
     Closed, Message, PACKET_BYTES_DEFAULT, PACKET_BYTES_MAX, PACKET_BYTES_MIN, PacketWriter, Reset,
@@ -67,6 +68,7 @@ impl Worker {
                     thread::sleep(self.host.connections.latency());
                     let mut response = Response::new(&mut self.packets, &style);
                     answer(&message, &mut session, &mut prepared, &mut response);
+                    self.host.connections.set_database(self.place.session_id(), session.database());
                     let next = if response.is_fatal() { Next::End } else { Next::Request };
                     let ended = if self.cancelled.load(Ordering::Acquire) {
                         // The attention is next, unless the client has gone. Some clients look for its
@@ -99,6 +101,7 @@ impl Worker {
                 greet(&session.database(), version, packet_bytes, &mut response);
                 response.finish()?;
                 self.packets.set_packet_bytes(packet_bytes);
+                self.host.connections.set_database(self.place.session_id(), session.database());
                 Ok(Some(session))
             }
             Err(error) => {
@@ -152,6 +155,10 @@ fn answer(message: &Message, session: &mut Session, prepared: &mut Prepared, res
                 run_call(call, session, prepared, response);
                 response.end_call();
             }
+        }
+        Ok(Request::BulkLoad(rows)) => {
+            let BulkLoad { types, rows } = rows;
+            session.bulk_load(&types, rows, &mut |output| response.put(output));
         }
         Ok(Request::Transaction(transaction)) => run_transaction(transaction, session, response),
         Err(error) => {

@@ -36,6 +36,11 @@ pub enum Alteration {
         sql_type: SqlType,
         nullable: bool,
     },
+    /// None for the database's own.
+    SetCollation {
+        column: ColumnId,
+        collation: Option<Arc<str>>,
+    },
     RenameColumn {
         column: ColumnId,
         name: Arc<str>,
@@ -74,6 +79,7 @@ impl Alteration {
             Self::AddColumns(_)
             | Self::DropColumns(_)
             | Self::AlterColumn { .. }
+            | Self::SetCollation { .. }
             | Self::AddCheck(_)
             | Self::AddForeignKey(_)
             | Self::DropConstraint(_)
@@ -280,6 +286,9 @@ fn apply(table: &mut Table, alteration: &Alteration) -> SqlResult<()> {
             };
             column.sql_type = *sql_type;
             column.nullable = *nullable;
+        }
+        Alteration::SetCollation { column, collation } => {
+            find_mut(table, *column)?.collation.clone_from(collation);
         }
         Alteration::RenameColumn { column, name } => {
             check_free(table, name, Some(*column))?;

@@ -7,6 +7,7 @@ use crate::value::Moment;
 use crate::value::collation::folded;
 
 use super::capture::CaptureInstance;
+use super::partition::{PartitionFunction, PartitionScheme};
 use super::principal::{Grant, Permission, Principal, PrincipalId, PrincipalKind};
 use super::table::Table;
 
@@ -54,6 +55,8 @@ pub struct Module {
     pub created: Moment,
     pub modified: Moment,
     pub system: bool,
+    /// A trigger that doesn't fire.
+    pub disabled: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,8 +65,13 @@ pub enum ModuleKind {
     Procedure,
     ScalarFunction,
     InlineFunction,
+    /// A table function of several statements.
+    TableFunction,
     Trigger,
     Synonym,
+    Sequence,
+    /// A type of users: another name for a type, or that of tables.
+    Type,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -89,6 +97,9 @@ pub struct Catalog {
     permissions: BTreeMap<Permission, Grant>,
     /// By the object of the change table.
     instances: Entries<ObjectId, CaptureInstance>,
+    /// By name in lower case.
+    partition_functions: Entries<String, PartitionFunction>,
+    partition_schemes: Entries<String, PartitionScheme>,
     /// Tables and modules by schema and name in lower case. Follows from the above.
     names: BTreeMap<(SchemaId, String), ObjectId>,
 }
@@ -111,6 +122,8 @@ impl Catalog {
             principals: BTreeMap::new(),
             permissions: BTreeMap::new(),
             instances: BTreeMap::new(),
+            partition_functions: BTreeMap::new(),
+            partition_schemes: BTreeMap::new(),
             names: BTreeMap::new(),
         };
         let schemas = [
@@ -350,6 +363,36 @@ impl Catalog {
         self.instances.remove(&change_table);
     }
 
+    // Partitions
+
+    pub fn partition_function(&self, name: &str) -> Option<&Arc<PartitionFunction>> {
+        self.partition_functions.get(&folded(name))
+    }
+
+    pub fn put_partition_function(&mut self, function: PartitionFunction) {
+        self.partition_functions.insert(folded(&function.name), Arc::new(function));
+    }
+
+    pub fn remove_partition_function(&mut self, name: &str) {
+        self.partition_functions.remove(&folded(name));
+    }
+
+    pub fn partition_schemes(&self) -> impl Iterator<Item = &Arc<PartitionScheme>> {
+        self.partition_schemes.values()
+    }
+
+    pub fn partition_scheme(&self, name: &str) -> Option<&Arc<PartitionScheme>> {
+        self.partition_schemes.get(&folded(name))
+    }
+
+    pub fn put_partition_scheme(&mut self, scheme: PartitionScheme) {
+        self.partition_schemes.insert(folded(&scheme.name), Arc::new(scheme));
+    }
+
+    pub fn remove_partition_scheme(&mut self, name: &str) {
+        self.partition_schemes.remove(&folded(name));
+    }
+
     /// Brings what `mine` changed since `base` into `self`, which others may have changed otherwise. Locks keep two
     /// transactions from changing one object, so that what both changed doesn't occur.
     pub(super) fn merge(&mut self, base: &Self, mine: &Self) {
@@ -369,6 +412,11 @@ impl Catalog {
         merge_entries(&mut self.principals, &base.principals, &mine.principals, Arc::ptr_eq, |_, _| ());
         merge_entries(&mut self.permissions, &base.permissions, &mine.permissions, |a, b| a == b, |_, _| ());
         merge_entries(&mut self.instances, &base.instances, &mine.instances, Arc::ptr_eq, |_, _| ());
+        let (into, base_of, mine_of) =
+            (&mut self.partition_functions, &base.partition_functions, &mine.partition_functions);
+        merge_entries(into, base_of, mine_of, Arc::ptr_eq, |_, _| ());
+        let (into, base_of, mine_of) = (&mut self.partition_schemes, &base.partition_schemes, &mine.partition_schemes);
+        merge_entries(into, base_of, mine_of, Arc::ptr_eq, |_, _| ());
     }
 }
 

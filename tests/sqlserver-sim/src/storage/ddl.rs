@@ -11,7 +11,7 @@ use super::catalog::{Catalog, DatabaseId, ObjectId};
 use super::data::TableData;
 use super::lock::{LockDuration, LockMode, Resource};
 use super::server::State;
-use super::table::{Column, Row, Table};
+use super::table::Table;
 use super::transaction::{OwnCatalog, Transaction, Undo};
 
 impl Transaction {
@@ -186,63 +186,6 @@ impl Transaction {
         database_state.log.append(512);
         let old = std::mem::replace(database_state.data_mut(table.object_id)?, TableData::new(table));
         self.undo.push(Undo::Replaced(database, table.object_id, Box::new(old)));
-        Ok(())
-    }
-
-    /// Moves all rows of one table to another of the same shape, which must be empty (`ALTER TABLE … SWITCH`). The
-    /// capture process sees nothing of it.
-    ///
-    /// # Errors
-    /// 4904/4905 where the target isn't empty, 4943 where the shapes differ, 22842 or 22843 where capture forbids it.
-    pub fn switch(&mut self, database: DatabaseId, from: ObjectId, to: ObjectId) -> SqlResult<()> {
-        for table in [from, to] {
-            self.lock_table(database, table, LockMode::SchemaModification, LockDuration::Transaction)?;
-        }
-        let catalog = self.catalog(database)?;
-        let find = |id: ObjectId| catalog.table(id).ok_or_else(|| SqlError::cannot_find("?"));
-        let (from, to) = (find(from)?, find(to)?);
-        guard::before_switch(&catalog, from, to)?;
-        let shape = |table: &Table| {
-            let column = |column: &Column| (folded(&column.name), column.sql_type, column.nullable, column.column_id);
-            table.columns.iter().map(column).collect::<Vec<_>>()
-        };
-        if shape(from) != shape(to) {
-            let text = format!(
-                "ALTER TABLE SWITCH statement failed because tables '{}' and '{}' have different columns.",
-                from.name, to.name
-            );
-            return Err(SqlError::new(4943, 16, text));
-        }
-        let storage = Arc::clone(&self.storage);
-        let mut state = storage.write_state();
-        Self::part(&mut self.parts, &mut state, database)?;
-        let database_state = state.database_mut(database)?;
-        if database_state.data(to.object_id)?.live() > 0 {
-            let text = format!("ALTER TABLE SWITCH statement failed. The target table '{}' must be empty.", to.name);
-            return Err(SqlError::new(4905, 16, text));
-        }
-        database_state.log.append(512);
-        let mut moved = std::mem::replace(database_state.data_mut(from.object_id)?, TableData::new(from));
-        let moved_base = moved.partition_base;
-        let rows: Vec<Row> = moved.ids().into_iter().filter_map(|id| moved.newest(id).cloned()).collect();
-        moved.conform(from);
-        self.undo.push(Undo::Replaced(database, from.object_id, Box::new(moved)));
-        let emptied = std::mem::replace(database_state.data_mut(to.object_id)?, TableData::new(to));
-        let emptied_base = emptied.partition_base;
-        self.undo.push(Undo::Replaced(database, to.object_id, Box::new(emptied)));
-        database_state.data_mut(from.object_id)?.partition_base = emptied_base;
-        let target = database_state.data_mut(to.object_id)?;
-        target.partition_base = moved_base;
-        for row in rows {
-            let id = target.insert(self.id, row).map_err(|_| {
-                SqlError::new(
-                    4972,
-                    16,
-                    format!("ALTER TABLE SWITCH statement failed: rows of '{}' break a key.", to.name),
-                )
-            })?;
-            self.undo.push(Undo::Row(database, to.object_id, super::data::Written::Version(id)));
-        }
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use super::key::RowId;
 use super::lock::{Locks, TransactionId};
 use super::log::Log;
 use super::principal::Login;
+use super::settings::Settings;
 use super::transaction::{Begin, Transaction};
 
 /// The first virtual log file of a new database.
@@ -101,6 +102,7 @@ pub struct Storage {
     server_name: String,
     pub(super) locks: Locks,
     capture: CaptureState,
+    settings: Settings,
     state: RwLock<State>,
 }
 
@@ -164,6 +166,7 @@ impl Storage {
             server_name: options.server_name,
             locks: Locks::default(),
             capture: CaptureState::default(),
+            settings: Settings::default(),
             state: RwLock::new(State {
                 databases: BTreeMap::from(databases),
                 logins: BTreeMap::from([("sa".to_owned(), Arc::new(sa))]),
@@ -191,6 +194,11 @@ impl Storage {
     /// What the capture process knows of its databases.
     pub fn capture(&self) -> &CaptureState {
         &self.capture
+    }
+
+    /// What the whole server is set to.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     pub fn edition(&self) -> Edition {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::value::{Moment, SqlType, Value};
 
 use super::catalog::{ObjectId, SchemaId};
+use super::partition::PartitionKey;
 
 /// A column's number. It is given once and never again, so that it names the column for ever, through renames too.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -42,6 +43,8 @@ pub struct Table {
     pub system: bool,
     /// Whether it lies on a partition scheme.
     pub partitioned: bool,
+    /// Which scheme that is, and by which column.
+    pub partition: Option<PartitionKey>,
 }
 
 impl Table {
@@ -61,6 +64,7 @@ impl Table {
             tracked: false,
             system: false,
             partitioned: false,
+            partition: None,
         }
     }
 

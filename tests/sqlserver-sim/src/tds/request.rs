@@ -1,11 +1,13 @@
 //! What a client asks for once it is logged in.
 
 use crate::engine::session::{Isolation, Parameter};
-use crate::value::Value;
+use crate::value::{SqlType, Value};
 
+use super::bulk_load::{self, BulkLoad};
 use super::decode;
 use super::packet::{Kind, Message};
 use super::reader::{ProtocolError, Reader, text_of_utf16};
+use super::table_value;
 use super::type_info;
 
 /// A request.
@@ -15,6 +17,8 @@ pub enum Request {
     /// Procedures to be called one after the other.
     Calls(Vec<Call>),
     Transaction(Transaction),
+    /// The rows that an `INSERT BULK` has announced.
+    BulkLoad(BulkLoad),
 }
 
 /// A procedure with its parameters.
@@ -63,7 +67,7 @@ pub fn read(message: &Message) -> Result<Request, ProtocolError> {
             skip_headers(&mut from)?;
             read_transaction(&mut from).map(Request::Transaction)
         }
-        Kind::BulkLoad => Err(ProtocolError::Unsupported("a bulk load")),
+        Kind::BulkLoad => bulk_load::read(&mut from).map(Request::BulkLoad),
         Kind::Attention | Kind::Login | Kind::Prelogin => {
             Err(ProtocolError::Invalid { what: "a packet's type within a session", value: message.kind as u64 })
         }
@@ -159,10 +163,14 @@ fn read_parameter(from: &mut Reader<'_>) -> Result<Parameter, ProtocolError> {
     const DEFAULT: u8 = 0x02;
     let name = from.short_text("a parameter's name")?;
     let status = from.u8("a parameter's status")?;
+    if from.peek() == Some(type_info::code::TABLE) {
+        let table = Some(Box::new(table_value::read(from)?));
+        return Ok(Parameter { name, sql_type: SqlType::Int, value: Value::Null, output: false, table });
+    }
     let declared = type_info::read(from)?;
     let value = decode::read(declared, from)?;
     let value = if status & DEFAULT == 0 { value } else { Value::Null };
-    Ok(Parameter { name, sql_type: declared.sql_type, value, output: status & BY_REFERENCE != 0 })
+    Ok(Parameter { name, sql_type: declared.sql_type, value, output: status & BY_REFERENCE != 0, table: None })
 }
 
 fn read_transaction(from: &mut Reader<'_>) -> Result<Transaction, ProtocolError> {

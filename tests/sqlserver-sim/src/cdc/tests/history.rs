@@ -378,7 +378,11 @@ fn switched_partitions_are_not_captured_and_can_be_forbidden() {
     harness.insert(&table, &[&row(1, "a", 1)]);
     harness.scan();
     let switch = |from: &crate::storage::Table, to: &crate::storage::Table| {
-        harness.step(|transaction| transaction.switch(harness.database, from.object_id, to.object_id))
+        harness.step(|transaction| {
+            let whole =
+                |table: &crate::storage::Table| crate::storage::Part { table: table.object_id, partition: None };
+            transaction.switch(harness.database, whole(&from), whole(&to))
+        })
     };
     switch(&table, &staging).unwrap();
     harness.scan();

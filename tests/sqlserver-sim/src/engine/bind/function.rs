@@ -7,7 +7,9 @@ use crate::value::{Length, SqlType, Value};
 
 use super::super::expression::{Comparison, Expression, Node, Predicate};
 use super::super::functions::{self, Parameter};
-use super::super::{module, system};
+use super::super::parse::{self, NEXT_VALUE};
+use super::super::statement::Name;
+use super::super::{execute, module, system};
 use super::{Binder, source};
 
 /// Parts of dates, as `DATEADD` and its like take them.
@@ -34,10 +36,16 @@ impl Binder<'_, '_> {
                 return self.of_date_part(&upper, function);
             }
             let arguments = self.arguments(function)?;
+            if upper == NEXT_VALUE {
+                return self.next_value(arguments);
+            }
             return self.call(&upper, arguments);
         }
         let arguments = self.arguments(function)?;
         let schema = name.schema.as_deref().unwrap_or("dbo");
+        if schema.eq_ignore_ascii_case("$PARTITION") {
+            return self.partition_number(&name, arguments);
+        }
         if schema.eq_ignore_ascii_case("sys") {
             return self.system_function(&name.object, arguments);
         }
@@ -51,6 +59,32 @@ impl Binder<'_, '_> {
         }
         let sql_type = found.returns;
         Ok(Expression { node: Node::User { function: found, arguments: converted }, sql_type, nullable: true })
+    }
+
+    /// `NEXT VALUE FOR s`, which has the type of its sequence.
+    fn next_value(&mut self, arguments: Vec<Expression>) -> SqlResult<Expression> {
+        let name = match arguments.first().map(|argument| &argument.node) {
+            Some(Node::Literal(Value::Text(name))) => parse::name(name)?,
+            _ => return Err(SqlError::syntax_near("NEXT VALUE FOR")),
+        };
+        let sql_type = execute::sequence_type(self.execution.state, &name)?;
+        let function = functions::find(NEXT_VALUE).ok_or_else(|| SqlError::no_function("NEXT VALUE FOR"))?;
+        Ok(Expression { node: Node::Function { function, arguments }, sql_type, nullable: false })
+    }
+
+    /// `$PARTITION.f(value)`.
+    fn partition_number(&mut self, name: &Name, arguments: Vec<Expression>) -> SqlResult<Expression> {
+        let database = self.execution.state.database_of(name)?;
+        let catalog = self.execution.state.catalog(database)?;
+        let found = catalog
+            .partition_function(&name.object)
+            .ok_or_else(|| SqlError::new(7718, 16, format!("Partition function '{}' does not exist.", name.object)))?;
+        let Ok([value]) = <[Expression; 1]>::try_from(arguments) else {
+            return Err(SqlError::too_few_arguments(&name.to_string()));
+        };
+        let value = self.converted(value, found.sql_type)?;
+        let named = Expression::literal(Value::text(&found.name), SqlType::SysName);
+        self.call("PARTITION_NUMBER", vec![named, value])
     }
 
     fn system_function(&mut self, name: &str, arguments: Vec<Expression>) -> SqlResult<Expression> {

@@ -2,8 +2,10 @@
 
 mod access;
 mod aggregate;
+mod form;
 mod function;
 mod hint;
+mod pivot;
 mod predicate;
 mod query;
 mod scalar;
@@ -27,7 +29,7 @@ use super::plan::{Aggregate, Window};
 use super::state::Execution;
 
 pub use source::table_source;
-pub use types::named_type;
+pub use types::{named_type, table_type};
 
 /// A column that can be named.
 #[derive(Clone, Debug)]
@@ -91,12 +93,17 @@ pub struct Binder<'e, 's> {
     levels: Vec<Level>,
     common: Vec<CommonTable>,
     working_tables: usize,
+    /// Steps of a recursive common table expression, at most; 0 for no limit.
+    recursion_max: u32,
 }
+
+/// Where nothing else is said.
+const RECURSION_MAX: u32 = 100;
 
 impl<'e, 's> Binder<'e, 's> {
     pub fn new(execution: &'e mut Execution<'s>) -> Self {
         let working_tables = execution.working.len();
-        Self { execution, levels: Vec::new(), common: Vec::new(), working_tables }
+        Self { execution, levels: Vec::new(), common: Vec::new(), working_tables, recursion_max: RECURSION_MAX }
     }
 
     /// With sources that can be named from the beginning: `inserted` and `deleted`, or a table's own columns.

@@ -7,15 +7,21 @@ use crate::value::collation::equal;
 use crate::value::{SqlType, Value};
 
 use super::super::expression::{ColumnRef, Expression, Node, Predicate};
-use super::super::parse::QUOTED;
+use super::super::parse::{QUOTED, RECURSION};
 use super::super::plan::{Body, Grouping, OrderKey, OrderValue, OutputColumn, Query, Select, SetOperation, Top};
 use super::{Binder, Level, NamedSource, access};
 
 impl Binder<'_, '_> {
     /// A query that stands by itself, or in FROM.
     pub fn query(&mut self, query: &ast::Query) -> SqlResult<Query> {
-        if query.for_clause.is_some() {
-            return Err(SqlError::unsupported("FOR XML and FOR JSON"));
+        if let Some(clause) = &query.for_clause {
+            return self.formed(query, clause);
+        }
+        if let Some(recursion_max) = query.settings.as_ref().and_then(|settings| recursion_max(settings)) {
+            let before = std::mem::replace(&mut self.recursion_max, recursion_max);
+            let bound = self.query(&ast::Query { settings: None, ..query.clone() });
+            self.recursion_max = before;
+            return bound;
         }
         if !query.locks.is_empty()
             || query.settings.is_some()
@@ -30,7 +36,12 @@ impl Binder<'_, '_> {
     /// A query within an expression, which sees the rows around it.
     pub(super) fn subquery(&mut self, query: &ast::Query, in_exists: bool) -> SqlResult<Query> {
         let has_top = matches!(query.body.as_ref(), SetExpr::Select(select) if select.top.is_some());
-        if query.order_by.is_some() && !has_top && query.fetch.is_none() && query.limit_clause.is_none() {
+        if query.order_by.is_some()
+            && query.for_clause.is_none()
+            && !has_top
+            && query.fetch.is_none()
+            && query.limit_clause.is_none()
+        {
             return Err(order_by_refused());
         }
         let bound = self.query(query)?;
@@ -447,6 +458,12 @@ impl Binder<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// What `OPTION (MAXRECURSION n)` says.
+fn recursion_max(settings: &[ast::Setting]) -> Option<u32> {
+    let setting = settings.iter().find(|setting| setting.key.value == RECURSION)?;
+    setting.value.to_string().parse().ok()
 }
 
 #[derive(Default)]

@@ -64,8 +64,11 @@ impl Binder<'_, '_> {
                 let sql_type = column.sql_type;
                 Ok(Expression { node: Node::Subquery(Box::new(query)), sql_type, nullable: true })
             }
-            // All texts compare alike here; the collation's name is checked by nobody.
-            Expr::Collate { expr, .. } => self.scalar(expr),
+            Expr::Collate { expr, collation } => {
+                check_collation(&collation.to_string())?;
+                self.scalar(expr)
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => self.method(root, access_chain),
             Expr::AtTimeZone { timestamp, time_zone } => {
                 let (value, zone) = (self.scalar(timestamp)?, self.scalar(time_zone)?);
                 self.call("AT_TIME_ZONE", vec![value, zone])
@@ -222,6 +225,18 @@ impl Binder<'_, '_> {
         let branches = whens.into_iter().zip(thens).collect();
         Ok(Expression { node: Node::Case { branches, otherwise }, sql_type, nullable })
     }
+}
+
+/// All texts compare alike here: without regard to case, with regard to accents. A collation that asks for something else
+/// is refused.
+fn check_collation(name: &str) -> SqlResult<()> {
+    let upper = name.trim_matches(['[', ']', '"']).to_ascii_uppercase();
+    if upper == "DATABASE_DEFAULT" || upper == "CATALOG_DEFAULT" || upper.contains("_CI_AS") {
+        return Ok(());
+    }
+    Err(SqlError::unsupported(format!(
+        "COLLATE {name}; texts compare without regard to case and with regard to accents"
+    )))
 }
 
 /// In T-SQL `+`, `-`, `&`, `^` and `|` bind alike, from left to right; sqlparser binds them otherwise. Where that would

@@ -177,7 +177,7 @@ impl Binder<'_, '_> {
         Ok(slot)
     }
 
-    fn factor(&mut self, factor: &TableFactor, apply: bool) -> SqlResult<Source> {
+    pub(super) fn factor(&mut self, factor: &TableFactor, apply: bool) -> SqlResult<Source> {
         match factor {
             TableFactor::Table {
                 name,
@@ -219,6 +219,20 @@ impl Binder<'_, '_> {
                 let query = self.query(subquery);
                 self.level().hidden = was_hidden;
                 self.derived(query?, &alias.name.value, &alias_columns(Some(alias)))
+            }
+            TableFactor::OpenJsonTable { json_expr, json_path, columns, alias } => {
+                self.open_json(json_expr, json_path.as_ref(), columns, alias.as_ref())
+            }
+            TableFactor::Pivot {
+                table,
+                aggregate_functions,
+                value_column,
+                value_source,
+                default_on_null: None,
+                alias,
+            } => self.pivot(table, aggregate_functions, value_column, value_source, alias.as_ref()),
+            TableFactor::Unpivot { table, value, name, columns, null_inclusion: None, alias } => {
+                self.unpivot(table, value, name, columns, alias.as_ref())
             }
             TableFactor::NestedJoin { table_with_joins, alias: None } => self.with_joins(table_with_joins),
             other => Err(SqlError::unsupported(format!("{other} in FROM"))),
@@ -397,7 +411,14 @@ impl Binder<'_, '_> {
         let types: Vec<SqlType> = anchor.columns.iter().map(|column| column.sql_type).collect();
         super::unify::convert_columns(&mut step, &types)?;
         let slot = self.add(exposed, None, columns)?;
-        Ok(Source::Recursive { slot, table, anchor: Box::new(anchor), step: Box::new(step), filter: Vec::new() })
+        Ok(Source::Recursive {
+            slot,
+            table,
+            steps_max: self.recursion_max,
+            anchor: Box::new(anchor),
+            step: Box::new(step),
+            filter: Vec::new(),
+        })
     }
 
     pub(super) fn fresh_level(&self) -> Level {

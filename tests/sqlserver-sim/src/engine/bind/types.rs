@@ -3,10 +3,11 @@
 use sqlparser::ast;
 
 use crate::error::{SqlError, SqlResult};
+use crate::storage::ModuleKind;
 use crate::value::{Length, SqlType};
 
 use super::super::state::State;
-use super::super::statement::{Name, TypeName};
+use super::super::statement::{Name, TableShape, TypeName};
 
 /// A type of the server by name and arguments.
 ///
@@ -35,6 +36,22 @@ fn alias_type(state: &State, name: &Name) -> SqlResult<Option<SqlType>> {
     let Some(module) = catalog.module_named(schema.schema_id, &name.object) else { return Ok(None) };
     let Some(base) = module.definition.strip_prefix("TYPE ") else { return Ok(None) };
     named_type(state, &super::super::parse::type_name(base)?).map(Some)
+}
+
+/// The columns of a type that is one of tables.
+///
+/// # Errors
+/// Those of the catalog, and of a definition that can't be read.
+pub fn table_type(state: &State, name: &Name) -> SqlResult<Option<TableShape>> {
+    let database = state.database_of(name)?;
+    let catalog = state.catalog(database)?;
+    let schema = name.schema.as_deref().unwrap_or("dbo");
+    let Some(schema) = catalog.schema_named(schema) else { return Ok(None) };
+    let module = catalog.module_named(schema.schema_id, &name.object);
+    match module.filter(|module| module.kind == ModuleKind::Type && !module.definition.starts_with("TYPE ")) {
+        Some(module) => super::super::parse::table_shape(&module.definition).map(Some),
+        None => Ok(None),
+    }
 }
 
 fn number(text: Option<&&str>, default: u16) -> SqlResult<u16> {

@@ -85,6 +85,7 @@ fn convert_column(body: &mut Body, at: usize, to: SqlType) -> SqlResult<()> {
             }
         }
         Body::Values(rows) => rows.iter_mut().filter_map(|row| row.get_mut(at)).for_each(wrap),
+        Body::Formed { .. } => return Err(SqlError::unsupported("FOR JSON and FOR XML within a set operation")),
         Body::UnionAll(parts) => {
             for part in parts {
                 convert_in(part, at, to)?;

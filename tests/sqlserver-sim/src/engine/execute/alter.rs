@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
+use sqlparser::ast::Expr;
+
 use crate::error::{SqlError, SqlResult};
-use crate::storage::{Alteration, Column, DatabaseId, DefaultConstraint, IndexId, ObjectId, Table};
+use crate::storage::{Alteration, Column, DatabaseId, DefaultConstraint, IndexId, ObjectId, Part, Table};
 use crate::value::SqlType;
+use crate::value::collation::equal;
 
 use super::super::bind::{Binder, named_type};
 use super::super::state::Execution;
 use super::super::statement::{AlterAction, ColumnDefinition, ConstraintDefinition, ConstraintKind, CreateIndex, Name};
 use super::constraint::{check_existing, check_of, constraint_named, foreign_key, index_of, key_index};
+use super::row::Maker;
 use super::table::{column, definition, made_name};
 use super::target::{self, Target};
-use super::transaction;
+use super::{partition, transaction, versioning};
 
 pub fn change(
     execution: &mut Execution<'_>,
@@ -116,21 +120,26 @@ fn alter_in(execution: &mut Execution<'_>, target: &mut Target, actions: &[Alter
                 constraints.extend(definition.constraints.iter().cloned());
             }
             AlterAction::AddConstraint(constraint) => constraints.push(constraint.clone()),
-            AlterAction::Switch { target: to, partition } => {
-                if partition.is_some() && !target.table.partitioned {
-                    return Err(SqlError::unsupported("partitions"));
-                }
+            AlterAction::Switch { target: to, partition, target_partition } => {
                 let to = target::find(execution, to)?;
-                return execution.state.transaction().switch(
-                    target.database,
-                    target.table.object_id,
-                    to.table.object_id,
-                );
+                return switch(execution, target, partition.as_ref(), &to, target_partition.as_ref());
+            }
+            AlterAction::SystemVersioning(versioning) => {
+                return versioning::set(execution, target, versioning.as_ref());
+            }
+            AlterAction::AddPeriod { .. } | AlterAction::DropPeriod => {
+                return Err(SqlError::unsupported("ALTER TABLE … ADD or DROP PERIOD"));
             }
             AlterAction::EnableTriggers { enable, names } => {
                 super::module::enable_triggers(execution, target, *enable, names)?
             }
-            other => alterations.extend(alteration(target, other, execution)?),
+            other => {
+                let own = alteration(target, other, execution)?;
+                if let AlterAction::EnableConstraints { enable: true, check_rows: true, .. } = other {
+                    check_rows(execution, target, &own)?;
+                }
+                alterations.extend(own);
+            }
         }
     }
     if !added.is_empty() {
@@ -140,6 +149,46 @@ fn alter_in(execution: &mut Execution<'_>, target: &mut Target, actions: &[Alter
         alterations.push(added_constraint(execution, target, &mut shape, constraint)?);
     }
     if alterations.is_empty() { Ok(()) } else { change(execution, target, alterations, text) }
+}
+
+/// `WITH CHECK CHECK CONSTRAINT`: the rows that are there must satisfy what is enabled again.
+fn check_rows(execution: &mut Execution<'_>, target: &Target, enabled: &[Alteration]) -> SqlResult<()> {
+    let wanted = |id: ObjectId| {
+        enabled
+            .iter()
+            .any(|alteration| matches!(alteration, Alteration::SetDisabled { constraint, .. } if *constraint == id))
+    };
+    let mut table = Table::clone(&target.table);
+    table.checks.retain(|check| wanted(check.object_id));
+    table.foreign_keys.retain(|key| wanted(key.object_id));
+    table.checks.iter_mut().for_each(|check| check.disabled = false);
+    table.foreign_keys.iter_mut().for_each(|key| key.disabled = false);
+    for key in table.foreign_keys.clone() {
+        check_existing(execution, target, &key)?;
+    }
+    let request = crate::storage::ReadRequest::all(target.database, Arc::clone(&target.table));
+    let rows = execution.state.transaction().read_all(&request)?;
+    let maker = Maker::new(execution, Target { table: Arc::new(table), ..target.clone() })?;
+    for (_, row) in rows {
+        maker.check(execution, &row, "ALTER TABLE")?;
+    }
+    Ok(())
+}
+
+fn switch(
+    execution: &mut Execution<'_>,
+    from: &Target,
+    partition: Option<&Expr>,
+    to: &Target,
+    target_partition: Option<&Expr>,
+) -> SqlResult<()> {
+    let mut part = |target: &Target, partition: Option<&Expr>| -> SqlResult<Part> {
+        target::check_permission(execution, target, "ALTER")?;
+        let partition = partition.map(|partition| partition::number(execution, partition)).transpose()?;
+        Ok(Part { table: target.table.object_id, partition })
+    };
+    let (source, target) = (part(from, partition)?, part(to, target_partition)?);
+    execution.state.transaction().switch(from.database, source, target)
 }
 
 /// What rows that are there already have in a new column: its default where it isn't nullable or WITH VALUES says so.
@@ -241,10 +290,7 @@ fn alteration(target: &Target, action: &AlterAction, execution: &Execution<'_>) 
                 return Err(SqlError::new(3728, 16, text));
             }
         },
-        AlterAction::AlterColumn { collation: Some(_), .. } => {
-            return Err(SqlError::unsupported("ALTER COLUMN with COLLATE"));
-        }
-        AlterAction::AlterColumn { name, data_type, nullable, .. } => {
+        AlterAction::AlterColumn { name, data_type, nullable, collation } => {
             let column = table.column_named(name).ok_or_else(|| {
                 let text = format!(
                     "ALTER TABLE ALTER COLUMN failed because column '{name}' does not exist in table '{}'.",
@@ -265,12 +311,29 @@ fn alteration(target: &Target, action: &AlterAction, execution: &Execution<'_>) 
             let in_key =
                 table.primary_key().is_some_and(|key| key.key.iter().any(|key| key.column_id == column.column_id));
             let nullable = nullable.unwrap_or(!in_key);
-            vec![Alteration::AlterColumn { column: column.column_id, sql_type, nullable }]
+            let mut alterations = vec![Alteration::AlterColumn { column: column.column_id, sql_type, nullable }];
+            // Without COLLATE a text takes the database's collation again.
+            let collation = collation.as_deref().map(Arc::from);
+            if sql_type.is_character() && collation != column.collation {
+                alterations.push(Alteration::SetCollation { column: column.column_id, collation });
+            } else if !sql_type.is_character() && collation.is_some() {
+                let text = format!("Expression type {} is invalid for COLLATE clause.", sql_type.name());
+                return Err(SqlError::new(447, 16, text));
+            }
+            alterations
         }
-        AlterAction::EnableConstraints { enable } => {
-            let checks = table.checks.iter().map(|check| check.object_id);
-            let all = checks.chain(table.foreign_keys.iter().map(|key| key.object_id));
-            all.map(|constraint| Alteration::SetDisabled { constraint, disabled: !enable }).collect()
+        AlterAction::EnableConstraints { enable, names, .. } => {
+            let checks = table.checks.iter().map(|check| (&check.name, check.object_id));
+            let all: Vec<_> = checks.chain(table.foreign_keys.iter().map(|key| (&key.name, key.object_id))).collect();
+            for name in names {
+                if !all.iter().any(|(own, _)| equal(own, name)) {
+                    let text = format!("Constraint '{name}' does not exist.");
+                    return Err(SqlError::new(4917, 16, text));
+                }
+            }
+            let named = |own: &Arc<str>| names.is_empty() || names.iter().any(|name| equal(own, name));
+            let chosen = all.into_iter().filter(|(own, _)| named(own));
+            chosen.map(|(_, constraint)| Alteration::SetDisabled { constraint, disabled: !enable }).collect()
         }
         _ => Vec::new(),
     })

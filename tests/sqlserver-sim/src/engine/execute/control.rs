@@ -1,19 +1,21 @@
 //! Variables, branches, loops, errors and messages.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlparser::ast::Expr;
 
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{Begin, DatabaseId};
+use crate::value::calendar::TICKS_PER_DAY;
 use crate::value::collation::folded;
 use crate::value::{SqlType, Value, convert};
 
-use super::super::bind::{Binder, named_type};
+use super::super::bind::{Binder, named_type, table_type};
 use super::super::evaluate::Scope;
 use super::super::session::{Isolation, Output, OutputSink};
 use super::super::state::Execution;
-use super::super::statement::{Declaration, DeclarationKind, Kind, Statement};
+use super::super::statement::{Declaration, DeclarationKind, Kind, Statement, TableShape};
 use super::{Next, done, run_all, send, table, transaction, value_of};
 
 pub fn control(execution: &mut Execution<'_>, kind: &Kind, out: &mut OutputSink<'_>) -> SqlResult<Next> {
@@ -30,7 +32,7 @@ pub fn control(execution: &mut Execution<'_>, kind: &Kind, out: &mut OutputSink<
                 match run_all(execution, std::slice::from_ref(body), out)? {
                     Next::Continue | Next::Again => {}
                     Next::Break => break,
-                    returned @ Next::Return(_) => return Ok(returned),
+                    out_of @ (Next::Return(_) | Next::Goto(_)) => return Ok(out_of),
                 }
                 execution.state.check_cancelled()?;
             }
@@ -40,6 +42,19 @@ pub fn control(execution: &mut Execution<'_>, kind: &Kind, out: &mut OutputSink<
         Kind::TryCatch { body, handler } => try_catch(execution, body, handler, out),
         Kind::Break => Ok(Next::Break),
         Kind::Continue => Ok(Next::Again),
+        Kind::Label(_) => Ok(Next::Continue),
+        Kind::Goto(label) => Ok(Next::Goto(label.clone())),
+        Kind::Return(Some(value)) if execution.returns.is_some() => {
+            let returns = execution.returns.unwrap_or(SqlType::Int);
+            let value = transaction::atomic(execution, |execution| {
+                let mut binder = Binder::new(execution);
+                let value = binder.scalar(value)?;
+                let value = binder.converted(value, returns)?;
+                value.evaluate(execution, &Scope::EMPTY)
+            })?;
+            execution.returned = Some(value);
+            Ok(Next::Return(0))
+        }
         Kind::Return(value) => {
             let status = match value {
                 Some(value) => value_of(execution, value)?
@@ -85,11 +100,13 @@ pub fn control(execution: &mut Execution<'_>, kind: &Kind, out: &mut OutputSink<
         Kind::Throw(arguments) => Err(throw(execution, arguments.as_ref())?),
         Kind::WaitFor { delay, time } => {
             let (value, from) = value_of(execution, time)?;
-            if !delay {
-                return Err(SqlError::unsupported("WAITFOR TIME"));
-            }
             let time = convert::convert(&value, from, SqlType::Time(7), None)?;
-            let Value::Time(ticks) = time else { return Err(SqlError::syntax_near("DELAY")) };
+            let Value::Time(mut ticks) = time else { return Err(SqlError::syntax_near("DELAY")) };
+            if !delay {
+                // Until the server's clock shows the time of day, tomorrow if it is past.
+                let now = execution.state.now.ticks;
+                ticks = if ticks >= now { ticks - now } else { ticks + TICKS_PER_DAY - now };
+            }
             wait(execution, Duration::from_nanos(ticks.saturating_mul(100)))?;
             done(execution, None, out)?;
             Ok(Next::Continue)
@@ -151,7 +168,14 @@ fn declare(execution: &mut Execution<'_>, declaration: &Declaration) -> SqlResul
         SqlError::new(134, 15, text)
     };
     match &declaration.kind {
+        DeclarationKind::Cursor => {
+            super::cursor::declare_variable(execution, &declaration.name)?;
+            Ok(())
+        }
         DeclarationKind::Scalar { data_type, value } => {
+            if let Some(shape) = table_type(execution.state, &data_type.name)? {
+                return declare_table(execution, &declaration.name, &shape).map(|_| ());
+            }
             let sql_type = named_type(execution.state, data_type)?;
             let value = match value {
                 Some(value) => transaction::atomic(execution, |execution| {
@@ -175,24 +199,48 @@ fn declare(execution: &mut Execution<'_>, declaration: &Declaration) -> SqlResul
                 }
             }
         }
-        DeclarationKind::Table(shape) => {
-            let name = execution.state.temporary_name(&declaration.name);
-            let described = table::described(execution, &name, crate::storage::SchemaId::DBO, shape)?;
-            let begin = Begin {
-                isolation: Isolation::ReadCommitted,
-                session_id: execution.state.session_id,
-                cancelled: std::sync::Arc::clone(&execution.state.cancelled),
-                lock_timeout: None,
-                of_capture: false,
-            };
-            let mut own = execution.state.storage.begin(begin);
-            own.create_table(DatabaseId::TEMPDB, described)?;
-            own.commit()?;
-            execution.variables.tables.insert(folded(&declaration.name), name.clone());
-            execution.state.dropped_at_end.push(name);
-            Ok(())
-        }
+        DeclarationKind::Table(shape) => declare_table(execution, &declaration.name, shape).map(|_| ()),
     }
+}
+
+/// Work on table variables is done in transactions of their own, as no rollback takes it back.
+fn own_transaction(execution: &Execution<'_>) -> crate::storage::Transaction {
+    execution.state.storage.begin(Begin {
+        isolation: Isolation::ReadCommitted,
+        session_id: execution.state.session_id,
+        cancelled: Arc::clone(&execution.state.cancelled),
+        lock_timeout: None,
+        of_capture: false,
+    })
+}
+
+/// Declares a table variable; gives what it is called in tempdb. It goes at the end of the request.
+pub fn declare_table(execution: &mut Execution<'_>, name: &str, shape: &TableShape) -> SqlResult<Arc<str>> {
+    let own = execution.state.temporary_name(name);
+    let described = table::described(execution, &own, crate::storage::SchemaId::DBO, shape)?;
+    let mut transaction = own_transaction(execution);
+    transaction.create_table(DatabaseId::TEMPDB, described)?;
+    transaction.commit()?;
+    execution.variables.tables.insert(folded(name), Arc::clone(&own));
+    execution.state.dropped_at_end.push(Arc::clone(&own));
+    Ok(own)
+}
+
+/// Takes the rows out of a table variable, in the order of its columns, and drops it. This is done in the statement's own
+/// transaction, whose locks on the table nobody else gets past before it ends; should it be rolled back, the table goes at
+/// the end of the request.
+pub fn drop_table_variable(execution: &mut Execution<'_>, own: &Arc<str>) -> SqlResult<Vec<Vec<Value>>> {
+    let catalog = execution.state.catalog(DatabaseId::TEMPDB)?;
+    let Some(table) = catalog.table_named(crate::storage::SchemaId::DBO, own).cloned() else { return Ok(Vec::new()) };
+    let request = crate::storage::ReadRequest::all(DatabaseId::TEMPDB, Arc::clone(&table));
+    let request = request.visible(crate::storage::Visibility::Current);
+    let transaction = execution.state.transaction();
+    let rows = transaction.read_all(&request)?;
+    transaction.drop_untracked(DatabaseId::TEMPDB, &table)?;
+    let values = |row: &crate::storage::Row| {
+        table.columns.iter().map(|column| table.value(column, row).clone()).collect::<Vec<Value>>()
+    };
+    Ok(rows.iter().map(|(_, row)| values(row)).collect())
 }
 
 fn throw(execution: &mut Execution<'_>, arguments: Option<&[Expr; 3]>) -> SqlResult<SqlError> {

@@ -14,7 +14,7 @@ use super::super::plan::{Body, OutputColumn, Source};
 use super::super::run;
 use super::super::session::{ColumnMetadata, Output, OutputSink};
 use super::super::state::Execution;
-use super::super::statement::{Assignment, Delete, Name, OutputClause, Update};
+use super::super::statement::{Assignment, Delete, Name, OutputClause, TriggerEvents, Update};
 use super::row::{Maker, named};
 use super::target::{self, Target};
 use super::{done, insert, module, reference, send, transaction};
@@ -121,6 +121,10 @@ pub fn write(
     target: &Target,
     write: impl FnOnce(&mut crate::storage::Transaction, &Target) -> SqlResult<()>,
 ) -> SqlResult<()> {
+    if !target.variable && execution.function {
+        let text = "Invalid use of a side-effecting operator within a function.";
+        return Err(SqlError::new(443, 16, text));
+    }
     if !target.variable {
         return write(execution.state.transaction(), target);
     }
@@ -163,6 +167,10 @@ fn rows_of_target(execution: &mut Execution<'_>, name: &Name, query: &sqlparser:
     };
     let (slot, mut target) = found.ok_or_else(|| SqlError::invalid_object(&name.to_string()))?;
     target.variable = execution.variables.tables.values().any(|own| **own == *target.table.name);
+    let read_only = |name: &String| execution.variables.tables.get(name).is_some_and(|own| **own == *target.table.name);
+    if let Some(parameter) = execution.variables.read_only.iter().find(|name| read_only(name)) {
+        return Err(target::read_only(parameter));
+    }
     Ok(Rows { plan, slot, sources, target })
 }
 
@@ -393,7 +401,7 @@ pub fn update(execution: &mut Execution<'_>, update: &Update, out: &mut OutputSi
         reference::parents_changed(execution, &rows.target, &changes, "UPDATE")?;
         let names: Vec<String> =
             update.assignments.iter().filter_map(|assignment| assignment.column.as_deref()).map(folded).collect();
-        module::fire(execution, &rows.target, &changes, &names, out)?;
+        module::fire(execution, &rows.target, &changes, TriggerEvents::UPDATE, &names, out)?;
         if let Some(output) = &output {
             output.give(execution, &changes, out)?;
         }
@@ -415,7 +423,7 @@ pub fn delete(execution: &mut Execution<'_>, delete: &Delete, out: &mut OutputSi
             .map(|found| Change { before: Some(found.row), after: None, found_with: found.with })
             .collect();
         reference::parents_changed(execution, &rows.target, &changes, "DELETE")?;
-        module::fire(execution, &rows.target, &changes, &[], out)?;
+        module::fire(execution, &rows.target, &changes, TriggerEvents::DELETE, &[], out)?;
         if let Some(output) = &output {
             output.give(execution, &changes, out)?;
         }

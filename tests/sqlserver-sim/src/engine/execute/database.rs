@@ -74,6 +74,12 @@ fn alter(execution: &mut Execution<'_>, name: Option<&str>, options: &[String]) 
     let upper: Vec<String> = options.iter().map(|option| option.to_ascii_uppercase()).collect();
     let words: Vec<&str> = upper.iter().map(String::as_str).collect();
     let on = words.get(2).copied() == Some("ON");
+    if let ["SET", "SINGLE_USER" | "RESTRICTED_USER" | "READ_ONLY" | "OFFLINE", rest @ ..] = words.as_slice()
+        && rest.contains(&"ROLLBACK")
+        && let Some(peers) = execution.state.peers.clone()
+    {
+        peers.end_others_in(&execution.state.database_name(database), execution.state.session_id);
+    }
     transaction::atomic(execution, |execution| {
         let transaction = execution.state.transaction();
         transaction.edit_catalog(database, |catalog| {

@@ -1,20 +1,24 @@
 //! INSERT.
 
+use std::sync::Arc;
+
 use sqlparser::ast::Expr;
 
 use crate::error::{SqlError, SqlResult};
+use crate::storage::{DatabaseId, SchemaId};
 use crate::value::{SqlType, Value};
 
-use super::super::bind::Binder;
+use super::super::bind::{Binder, table_type};
 use super::super::evaluate::Scope;
 use super::super::run;
-use super::super::session::{Flow, OutputSink};
+use super::super::session::{Flow, OutputSink, TableArgument};
 use super::super::state::Execution;
-use super::super::statement::{Insert, InsertSource};
+use super::super::statement::{Insert, InsertSource, Name, TriggerEvents};
+use super::control::declare_table;
 use super::data::{Change, bind_output, write};
 use super::row::Maker;
 use super::target::{self, Target};
-use super::{done, module, procedure, reference, transaction};
+use super::{done, module, procedure, reference, transaction, value_of};
 
 pub fn insert(execution: &mut Execution<'_>, insert: &Insert, out: &mut OutputSink<'_>) -> SqlResult<()> {
     // The procedure of INSERT … EXEC runs statements of its own, so it goes first.
@@ -22,34 +26,98 @@ pub fn insert(execution: &mut Execution<'_>, insert: &Insert, out: &mut OutputSi
         InsertSource::Execute(statement) => Some(procedure::rows_of(execution, statement, out)?),
         _ => None,
     };
+    let limit = match &insert.top {
+        Some(top) => Some(rows_of_top(execution, top)?),
+        None => None,
+    };
     let rows = transaction::atomic(execution, |execution| {
         let target = target::find(execution, &insert.target)?;
         target::check_permission(execution, &target, "INSERT")?;
         let output = bind_output(execution, insert.output.as_ref(), &target, &[], false)?;
         let columns = insert.columns.as_deref();
         let changes = match (&insert.source, given) {
-            (_, Some((rows, types))) => insert_rows(execution, target.clone(), columns, &rows, &types)?,
+            (_, Some((mut rows, types))) => {
+                rows.truncate(limit.unwrap_or(usize::MAX));
+                insert_rows(execution, target.clone(), columns, &rows, &types)?
+            }
             (InsertSource::DefaultValues, _) => insert_given(execution, target.clone(), &[], vec![Vec::new()])?,
-            (InsertSource::Values(rows), _) => insert_values(execution, target.clone(), columns, rows)?,
+            (InsertSource::Values(rows), _) => {
+                let rows = rows.get(..limit.unwrap_or(usize::MAX)).unwrap_or(rows);
+                insert_values(execution, target.clone(), columns, rows)?
+            }
             (InsertSource::Query(query), _) => {
                 let plan = Binder::new(execution).query(query)?;
                 let types: Vec<SqlType> = plan.columns.iter().map(|column| column.sql_type).collect();
                 let mut rows = Vec::new();
                 run::query(execution, &plan, None, &mut |_, row| {
-                    rows.push(row);
-                    Ok(Flow::Continue)
+                    if limit.is_none_or(|limit| rows.len() < limit) {
+                        rows.push(row);
+                        Ok(Flow::Continue)
+                    } else {
+                        Ok(Flow::Stop)
+                    }
                 })?;
                 insert_rows(execution, target.clone(), columns, &rows, &types)?
             }
             (InsertSource::Execute(_), None) => Vec::new(),
         };
-        module::fire(execution, &target, &changes, &[], out)?;
+        module::fire(execution, &target, &changes, TriggerEvents::INSERT, &[], out)?;
         if let Some(output) = &output {
             output.give(execution, &changes, out)?;
         }
         Ok(changes.len())
     })?;
     done(execution, u64::try_from(rows).ok(), out)
+}
+
+/// Makes a table of a client's table-valued parameter; gives what it is called in tempdb. It goes at the end of the
+/// request.
+///
+/// # Errors
+/// 2715 where there is no such type, 500 where it has another number of columns; those of INSERT.
+pub fn filled_table(execution: &mut Execution<'_>, name: &str, given: &TableArgument) -> SqlResult<Arc<str>> {
+    let schema = (!given.schema.is_empty()).then(|| given.schema.clone());
+    let type_name = Name { database: None, schema, object: given.type_name.clone() };
+    let shape = table_type(execution.state, &type_name)?.ok_or_else(|| {
+        let text = format!("Column, parameter, or variable {name}: Cannot find data type {type_name}.");
+        SqlError::new(2715, 16, text)
+    })?;
+    let tables = execution.variables.tables.clone();
+    let own = declare_table(execution, name, &shape);
+    execution.variables.tables = tables;
+    let own = own?;
+    let catalog = execution.state.catalog(DatabaseId::TEMPDB)?;
+    let table = catalog.table_named(SchemaId::DBO, &own).cloned().ok_or_else(|| SqlError::invalid_object(&own))?;
+    let target = Target { database: DatabaseId::TEMPDB, table, variable: true };
+    let maker = Maker::new(execution, target)?;
+    let slots: Vec<usize> = maker.target.table.columns.iter().filter_map(crate::storage::Column::slot).collect();
+    if given.columns.len() != slots.len() {
+        let text = format!(
+            "Trying to pass a table-valued parameter with {} column(s) where the corresponding user-defined table type requires {} column(s).",
+            given.columns.len(),
+            slots.len()
+        );
+        return Err(SqlError::new(500, 16, text));
+    }
+    let mut rows = Vec::with_capacity(given.rows.len());
+    for row in &given.rows {
+        let mut values = Vec::with_capacity(row.len());
+        for ((value, slot), from) in row.iter().zip(&slots).zip(&given.columns) {
+            values.push(match value {
+                Some(value) => Some(maker.stored(execution, *slot, value, *from)?),
+                None => None,
+            });
+        }
+        rows.push(values);
+    }
+    insert_made(execution, &maker, &slots, rows)?;
+    Ok(own)
+}
+
+/// How many rows `INSERT TOP (n)` takes.
+fn rows_of_top(execution: &mut Execution<'_>, top: &Expr) -> SqlResult<usize> {
+    let number = value_of(execution, top)?.0.as_integer().and_then(|number| usize::try_from(number).ok());
+    number.ok_or_else(|| SqlError::new(127, 15, "A TOP N or FETCH rowcount value may not be negative."))
 }
 
 /// The places of the columns that an INSERT names, or of all that can be given.

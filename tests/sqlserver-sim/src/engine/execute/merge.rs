@@ -13,7 +13,7 @@ use super::super::expression::{Expression, Predicate};
 use super::super::run;
 use super::super::session::{Flow, OutputSink};
 use super::super::state::Execution;
-use super::super::statement::{Merge, MergeAction, MergeClause, MergeMatch};
+use super::super::statement::{Merge, MergeAction, MergeClause, MergeMatch, TriggerEvents};
 use super::data::{self, BoundAssignment, Change};
 use super::row::{Maker, named};
 use super::{done, module, reference, target, transaction};
@@ -75,7 +75,13 @@ pub fn merge(execution: &mut Execution<'_>, merge: &Merge, out: &mut OutputSink<
         let writes = decide(execution, &maker, &on, &clauses, &source_rows)?;
         carry_out(execution, &maker, &writes)?;
         let names: Vec<String> = updated_names(merge);
-        module::fire(execution, &target, &writes.changes, &names, out)?;
+        let does = |wanted: fn(&MergeAction) -> bool| merge.clauses.iter().any(|clause| wanted(&clause.action));
+        let events = TriggerEvents {
+            insert: does(|action| matches!(action, MergeAction::Insert { .. })),
+            update: does(|action| matches!(action, MergeAction::Update(_))),
+            delete: does(|action| matches!(action, MergeAction::Delete)),
+        };
+        module::fire(execution, &target, &writes.changes, events, &names, out)?;
         if let Some(output) = &output {
             output.give(execution, &writes.changes, out)?;
         }

@@ -1,22 +1,30 @@
 //! Runs statements.
 
 mod alter;
+mod bulk;
+mod configuration;
 mod constraint;
 mod control;
+mod cursor;
 mod data;
 mod database;
+mod dbcc;
+mod impersonation;
 mod insert;
 mod merge;
 mod module;
 mod option;
+mod partition;
 mod procedure;
 mod reference;
 mod rename;
 mod row;
 mod security;
+mod sequence;
 mod table;
 mod target;
 mod transaction;
+mod versioning;
 
 use crate::error::{SqlError, SqlResult};
 use crate::value::Value;
@@ -29,8 +37,13 @@ use super::session::{ColumnMetadata, Finished, Flow, Output, OutputSink};
 use super::state::Execution;
 use super::statement::{Kind, Statement};
 
+pub use bulk::load as bulk_load;
+pub use control::{declare_table, drop_table_variable};
+pub use impersonation::{original as original_login, revert_to};
+pub use insert::filled_table;
 pub use procedure::{Given, call_by_name};
-pub use table::{drop_in_tempdb, drop_temporary};
+pub use sequence::{next as next_in_sequence, type_of as sequence_type};
+pub use table::{described, drop_in_tempdb, drop_temporary};
 pub use transaction::{abandon, after_error, begin, commit, rollback, save};
 
 /// How a run of statements goes on.
@@ -41,6 +54,8 @@ pub enum Next {
     /// `CONTINUE` of a loop.
     Again,
     Return(i32),
+    /// To a label, which stands in a block around.
+    Goto(String),
 }
 
 /// Rows of a result that are handed on at a time.
@@ -52,9 +67,15 @@ const OUTPUT_ROWS: usize = 256;
 /// # Errors
 /// The error that ended them, which nobody has told the client yet.
 pub fn run_all(execution: &mut Execution<'_>, statements: &[Statement], out: &mut OutputSink<'_>) -> SqlResult<Next> {
-    for statement in statements {
+    let mut at = 0;
+    while let Some(statement) = statements.get(at) {
+        at += 1;
         match one(execution, statement, out) {
             Ok(Next::Continue) => {}
+            Ok(Next::Goto(label)) => match statements.iter().position(|statement| is_label(statement, &label)) {
+                Some(place) => at = place,
+                None => return Ok(Next::Goto(label)),
+            },
             Ok(next) => return Ok(next),
             Err(error) => {
                 if execution.state.tries > 0 || ends_batch(execution, &error) {
@@ -65,6 +86,10 @@ pub fn run_all(execution: &mut Execution<'_>, statements: &[Statement], out: &mu
         }
     }
     Ok(Next::Continue)
+}
+
+fn is_label(statement: &Statement, wanted: &str) -> bool {
+    matches!(&statement.kind, Kind::Label(label) if crate::value::collation::equal(label, wanted))
 }
 
 /// Errors after which nothing more of the batch runs.
@@ -109,16 +134,22 @@ fn done(execution: &mut Execution<'_>, rows: Option<u64>, out: &mut OutputSink<'
     send(out, Output::Done { finished, rows: shown, failed: false })
 }
 
-/// Runs a statement that gives no result: those of functions.
+/// Runs the body of a function, which gives no result: its first error ends it.
 ///
 /// # Errors
-/// The statement's.
-pub fn without_results(execution: &mut Execution<'_>, statement: &Statement) -> SqlResult<()> {
+/// 444 where it gives one all the same; its statements'.
+pub fn run_function(execution: &mut Execution<'_>, body: &[Statement]) -> SqlResult<()> {
     let mut gave = false;
-    one(execution, statement, &mut |output| {
+    let (now, row_count) = (execution.state.now, execution.state.row_count);
+    execution.state.tries += 1;
+    let outcome = run_all(execution, body, &mut |output| {
         gave |= matches!(output, Output::Columns(_));
         Flow::Continue
-    })?;
+    });
+    execution.state.tries -= 1;
+    // The statement that calls it goes on as if nothing had run.
+    (execution.state.now, execution.state.row_count) = (now, row_count);
+    outcome?;
     if gave {
         Err(SqlError::new(444, 16, "Select statements included within a function cannot return data to a client."))
     } else {
@@ -163,10 +194,17 @@ fn kind(execution: &mut Execution<'_>, statement: &Statement, out: &mut OutputSi
         Kind::Update(update) => data::update(execution, update, out)?,
         Kind::Delete(delete) => data::delete(execution, delete, out)?,
         Kind::Merge(merge) => merge::merge(execution, merge, out)?,
-        Kind::Truncate(name) => {
-            table::truncate(execution, name)?;
+        Kind::Truncate { table, partitions } => {
+            table::truncate(execution, table, partitions)?;
             done(execution, None, out)?;
         }
+        Kind::InsertBulk(bulk) => bulk::begin(execution, bulk, out)?,
+        Kind::Dbcc { command, arguments, options } => dbcc::dbcc(execution, command, arguments, options, out)?,
+        Kind::DeclareCursor { .. }
+        | Kind::OpenCursor(_)
+        | Kind::CloseCursor(_)
+        | Kind::DeallocateCursor(_)
+        | Kind::FetchCursor { .. } => cursor::statement(execution, &statement.kind, out)?,
         Kind::Begin | Kind::Commit | Kind::Rollback { .. } | Kind::Save { .. } => {
             transaction::statement(execution, &statement.kind, out)?
         }
@@ -186,6 +224,8 @@ fn kind(execution: &mut Execution<'_>, statement: &Statement, out: &mut OutputSi
         | Kind::Print(_)
         | Kind::RaiseError { .. }
         | Kind::Throw(_)
+        | Kind::Label(_)
+        | Kind::Goto(_)
         | Kind::WaitFor { .. } => return control::control(execution, &statement.kind, out),
         Kind::Nothing => {}
         definition => {
@@ -209,6 +249,8 @@ fn define(
         Kind::CreateLogin { .. }
         | Kind::AlterLogin { .. }
         | Kind::CreateUser { .. }
+        | Kind::AlterUser { .. }
+        | Kind::ChangeOwner { .. }
         | Kind::CreateRole { .. }
         | Kind::AlterRole { .. }
         | Kind::Permission(_) => security::define(execution, kind),
@@ -220,10 +262,22 @@ fn define(
             alter::alter_index(execution, index.as_deref(), table, action, text)
         }
         Kind::CreateModule(module) => module::create(execution, module),
-        Kind::CreateSchema { .. } | Kind::TransferSchema { .. } | Kind::CreateType { .. } | Kind::Drop { .. } => {
-            module::define(execution, kind, text)
+        Kind::CreateSchema { .. }
+        | Kind::TransferSchema { .. }
+        | Kind::CreateType { .. }
+        | Kind::CreateTableType { .. }
+        | Kind::CreateSynonym { .. }
+        | Kind::Drop { .. } => module::define(execution, kind, text),
+        Kind::CreateSequence { name, definition } => sequence::create(execution, name, definition),
+        Kind::AlterSequence { name, definition } => sequence::alter(execution, name, definition),
+        Kind::Partition(statement) => partition::statement(execution, statement),
+        Kind::ExecuteAs(who) => impersonation::begin(execution, who),
+        Kind::Revert => {
+            impersonation::revert(execution.state);
+            Ok(())
         }
-        Kind::Kill => Err(SqlError::unsupported("KILL; end connections through the server's control instead")),
+        Kind::Reconfigure => configuration::reconfigure(execution),
+        Kind::Kill(session) => dbcc::kill(execution, session),
         _ => {
             let _ = out;
             Err(SqlError::unsupported("this statement"))

@@ -12,6 +12,7 @@ use crate::value::{Moment, Value};
 
 use super::super::bind::{Binder, named_type};
 use super::super::module as modules;
+use super::super::parse;
 use super::super::session::OutputSink;
 use super::super::state::{Execution, TriggerRows};
 use super::super::statement::{CreateManner, Kind, Module, ModuleKind, Name, ObjectKind, TriggerEvents};
@@ -26,6 +27,7 @@ fn stored_kind(kind: &ModuleKind) -> StoredKind {
         ModuleKind::Procedure { .. } => StoredKind::Procedure,
         ModuleKind::InlineFunction { .. } => StoredKind::InlineFunction,
         ModuleKind::ScalarFunction { .. } => StoredKind::ScalarFunction,
+        ModuleKind::TableFunction { .. } => StoredKind::TableFunction,
         ModuleKind::Trigger { .. } => StoredKind::Trigger,
     }
 }
@@ -46,8 +48,13 @@ pub fn create(execution: &mut Execution<'_>, module: &Module) -> SqlResult<()> {
                 }
                 target::find(execution, table)?;
             }
-            ModuleKind::ScalarFunction { returns, .. } => {
+            ModuleKind::ScalarFunction { returns, body, .. } => {
                 named_type(execution.state, returns)?;
+                modules::check_function(body)?;
+            }
+            ModuleKind::TableFunction { shape, body, .. } => {
+                table::described(execution, "", schema, shape)?;
+                modules::check_function(body)?;
             }
             ModuleKind::Procedure { .. } | ModuleKind::InlineFunction { .. } => {}
         }
@@ -100,6 +107,7 @@ fn stored(
         created,
         modified,
         system: false,
+        disabled: false,
     }
 }
 
@@ -107,7 +115,20 @@ pub fn define(execution: &mut Execution<'_>, kind: &Kind, text: &str) -> SqlResu
     match kind {
         Kind::CreateSchema { name, owner } => create_schema(execution, name, owner.as_deref()),
         Kind::TransferSchema { schema, object } => transfer(execution, schema, object, text),
-        Kind::CreateType { name, base, .. } => create_type(execution, name, base),
+        Kind::CreateType { name, base, nullable } => {
+            named_type(execution.state, base)?;
+            if !nullable {
+                return Err(SqlError::unsupported("CREATE TYPE … NOT NULL; say NOT NULL of each column"));
+            }
+            let arguments =
+                if base.arguments.is_empty() { String::new() } else { format!("({})", base.arguments.join(",")) };
+            create_named(execution, name, StoredKind::Type, &format!("TYPE {}{arguments}", base.name))
+        }
+        Kind::CreateTableType { name, definition } => {
+            table::described(execution, "", crate::storage::SchemaId::DBO, &parse::table_shape(definition)?)?;
+            create_named(execution, name, StoredKind::Type, definition)
+        }
+        Kind::CreateSynonym { name, target } => create_named(execution, name, StoredKind::Synonym, target),
         Kind::Drop { kind: ObjectKind::Table, names, if_exists } => {
             table::drop_tables(execution, names, *if_exists, text)
         }
@@ -186,11 +207,32 @@ fn transfer(execution: &mut Execution<'_>, schema: &str, object: &Name, text: &s
     })
 }
 
-/// A type of users is kept as a module whose definition names its base.
-fn create_type(execution: &mut Execution<'_>, name: &Name, base: &super::super::statement::TypeName) -> SqlResult<()> {
-    let _ = named_type(execution.state, base)?;
-    let _ = name;
-    Err(SqlError::unsupported("types of users"))
+/// What has a name and a short text, and no statement of its own to be read again.
+fn create_named(execution: &mut Execution<'_>, name: &Name, kind: StoredKind, text: &str) -> SqlResult<()> {
+    transaction::atomic(execution, |execution| {
+        let database = execution.state.database_of(name)?;
+        target::check_definer(execution.state, database)?;
+        let schema_id = table::schema_for(execution, database, name)?;
+        if execution.state.catalog(database)?.object_named(schema_id, &name.object).is_some() {
+            return Err(SqlError::object_exists(&name.object));
+        }
+        let object_id = execution.state.transaction().next_object_id(database)?;
+        let now = execution.state.now;
+        execution.state.transaction().edit_catalog(database, |catalog| {
+            catalog.put_module(Stored {
+                object_id,
+                schema_id,
+                name: Arc::from(name.object.as_str()),
+                kind,
+                definition: Arc::from(text),
+                created: now,
+                modified: now,
+                system: false,
+                disabled: false,
+            });
+            Ok(())
+        })
+    })
 }
 
 fn fits(kind: ObjectKind, stored: StoredKind) -> bool {
@@ -198,9 +240,12 @@ fn fits(kind: ObjectKind, stored: StoredKind) -> bool {
         ObjectKind::View => stored == StoredKind::View,
         ObjectKind::Procedure => stored == StoredKind::Procedure,
         ObjectKind::Function => {
-            matches!(stored, StoredKind::ScalarFunction | StoredKind::InlineFunction)
+            matches!(stored, StoredKind::ScalarFunction | StoredKind::InlineFunction | StoredKind::TableFunction)
         }
         ObjectKind::Trigger => stored == StoredKind::Trigger,
+        ObjectKind::Synonym => stored == StoredKind::Synonym,
+        ObjectKind::Sequence => stored == StoredKind::Sequence,
+        ObjectKind::Type => stored == StoredKind::Type,
         _ => false,
     }
 }
@@ -235,14 +280,6 @@ fn drop_modules(execution: &mut Execution<'_>, kind: ObjectKind, names: &[Name],
 
 // Triggers
 
-fn events_of(changes: &[Change]) -> TriggerEvents {
-    TriggerEvents {
-        insert: changes.iter().any(|change| change.before.is_none()),
-        update: changes.iter().any(|change| change.before.is_some() && change.after.is_some()),
-        delete: changes.iter().any(|change| change.after.is_none()),
-    }
-}
-
 /// The triggers of a table, by their texts.
 fn triggers(execution: &Execution<'_>, target: &Target) -> SqlResult<Vec<(Arc<Stored>, Module)>> {
     let catalog = execution.state.catalog(target.database)?;
@@ -261,23 +298,23 @@ fn triggers(execution: &Execution<'_>, target: &Target) -> SqlResult<Vec<(Arc<St
     Ok(found)
 }
 
-/// Runs the triggers of what a statement did. A statement that touched no row fires them too, which nobody here needs.
+/// Runs the triggers of what a statement did, whether or not it touched a row.
 pub fn fire(
     execution: &mut Execution<'_>,
     target: &Target,
     changes: &[Change],
+    happened: TriggerEvents,
     updated: &[String],
     out: &mut OutputSink<'_>,
 ) -> SqlResult<()> {
-    if changes.is_empty() || target.database == crate::storage::DatabaseId::TEMPDB {
+    if target.database == crate::storage::DatabaseId::TEMPDB {
         return Ok(());
     }
     let triggers = triggers(execution, target)?;
     if triggers.is_empty() {
         return Ok(());
     }
-    let happened = events_of(changes);
-    for (stored, module) in triggers {
+    for (stored, module) in triggers.into_iter().filter(|(stored, _)| !stored.disabled) {
         let ModuleKind::Trigger { events, body, .. } = module.kind else { continue };
         // MERGE does several things at once: each event fires with its own rows.
         for (wanted, present, rows) in [
@@ -359,14 +396,26 @@ pub fn drop_triggers(execution: &mut Execution<'_>, target: &Target) -> SqlResul
     Ok(())
 }
 
-pub fn enable_triggers(execution: &Execution<'_>, target: &Target, enable: bool, names: &[String]) -> SqlResult<()> {
+pub fn enable_triggers(
+    execution: &mut Execution<'_>,
+    target: &Target,
+    enable: bool,
+    names: &[String],
+) -> SqlResult<()> {
     let own = triggers(execution, target)?;
     for name in names {
         if !own.iter().any(|(stored, _)| equal(&stored.name, name)) {
             return Err(SqlError::cannot_find(name));
         }
     }
-    if enable || own.is_empty() { Ok(()) } else { Err(SqlError::unsupported("disabled triggers")) }
+    let named = |stored: &Stored| names.is_empty() || names.iter().any(|name| equal(&stored.name, name));
+    for (stored, _) in own.into_iter().filter(|(stored, _)| named(stored)) {
+        execution.state.transaction().edit_catalog(target.database, |catalog| {
+            catalog.put_module(Stored { disabled: !enable, ..Stored::clone(&stored) });
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 // Application locks

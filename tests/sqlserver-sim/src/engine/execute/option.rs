@@ -45,19 +45,69 @@ pub fn set(execution: &mut Execution<'_>, words: &[String]) -> SqlResult<()> {
                 }
                 options.date_first = first;
             }
-            "ANSI_NULLS" | "QUOTED_IDENTIFIER" | "CONCAT_NULL_YIELDS_NULL" if !on => {
-                return Err(SqlError::unsupported(format!("SET {name} OFF")));
+            "CONTEXT_INFO" => {
+                let bytes = crate::value::literal::bytes(value.trim_start_matches("X'").trim_end_matches('\''));
+                let mut bytes = bytes.ok_or_else(|| SqlError::syntax_near(value))?;
+                bytes.resize(CONTEXT_INFO_BYTES, 0);
+                execution.state.context_info = crate::value::Value::binary(&bytes);
             }
-            "DATEFORMAT" if *value != "MDY" => return Err(SqlError::unsupported("SET DATEFORMAT other than mdy")),
-            "NOEXEC" | "PARSEONLY" | "FMTONLY" | "SHOWPLAN_TEXT" | "SHOWPLAN_ALL" | "SHOWPLAN_XML" if on => {
-                return Err(SqlError::unsupported(format!("SET {name} ON")));
-            }
-            name => {
-                options.other.insert(name.to_owned(), (*value).to_owned());
-            }
+            name => quiet(name, value)?,
         }
     }
     Ok(())
+}
+
+/// What `CONTEXT_INFO` holds.
+const CONTEXT_INFO_BYTES: usize = 128;
+
+/// Options that change nothing here, as long as they are set to what holds here anyway.
+fn quiet(name: &str, value: &str) -> SqlResult<()> {
+    /// Whose effect shows in no result: how plans are made, and what is told of them.
+    const EITHER: &[&str] = &[
+        "ARITHIGNORE",
+        "CURSOR_CLOSE_ON_COMMIT",
+        "FORCEPLAN",
+        "QUERY_GOVERNOR_COST_LIMIT",
+        "REMOTE_PROC_TRANSACTIONS",
+    ];
+    const ON: &[&str] = &[
+        "ANSI_DEFAULTS",
+        "ANSI_NULLS",
+        "ANSI_NULL_DFLT_ON",
+        "ANSI_PADDING",
+        "ANSI_WARNINGS",
+        "ARITHABORT",
+        "CONCAT_NULL_YIELDS_NULL",
+        "QUOTED_IDENTIFIER",
+    ];
+    const OFF: &[&str] = &[
+        "ANSI_NULL_DFLT_OFF",
+        "FMTONLY",
+        "IO",
+        "NOEXEC",
+        "NUMERIC_ROUNDABORT",
+        "PARSEONLY",
+        "PROFILE",
+        "SHOWPLAN_ALL",
+        "SHOWPLAN_TEXT",
+        "SHOWPLAN_XML",
+        "STATISTICS",
+        "TIME",
+        "XML",
+    ];
+    let holds = match name {
+        "TEXTSIZE" => {
+            value.parse::<i64>().is_ok_and(|bytes| bytes == 0 || bytes >= i64::from(i32::MAX)) || value == "1"
+        }
+        "LANGUAGE" => matches!(value, "US_ENGLISH" | "ENGLISH"),
+        "DATEFORMAT" => value == "MDY",
+        "DEADLOCK_PRIORITY" => matches!(value, "NORMAL" | "0"),
+        name if EITHER.contains(&name) => true,
+        name if ON.contains(&name) => value == "ON",
+        name if OFF.contains(&name) => value == "OFF",
+        _ => return Err(SqlError::new(195, 15, format!("'{name}' is not a recognized SET option."))),
+    };
+    if holds { Ok(()) } else { Err(SqlError::unsupported(format!("SET {name} {value}"))) }
 }
 
 fn isolation(execution: &mut Execution<'_>, level: &[&str]) -> SqlResult<()> {

@@ -9,22 +9,25 @@ use crate::storage::{DatabaseId, ModuleKind as StoredKind, Object, PrincipalId, 
 use crate::value::collation::{equal, folded};
 use crate::value::{Length, SqlType, Value, convert};
 
-use super::super::bind::named_type;
+use super::super::bind::{named_type, table_type};
 use super::super::context::has_permission;
 use super::super::module as modules;
 use super::super::session::{ColumnMetadata, Flow, Output, OutputSink};
 use super::super::state::{Execution, Variables};
-use super::super::statement::{Execute, ModuleKind, Name, ProcedureName, Statement};
+use super::super::statement::{Execute, ModuleKind, ModuleParameter, Name, ProcedureName, Statement, TableShape};
 use super::super::{parse, system};
-use super::{Next, module, run_all, send, table, transaction, value_of};
+use super::control::declare_table;
+use super::{Next, configuration, impersonation, module, run_all, send, table, transaction, value_of};
 
 /// An argument as it is given: by name or position.
 #[derive(Clone, Debug)]
 pub struct Given {
     /// With its `@`.
     pub name: Option<String>,
-    /// None for `DEFAULT`.
+    /// None for `DEFAULT`, and for a table.
     pub value: Option<(Value, SqlType)>,
+    /// A table variable, as it is called in tempdb.
+    pub table: Option<Arc<str>>,
 }
 
 /// What a procedure gave back: its status, and output parameters by name.
@@ -46,7 +49,12 @@ pub fn execute(execution: &mut Execution<'_>, execute: &Execute, out: &mut Outpu
     let mut given = Vec::with_capacity(execute.arguments.len());
     let mut receivers = Vec::new();
     for (at, argument) in execute.arguments.iter().enumerate() {
+        let table = match &argument.value {
+            Some(Expr::Identifier(word)) => execution.variables.tables.get(&folded(&word.value)).cloned(),
+            _ => None,
+        };
         let value = match &argument.value {
+            _ if table.is_some() => None,
             // A word without quotes is a text.
             Some(Expr::Identifier(word)) if !word.value.starts_with('@') => {
                 Some((Value::text(&word.value), SqlType::NVarChar(Length::Limited(4000))))
@@ -59,7 +67,7 @@ pub fn execute(execution: &mut Execution<'_>, execute: &Execute, out: &mut Outpu
         {
             receivers.push((argument.name.clone(), at, variable.value.clone()));
         }
-        given.push(Given { name: argument.name.clone(), value });
+        given.push(Given { name: argument.name.clone(), value, table });
     }
     let answer = call_by_name(execution, &name, given, out)?;
     for (parameter, at, variable) in receivers {
@@ -113,6 +121,7 @@ fn nested(
     execution.state.nesting += 1;
     let options = execution.state.options.clone();
     let temporary = execution.state.temporary.clone();
+    let impersonations = execution.state.impersonations.len();
     let (trigger, own) = (execution.trigger.clone(), execution.procedure.clone());
     let mut inner = Execution::new(execution.state);
     inner.variables = variables;
@@ -124,6 +133,7 @@ fn nested(
     state.nesting -= 1;
     // What is set within a procedure holds within it.
     state.options = options;
+    impersonation::revert_to(state, impersonations);
     let gone: Vec<String> = state.temporary.keys().filter(|name| !temporary.contains_key(*name)).cloned().collect();
     let dropped = table::drop_temporary(execution, &gone);
     let next = outcome?;
@@ -157,11 +167,72 @@ pub fn call_by_name(
         }
         "sp_getapplock" => module::application_lock(execution, &given),
         "sp_releaseapplock" => module::application_unlock(execution, &given),
-        "sp_set_session_context" | "sp_updatestats" | "sp_recompile" | "sp_configure" | "sp_refreshview" => {
-            Ok(Answer::default())
-        }
+        "sp_configure" => configuration::sp_configure(execution, &given, out),
+        "sp_set_session_context" => set_session_context(execution, &given),
+        // Plans are made anew at each run, by no statistics, and views are read again at each use.
+        "sp_updatestats" | "sp_recompile" | "sp_refreshview" => Ok(Answer::default()),
         "sp_reset_connection" => Ok(Answer::default()),
         _ => Err(SqlError::no_procedure(&name.to_string())),
+    }
+}
+
+/// `sp_set_session_context @key, @value, @read_only`.
+fn set_session_context(execution: &mut Execution<'_>, given: &[Given]) -> SqlResult<Answer> {
+    let key = argument(given, "@key", 0).and_then(Value::as_text).map(folded);
+    let key = key.ok_or_else(|| SqlError::parameter_missing("sp_set_session_context", "@key"))?;
+    let value = argument(given, "@value", 1).cloned().unwrap_or(Value::Null);
+    let read_only = argument(given, "@read_only", 2).and_then(Value::as_integer) == Some(1);
+    let context = &mut execution.state.session_context;
+    if context.get(&key).is_some_and(|(_, read_only)| *read_only) {
+        let text = format!(
+            "Cannot set key '{key}' in the session context. The key has been set as read_only for this session."
+        );
+        return Err(SqlError::new(15_664, 16, text));
+    }
+    context.insert(key, (value, read_only));
+    Ok(Answer::default())
+}
+
+/// The table of a parameter that is one: what the caller gave, or an empty one.
+pub fn table_argument(
+    execution: &mut Execution<'_>,
+    procedure: &str,
+    parameter: &ModuleParameter,
+    argument: Option<&Given>,
+) -> SqlResult<Arc<str>> {
+    let unknown = || {
+        let text = format!(
+            "Column, parameter, or variable {}: Cannot find data type {}.",
+            parameter.name, parameter.data_type.name
+        );
+        SqlError::new(2715, 16, text)
+    };
+    let shape = table_type(execution.state, &parameter.data_type.name)?.ok_or_else(unknown)?;
+    match argument {
+        Some(Given { table: Some(own), .. }) => {
+            let names =
+                |shape: &TableShape| shape.columns.iter().map(|column| folded(&column.name)).collect::<Vec<_>>();
+            let catalog = execution.state.catalog(DatabaseId::TEMPDB)?;
+            let given = catalog.table_named(crate::storage::SchemaId::DBO, own);
+            let given: Option<Vec<String>> =
+                given.map(|table| table.columns.iter().map(|column| folded(&column.name)).collect());
+            if given.is_some_and(|given| given == names(&shape)) {
+                return Ok(Arc::clone(own));
+            }
+            let text = format!("Operand type clash: table is incompatible with {}", parameter.data_type.name);
+            Err(SqlError::new(206, 16, text))
+        }
+        Some(Given { value: Some((_, from)), .. }) => {
+            let text = format!("Operand type clash: {} is incompatible with {}", from.name(), parameter.data_type.name);
+            Err(SqlError::new(206, 16, text).in_procedure(procedure))
+        }
+        // Left out, it has no rows.
+        _ => {
+            let variables = execution.variables.tables.clone();
+            let own = declare_table(execution, &parameter.name, &shape);
+            execution.variables.tables = variables;
+            own
+        }
     }
 }
 
@@ -213,7 +284,8 @@ fn call_user(
             &schema,
         ));
     }
-    let ModuleKind::Procedure { parameters, body } = modules::read(&stored.definition)?.kind else {
+    let module = modules::read(&stored.definition)?;
+    let ModuleKind::Procedure { parameters, body } = module.kind else {
         return Err(SqlError::no_procedure(&stored.name));
     };
     let names: Vec<String> = parameters.iter().map(|parameter| parameter.name.clone()).collect();
@@ -221,6 +293,12 @@ fn call_user(
     let mut variables = Variables::default();
     let mut outputs = Vec::new();
     for (parameter, argument) in parameters.iter().zip(&arguments) {
+        if parameter.read_only {
+            let own = table_argument(execution, &stored.name, parameter, *argument)?;
+            variables.tables.insert(folded(&parameter.name), own);
+            variables.read_only.insert(folded(&parameter.name));
+            continue;
+        }
         let sql_type = named_type(execution.state, &parameter.data_type)?;
         let value = match argument.and_then(|argument| argument.value.as_ref()) {
             Some((value, from)) => {
@@ -246,7 +324,10 @@ fn call_user(
         }
     }
     let own = std::mem::replace(&mut execution.state.database, database);
+    let impersonations = execution.state.impersonations.len();
+    impersonation::begin_module(execution, &module.execute_as)?;
     let outcome = nested(execution, Some(Arc::clone(&stored.name)), variables, &body, out);
+    impersonation::revert_to(execution.state, impersonations);
     execution.state.database = own;
     let (next, variables) = outcome?;
     let value = |name: &str| {
@@ -328,6 +409,12 @@ fn sp_executesql(execution: &mut Execution<'_>, given: Vec<Given>, out: &mut Out
     let mut variables = Variables::default();
     let mut outputs = Vec::new();
     for (at, (parameter, argument)) in declared.iter().zip(arguments).enumerate() {
+        if parameter.read_only {
+            let own = table_argument(execution, "sp_executesql", parameter, argument)?;
+            variables.tables.insert(folded(&parameter.name), own);
+            variables.read_only.insert(folded(&parameter.name));
+            continue;
+        }
         let sql_type = named_type(execution.state, &parameter.data_type)?;
         let value = match argument.and_then(|argument| argument.value.as_ref()) {
             Some((value, from)) => convert::convert(value, *from, sql_type, None)?,

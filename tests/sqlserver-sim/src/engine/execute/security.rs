@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::error::{SqlError, SqlResult};
-use crate::storage::{Grant, Login, Object, Permission, Principal, PrincipalId, PrincipalKind, Securable};
+use crate::storage::{Grant, Login, Object, Permission, Principal, PrincipalId, PrincipalKind, Schema, Securable};
 use crate::value::Value;
 
 use super::super::state::Execution;
-use super::super::statement::{self, Kind, Name, ObjectKind, PermissionAction, SecurableClass};
+use super::super::statement::{self, Kind, Name, ObjectKind, PermissionAction, SecurableClass, UserOption};
 use super::procedure::{Given, argument};
 use super::transaction;
 
@@ -42,7 +42,7 @@ fn check_owner(execution: &Execution<'_>) -> SqlResult<()> {
 
 pub fn define(execution: &mut Execution<'_>, kind: &Kind) -> SqlResult<()> {
     match kind {
-        Kind::CreateLogin { name, password } => {
+        Kind::CreateLogin { name, password, default_database } => {
             check_admin(execution)?;
             let storage = &execution.state.storage;
             if storage.login_named(name).is_some() {
@@ -52,13 +52,13 @@ pub fn define(execution: &mut Execution<'_>, kind: &Kind) -> SqlResult<()> {
                 name: Arc::from(name.as_str()),
                 password: Arc::from(password.as_str()),
                 sysadmin: false,
-                default_database: Arc::from("master"),
+                default_database: Arc::from(default_database.as_deref().unwrap_or("master")),
                 permissions: Vec::new(),
             });
             Ok(())
         }
         Kind::AlterLogin { name, options } => alter_login(execution, name, options),
-        Kind::CreateUser { name, login } => {
+        Kind::CreateUser { name, login, default_schema } => {
             check_owner(execution)?;
             if let Some(login) = login
                 && execution.state.storage.login_named(login).is_none()
@@ -70,11 +70,13 @@ pub fn define(execution: &mut Execution<'_>, kind: &Kind) -> SqlResult<()> {
                 ));
             }
             let kind = PrincipalKind::User { login: login.as_deref().map(Arc::from) };
-            create_principal(execution, name, kind)
+            create_principal(execution, name, kind, default_schema.as_deref())
         }
+        Kind::AlterUser { name, options } => alter_user(execution, name, options),
+        Kind::ChangeOwner { class, name, owner } => change_owner(execution, *class, &name.object, owner),
         Kind::CreateRole { name } => {
             check_owner(execution)?;
-            create_principal(execution, name, PrincipalKind::Role { fixed: false })
+            create_principal(execution, name, PrincipalKind::Role { fixed: false }, None)
         }
         Kind::AlterRole { role, member, add, server: true } => server_role(execution, role, member, *add),
         Kind::AlterRole { role, member, add, server: false } => database_role(execution, role, member, *add),
@@ -105,7 +107,109 @@ fn alter_login(execution: &mut Execution<'_>, name: &str, options: &[String]) ->
     Ok(())
 }
 
-fn create_principal(execution: &mut Execution<'_>, name: &str, kind: PrincipalKind) -> SqlResult<()> {
+fn alter_user(execution: &mut Execution<'_>, name: &str, options: &[UserOption]) -> SqlResult<()> {
+    check_owner(execution)?;
+    let database = execution.state.database;
+    for option in options {
+        if let UserOption::Login(login) = option
+            && execution.state.storage.login_named(login).is_none()
+        {
+            let text = format!("'{login}' is not a valid login or you do not have permission.");
+            return Err(SqlError::new(15_007, 16, text));
+        }
+    }
+    transaction::atomic(execution, |execution| {
+        execution.state.transaction().edit_catalog(database, |catalog| {
+            let found = catalog.principal_named(name).ok_or_else(|| missing("user", name))?;
+            let mut user = Principal::clone(found);
+            for option in options {
+                match option {
+                    UserOption::Name(to) if catalog.principal_named(to).is_some() => return Err(taken(to)),
+                    UserOption::Name(to) => user.name = Arc::from(to.as_str()),
+                    UserOption::DefaultSchema(schema) => user.default_schema = schema.as_deref().map(Arc::from),
+                    UserOption::Login(login) => {
+                        user.kind = PrincipalKind::User { login: Some(Arc::from(login.as_str())) };
+                    }
+                }
+            }
+            catalog.put_principal(user);
+            Ok(())
+        })
+    })
+}
+
+/// `ALTER AUTHORIZATION`. A database whose owner was gone has one again.
+fn change_owner(execution: &mut Execution<'_>, class: SecurableClass, name: &str, owner: &str) -> SqlResult<()> {
+    if class == SecurableClass::Database {
+        check_admin(execution)?;
+        let storage = &execution.state.storage;
+        let database = storage.database_named(name).ok_or_else(|| missing("database", name))?;
+        let login = storage.login_named(owner).ok_or_else(|| missing("principal", owner))?;
+        if !login.name.eq_ignore_ascii_case("sa") {
+            return Err(SqlError::unsupported("databases that belong to another login than sa"));
+        }
+        storage.capture().with(database, |capture| capture.owner_missing = false);
+        return Ok(());
+    }
+    check_owner(execution)?;
+    let database = execution.state.database;
+    transaction::atomic(execution, |execution| {
+        execution.state.transaction().edit_catalog(database, |catalog| {
+            let principal = catalog.principal_named(owner).ok_or_else(|| missing("principal", owner))?;
+            let owner = principal.principal_id;
+            let schema = catalog.schema_named(name).ok_or_else(|| missing("schema", name))?;
+            let schema = Schema { owner, ..Schema::clone(schema) };
+            catalog.put_schema(schema);
+            Ok(())
+        })
+    })
+}
+
+/// Permissions that can be granted, of which those that nothing here asks for are kept and shown all the same.
+fn check_permission_name(name: &str) -> SqlResult<()> {
+    const FIRST_WORDS: &[&str] = &[
+        "ADMINISTER",
+        "ALTER",
+        "AUTHENTICATE",
+        "BACKUP",
+        "CHECKPOINT",
+        "CONNECT",
+        "CONTROL",
+        "CREATE",
+        "DELETE",
+        "EXECUTE",
+        "IMPERSONATE",
+        "INSERT",
+        "KILL",
+        "RECEIVE",
+        "REFERENCES",
+        "SELECT",
+        "SEND",
+        "SHOWPLAN",
+        "SHUTDOWN",
+        "SUBSCRIBE",
+        "TAKE",
+        "UNMASK",
+        "UNSAFE",
+        "UPDATE",
+        "VIEW",
+    ];
+    let first = name.split(' ').next().unwrap_or_default();
+    if FIRST_WORDS.contains(&first) {
+        return Ok(());
+    }
+    if first == "ALL" {
+        return Err(SqlError::unsupported("GRANT ALL"));
+    }
+    Err(SqlError::syntax_near(name))
+}
+
+fn create_principal(
+    execution: &mut Execution<'_>,
+    name: &str,
+    kind: PrincipalKind,
+    default_schema: Option<&str>,
+) -> SqlResult<()> {
     let database = execution.state.database;
     transaction::atomic(execution, |execution| {
         execution.state.transaction().edit_catalog(database, |catalog| {
@@ -113,7 +217,7 @@ fn create_principal(execution: &mut Execution<'_>, name: &str, kind: PrincipalKi
                 return Err(taken(name));
             }
             let principal_id = catalog.next_principal_id();
-            let default_schema = None;
+            let default_schema = default_schema.map(Arc::from);
             catalog.put_principal(Principal {
                 principal_id,
                 name: Arc::from(name),
@@ -200,6 +304,9 @@ pub fn drop_principals(
 }
 
 fn grant(execution: &mut Execution<'_>, permission: &statement::Permission) -> SqlResult<()> {
+    for name in &permission.permissions {
+        check_permission_name(name)?;
+    }
     if permission.class == SecurableClass::Server {
         return grant_on_server(execution, permission);
     }

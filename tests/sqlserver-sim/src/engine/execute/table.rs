@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sqlparser::ast::Expr;
+
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{Column, Computed, DatabaseId, DefaultConstraint, Identity, ObjectId, SchemaId, Table};
 use crate::value::collation::folded;
@@ -16,7 +18,7 @@ use super::super::statement::{ColumnDefinition, ConstraintDefinition, Constraint
 use super::constraint::{add_constraint, index_of};
 use super::row::named;
 use super::target::{self, Target};
-use super::{done, insert, transaction};
+use super::{done, insert, partition, transaction, versioning};
 
 /// Gives constraints without a name one like the server's: the table, the kind, and a number that no other has.
 pub fn made_name(execution: &mut Execution<'_>, prefix: &str, table: &str) -> Arc<str> {
@@ -60,6 +62,9 @@ pub fn create(execution: &mut Execution<'_>, create: &CreateTable) -> SqlResult<
             }
             let own = execution.state.temporary_name(&create.name.object);
             let table = described(execution, &own, SchemaId::DBO, &create.shape)?;
+            if create.versioning.is_some() || create.shape.period.is_some() {
+                return Err(SqlError::new(13_516, 16, "System-versioned temporal tables can't be temporary tables."));
+            }
             execution.state.transaction().create_table(DatabaseId::TEMPDB, table)?;
             execution.state.temporary.insert(key, own);
             return Ok(());
@@ -73,7 +78,11 @@ pub fn create(execution: &mut Execution<'_>, create: &CreateTable) -> SqlResult<
         let own = std::mem::replace(&mut execution.state.database, database);
         let table = described(execution, &create.name.object, schema, &create.shape);
         execution.state.database = own;
-        execution.state.transaction().create_table(database, table?).map(|_| ())
+        let mut table = table?;
+        if let Some(on) = &create.on {
+            partition::lay(execution, database, &mut table, on)?;
+        }
+        versioning::create(execution, database, table, create)
     })
 }
 
@@ -157,9 +166,25 @@ pub fn column(execution: &mut Execution<'_>, table: &Table, definition: &ColumnD
     Ok(column)
 }
 
+/// As many partitions as a table may have.
+const PARTITIONS_MAX: usize = 15_000;
+
 // Rows of a whole table
 
-pub fn truncate(execution: &mut Execution<'_>, name: &Name) -> SqlResult<()> {
+pub fn truncate(execution: &mut Execution<'_>, name: &Name, partitions: &[(Expr, Expr)]) -> SqlResult<()> {
+    let mut numbers = Vec::new();
+    for (first, last) in partitions {
+        let (first, last) = (partition::number(execution, first)?, partition::number(execution, last)?);
+        // No function makes more partitions than this.
+        if last > PARTITIONS_MAX {
+            return Err(SqlError::new(
+                7722,
+                16,
+                format!("Invalid partition number {last} specified for table '{name}'."),
+            ));
+        }
+        numbers.extend(first..=last);
+    }
     transaction::atomic(execution, |execution| {
         let target = target::find(execution, name).map_err(|error| {
             if error.number == 208 {
@@ -175,7 +200,13 @@ pub fn truncate(execution: &mut Execution<'_>, name: &Name) -> SqlResult<()> {
             }
         })?;
         target::check_permission(execution, &target, "ALTER")?;
-        execution.state.transaction().truncate(target.database, target.table.object_id)
+        versioning::check_truncated(&target)?;
+        let transaction = execution.state.transaction();
+        if numbers.is_empty() {
+            transaction.truncate(target.database, target.table.object_id)
+        } else {
+            transaction.truncate_partitions(target.database, target.table.object_id, &numbers)
+        }
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{SqlError, SqlResult};
-use crate::storage::{DatabaseId, Ddl, Object, PrincipalId, SchemaId, Securable, Table};
+use crate::storage::{DatabaseId, Ddl, ModuleKind, Object, PrincipalId, SchemaId, Securable, Table};
 use crate::value::collation::folded;
 
 use super::super::context::has_permission;
@@ -37,6 +37,12 @@ impl Target {
     }
 }
 
+/// The error for writing to a table-valued parameter.
+pub fn read_only(parameter: &str) -> SqlError {
+    let text = format!("The table-valued parameter \"{parameter}\" is READONLY and cannot be modified.");
+    SqlError::new(10_700, 16, text)
+}
+
 /// The table of a name: stored, temporary or a variable.
 ///
 /// # Errors
@@ -44,6 +50,9 @@ impl Target {
 pub fn find(execution: &Execution<'_>, name: &Name) -> SqlResult<Target> {
     let state = &*execution.state;
     let own = if name.object.starts_with('@') {
+        if execution.variables.read_only.contains(&folded(&name.object)) {
+            return Err(read_only(&name.object));
+        }
         let own = execution.variables.tables.get(&folded(&name.object));
         Some(own.ok_or_else(|| {
             SqlError::new(1087, 15, format!("Must declare the table variable \"{}\".", name.object)).with_state(2)
@@ -62,6 +71,9 @@ pub fn find(execution: &Execution<'_>, name: &Name) -> SqlResult<Target> {
     let database = state.database_of(name)?;
     match state.object(database, name)? {
         Some((_, Object::Table(table))) => Ok(Target { database, table, variable: false }),
+        Some((_, Object::Module(module))) if module.kind == ModuleKind::Synonym => {
+            find(execution, &super::super::parse::name(&module.definition)?)
+        }
         Some((_, Object::Module(_))) => {
             Err(SqlError::unsupported(format!("changes of rows through '{name}', which isn't a table")))
         }

@@ -198,8 +198,12 @@ fn object_id(execution: &Execution<'_>, values: &[Value]) -> SqlResult<Value> {
                 ModuleKind::Procedure => "P",
                 ModuleKind::ScalarFunction => "FN",
                 ModuleKind::InlineFunction => "IF",
+                ModuleKind::TableFunction => "TF",
                 ModuleKind::Trigger => "TR",
                 ModuleKind::Synonym => "SN",
+                ModuleKind::Sequence => "SO",
+                // Types have no number among objects.
+                ModuleKind::Type => return Ok(Value::Null),
             },
         ),
     };

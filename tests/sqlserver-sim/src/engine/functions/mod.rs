@@ -1,11 +1,13 @@
 //! The scalar functions of T-SQL.
 
 mod date;
+mod json;
 mod metadata;
 mod number;
 mod permission;
 mod session;
 mod text;
+mod variant_property;
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -17,6 +19,7 @@ use crate::value::{SqlType, Value};
 use super::state::Execution;
 
 pub use date::date_part;
+pub use json::{JsonColumn, OpenJson};
 
 /// What a function takes; arguments are converted to it beforehand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,13 +70,15 @@ impl Builtin {
 }
 
 static ALL: LazyLock<HashMap<&'static str, &'static Builtin>> = LazyLock::new(|| {
-    let lists: [&'static [Builtin]; 6] = [
+    let lists: [&'static [Builtin]; 8] = [
         text::FUNCTIONS,
         number::FUNCTIONS,
         date::FUNCTIONS,
         session::FUNCTIONS,
         metadata::FUNCTIONS,
         permission::FUNCTIONS,
+        json::FUNCTIONS,
+        variant_property::FUNCTIONS,
     ];
     lists.into_iter().flatten().map(|function| (function.name, function)).collect()
 });
@@ -91,10 +96,6 @@ fn int(_: &[SqlType]) -> SqlResult<SqlType> {
 
 fn bigint(_: &[SqlType]) -> SqlResult<SqlType> {
     Ok(SqlType::BigInt)
-}
-
-fn bit(_: &[SqlType]) -> SqlResult<SqlType> {
-    Ok(SqlType::Bit)
 }
 
 fn sysname(_: &[SqlType]) -> SqlResult<SqlType> {

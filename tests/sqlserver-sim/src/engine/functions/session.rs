@@ -1,11 +1,12 @@
 //! Functions of the session: who, where, what happened last.
 
-use crate::error::{SqlError, SqlResult};
+use crate::error::SqlResult;
 use crate::storage::{DatabaseId, Edition};
 use crate::value::{Length, SqlType, Value};
 
+use super::super::execute;
 use super::Parameter::{Any, Text};
-use super::{Builtin, bigint, bit, int, sysname, text_at, variant};
+use super::{Builtin, bigint, int, sysname, text_at, variant};
 
 pub const FUNCTIONS: &[Builtin] = &[
     Builtin::new("@@ROWCOUNT", 0..=0, &[], int, |execution, _, _, _| {
@@ -51,7 +52,48 @@ pub const FUNCTIONS: &[Builtin] = &[
     Builtin::new("@@LANGUAGE", 0..=0, &[], sysname, |_, _, _, _| Ok(Value::text("us_english"))),
     Builtin::new("@@MICROSOFTVERSION", 0..=0, &[], int, |_, _, _, _| Ok(Value::Int(0x1000_03E8))),
     Builtin::new("@@MAX_PRECISION", 0..=0, &[], |_| Ok(SqlType::TinyInt), |_, _, _, _| Ok(Value::TinyInt(38))),
-    Builtin::new("@@FETCH_STATUS", 0..=0, &[], int, |_, _, _, _| Ok(Value::Int(-1))),
+    Builtin::new("@@FETCH_STATUS", 0..=0, &[], int, |execution, _, _, _| Ok(Value::Int(execution.state.fetch_status))),
+    Builtin::new("@@CURSOR_ROWS", 0..=0, &[], int, |execution, _, _, _| Ok(Value::Int(execution.state.cursor_rows))),
+    Builtin::new(
+        "CURSOR_STATUS",
+        2..=2,
+        &[Text, Text],
+        |_| Ok(SqlType::SmallInt),
+        |execution, values, _, _| {
+            let key = crate::value::collation::folded(text_at(values, 1));
+            let held = match text_at(values, 0).to_ascii_lowercase().as_str() {
+                "global" => &execution.state.cursors,
+                _ => &execution.cursors,
+            };
+            Ok(Value::SmallInt(match held.get(&key).map(|cursor| &cursor.open) {
+                None if execution.cursor_variables.contains(&key) => -2,
+                None => -3,
+                Some(None) => -1,
+                Some(Some(open)) => i16::from(!open.rows.is_empty()),
+            }))
+        },
+    ),
+    Builtin::new("SESSION_CONTEXT", 1..=1, &[Text], variant, |execution, values, _, _| {
+        let key = crate::value::collation::folded(text_at(values, 0));
+        Ok(execution.state.session_context.get(&key).map_or(Value::Null, |(value, _)| value.clone()))
+    }),
+    Builtin::new(
+        "CONTEXT_INFO",
+        0..=0,
+        &[],
+        |_| Ok(SqlType::VarBinary(Length::Limited(128))),
+        |execution, _, _, _| Ok(execution.state.context_info.clone()),
+    ),
+    Builtin::new("NEXT_VALUE_FOR", 1..=1, &[Text], bigint, |execution, values, _, sql_type| {
+        execute::next_in_sequence(execution.state, text_at(values, 0), sql_type)
+    }),
+    Builtin::new("PARTITION_NUMBER", 2..=2, &[Text, Any], int, |execution, values, _, _| {
+        let catalog = execution.state.catalog(execution.state.database)?;
+        let function = catalog.partition_function(text_at(values, 0));
+        let number = function.map(|function| function.partition_of(values.get(1).unwrap_or(&Value::Null)));
+        Ok(number.and_then(|number| i32::try_from(number).ok()).map_or(Value::Null, Value::Int))
+    })
+    .with_nulls(),
     Builtin::new("@@OPTIONS", 0..=0, &[], int, |_, _, _, _| Ok(Value::Int(5496))),
     Builtin::new("@@TEXTSIZE", 0..=0, &[], int, |_, _, _, _| Ok(Value::Int(2_147_483_647))),
     Builtin::new(
@@ -143,7 +185,7 @@ pub const FUNCTIONS: &[Builtin] = &[
         Ok(Value::text(&execution.state.login_name))
     }),
     Builtin::new("ORIGINAL_LOGIN", 0..=0, &[], sysname, |execution, _, _, _| {
-        Ok(Value::text(&execution.state.login_name))
+        Ok(Value::text(&execute::original_login(execution.state)))
     }),
     Builtin::new("SYSTEM_USER", 0..=0, &[], sysname, |execution, _, _, _| Ok(Value::text(&execution.state.login_name))),
     Builtin::new("HOST_NAME", 0..=0, &[], sysname, |execution, _, _, _| Ok(Value::text(&execution.state.login.host))),
@@ -194,7 +236,6 @@ pub const FUNCTIONS: &[Builtin] = &[
         Ok(Value::Int(i32::try_from(execution.state.statement_depth).unwrap_or(i32::MAX)))
     })
     .with_nulls(),
-    Builtin::new("COMPRESS", 1..=1, &[Any], bit, |_, _, _, _| Err(SqlError::unsupported("COMPRESS"))),
 ];
 
 fn identity(_: &[SqlType]) -> SqlResult<SqlType> {

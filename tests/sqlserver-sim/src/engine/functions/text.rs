@@ -10,6 +10,14 @@ use super::Parameter::{Any, Integer, Text};
 use super::{Builtin, first, int, integer_at, sysname, text_at};
 
 pub const FUNCTIONS: &[Builtin] = &[
+    // What the method `value` of xml gives for a path to the whole text.
+    Builtin::new(
+        "XML_TEXT",
+        1..=1,
+        &[Any],
+        |_| Ok(SqlType::NVarChar(Length::Max)),
+        |_, values, _, _| Ok(Value::text(&super::super::form::text_of_xml(text_at(values, 0)))),
+    ),
     Builtin::new("LEN", 1..=1, &[Text], int, |_, values, types, _| {
         Ok(Value::Int(count(units(text_at(values, 0).trim_end_matches(' '), types.first().copied()))))
     }),

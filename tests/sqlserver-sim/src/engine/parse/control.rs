@@ -3,10 +3,12 @@
 use sqlparser::ast::Expr;
 use sqlparser::tokenizer::Token;
 
-use crate::error::SqlResult;
+use crate::error::{SqlError, SqlResult};
 use crate::value::arithmetic::Operator;
 
-use super::super::statement::{Argument, Declaration, DeclarationKind, Execute, Kind, ProcedureName, Statement};
+use super::super::statement::{
+    Argument, CursorName, Declaration, DeclarationKind, Execute, Kind, ProcedureName, Statement,
+};
 use super::Reader;
 
 impl Reader<'_> {
@@ -26,7 +28,7 @@ impl Reader<'_> {
             "CONTINUE" => self.single(Kind::Continue),
             "RETURN" => {
                 self.at += 1;
-                let end = self.end(|_| false);
+                let end = if self.begins_any_statement() { self.at } else { self.end(|_| false) };
                 let value = if end > self.at { Some(self.expression_to(end)?) } else { None };
                 Kind::Return(value)
             }
@@ -70,13 +72,24 @@ impl Reader<'_> {
             }
             "KILL" => {
                 self.at += 1;
-                self.expression(&[])?;
-                Kind::Kill
+                Kind::Kill(self.expression(&[])?)
             }
-            "CHECKPOINT" | "RECONFIGURE" | "REVERT" | "DBCC" => {
+            "CHECKPOINT" => {
+                // Nothing is on a disk, so that all of it could be.
                 self.at = self.statement_end();
                 Kind::Nothing
             }
+            "RECONFIGURE" => self.reconfigure(),
+            "REVERT" => self.revert()?,
+            "DBCC" => self.dbcc()?,
+            "GOTO" => {
+                self.at += 1;
+                Kind::Goto(self.identifier()?)
+            }
+            "OPEN" => self.open_cursor()?,
+            "CLOSE" => self.close_cursor()?,
+            "DEALLOCATE" => self.deallocate_cursor()?,
+            "FETCH" => self.fetch_cursor()?,
             _ => return Ok(None),
         };
         Ok(Some(kind))
@@ -135,8 +148,10 @@ impl Reader<'_> {
 
     fn begin(&mut self) -> SqlResult<Kind> {
         self.at += 1;
-        if self.take("DISTRIBUTED") || self.take_any(&["TRANSACTION", "TRAN"]) {
-            let _ = self.take_any(&["TRANSACTION", "TRAN"]);
+        if self.is("DISTRIBUTED") {
+            return Err(SqlError::unsupported("distributed transactions"));
+        }
+        if self.take_any(&["TRANSACTION", "TRAN"]) {
             // A transaction goes by its name only where it is rolled back.
             self.transaction_name()?;
             if self.take("WITH") {
@@ -179,6 +194,9 @@ impl Reader<'_> {
 
     fn declare(&mut self) -> SqlResult<Kind> {
         self.at += 1;
+        if self.begins_cursor() {
+            return self.cursor_declaration();
+        }
         let mut declarations = vec![self.declaration()?];
         while self.take_token(&Token::Comma) {
             declarations.push(self.declaration()?);
@@ -191,6 +209,9 @@ impl Reader<'_> {
         let _ = self.take("AS");
         if self.take("TABLE") {
             return Ok(Declaration { name, kind: DeclarationKind::Table(self.table_shape()?) });
+        }
+        if self.take("CURSOR") {
+            return Ok(Declaration { name, kind: DeclarationKind::Cursor });
         }
         let data_type = self.type_name()?;
         let value = if self.take_token(&Token::Eq) { Some(self.expression(&[])?) } else { None };
@@ -223,6 +244,10 @@ impl Reader<'_> {
         if self.is_variable() {
             let name = self.variable()?;
             let operator = self.assignment_operator()?;
+            if operator.is_none() && self.take("CURSOR") {
+                let definition = self.cursor_definition(&mut true, &mut false)?;
+                return Ok(Kind::DeclareCursor { name: CursorName { name, global: false }, definition });
+            }
             return Ok(Kind::SetVariable { name, operator, value: self.expression(&[])? });
         }
         let end = self.statement_end();
@@ -283,10 +308,13 @@ impl Reader<'_> {
         self.at += 1;
         if self.is_token(&Token::LParen) {
             let text = self.parenthesised()?.expression;
+            if (self.is("AS") && (self.is_at(1, "USER") || self.is_at(1, "LOGIN"))) || self.is("AT") {
+                return Err(SqlError::unsupported("EXECUTE (…) AS or AT"));
+            }
             return Ok(Kind::ExecuteText(text));
         }
         if self.is("AS") {
-            return Err(crate::error::SqlError::unsupported("EXECUTE AS"));
+            return self.execute_as();
         }
         let status = if self.is_variable() && self.is_token_at(1, &Token::Eq) {
             let name = self.variable()?;

@@ -3,10 +3,11 @@
 
 use sqlparser::tokenizer::Token;
 
-use crate::error::SqlResult;
+use crate::error::{SqlError, SqlResult};
 
 use super::super::statement::{
-    Assignment, Delete, Insert, InsertSource, Kind, Merge, MergeAction, MergeClause, MergeMatch, OutputClause, Update,
+    Assignment, Delete, Insert, InsertBulk, InsertSource, Kind, Merge, MergeAction, MergeClause, MergeMatch,
+    OutputClause, Update,
 };
 use super::Reader;
 
@@ -28,6 +29,10 @@ impl Reader<'_> {
     pub(super) fn data_statement(&mut self, common: Option<Range>) -> SqlResult<Kind> {
         let common = common.unwrap_or((self.at, self.at));
         if self.take("INSERT") {
+            if self.is("BULK") && !self.is_token_at(1, &Token::Period) && !self.is_token_at(1, &Token::LParen) {
+                self.at += 1;
+                return self.insert_bulk().map(|bulk| Kind::InsertBulk(Box::new(bulk)));
+            }
             return self.insert(common).map(|insert| Kind::Insert(Box::new(insert)));
         }
         if self.take("UPDATE") {
@@ -45,7 +50,8 @@ impl Reader<'_> {
         }
         self.expect("TRUNCATE")?;
         self.expect("TABLE")?;
-        Ok(Kind::Truncate(self.name()?))
+        let table = self.name()?;
+        Ok(Kind::Truncate { table, partitions: self.truncated_partitions()? })
     }
 
     /// `TOP (n)` before the target: its tokens.
@@ -90,9 +96,16 @@ impl Reader<'_> {
     }
 
     fn insert(&mut self, common: Range) -> SqlResult<Insert> {
-        if self.is("TOP") {
-            return Err(crate::error::SqlError::unsupported("INSERT TOP"));
-        }
+        let top = if self.take("TOP") {
+            let quantity =
+                if self.is_token(&Token::LParen) { self.parenthesised()?.expression } else { self.number()? };
+            if self.is("PERCENT") {
+                return Err(SqlError::unsupported("INSERT TOP … PERCENT"));
+            }
+            Some(quantity)
+        } else {
+            None
+        };
         let _ = self.take("INTO");
         let target = self.name()?;
         self.skip_hints()?;
@@ -103,7 +116,43 @@ impl Reader<'_> {
         };
         let output = self.output(&["VALUES", "DEFAULT", "SELECT", "EXEC", "EXECUTE"])?;
         let source = self.insert_source(common)?;
-        Ok(Insert { target, columns, output, source })
+        Ok(Insert { target, top, columns, output, source })
+    }
+
+    /// A number that stands alone.
+    fn number(&mut self) -> SqlResult<sqlparser::ast::Expr> {
+        let end = self.at + 1;
+        self.expression_to(end)
+    }
+
+    /// `t (a int, b nvarchar(10) COLLATE …) WITH (KEEP_NULLS, TABLOCK)`, as clients send it before their rows.
+    fn insert_bulk(&mut self) -> SqlResult<InsertBulk> {
+        let table = self.name()?;
+        self.expect_token(&Token::LParen)?;
+        let mut columns = Vec::new();
+        loop {
+            columns.push(self.identifier()?);
+            self.type_name()?;
+            if self.take("COLLATE") {
+                self.identifier()?;
+            }
+            if !self.take_token(&Token::Comma) {
+                break;
+            }
+        }
+        self.expect_token(&Token::RParen)?;
+        let mut bulk = InsertBulk { table, columns, check_constraints: false, fire_triggers: false, keep_nulls: false };
+        if self.take("WITH") {
+            let close = self.closing(self.at)?;
+            for at in self.at..close {
+                let Some(lexeme) = self.lexemes.get(at) else { break };
+                bulk.check_constraints |= lexeme.is("CHECK_CONSTRAINTS");
+                bulk.fire_triggers |= lexeme.is("FIRE_TRIGGERS");
+                bulk.keep_nulls |= lexeme.is("KEEP_NULLS");
+            }
+            self.at = close + 1;
+        }
+        Ok(bulk)
     }
 
     fn insert_source(&mut self, common: Range) -> SqlResult<InsertSource> {
@@ -125,8 +174,10 @@ impl Reader<'_> {
         // The query's own common tables stand before INSERT; it can't have others.
         self.at = self.end(|lexeme| lexeme.is("OPTION"));
         let end = self.at;
-        self.skip_option()?;
-        self.query_of("", &[common, (from, end)]).map(InsertSource::Query)
+        let settings = self.option()?;
+        let mut query = self.query_of("", &[common, (from, end)])?;
+        query.settings = settings;
+        Ok(InsertSource::Query(query))
     }
 
     /// `(a, DEFAULT, b)`.
@@ -176,6 +227,9 @@ impl Reader<'_> {
     fn rest(&mut self) -> SqlResult<Range> {
         let from = self.at;
         if self.is("FROM") || self.is("WHERE") {
+            if self.is("WHERE") && self.is_at(1, "CURRENT") && self.is_at(2, "OF") {
+                return Err(SqlError::unsupported("WHERE CURRENT OF"));
+            }
             self.at += 1;
             self.at = self.end(|lexeme| lexeme.is("OPTION"));
         }
@@ -244,7 +298,7 @@ impl Reader<'_> {
 
     fn merge(&mut self, common: Range) -> SqlResult<Merge> {
         if self.is("TOP") {
-            return Err(crate::error::SqlError::unsupported("MERGE TOP"));
+            return Err(SqlError::unsupported("MERGE TOP"));
         }
         let _ = self.take("INTO");
         let target = self.name()?;

@@ -7,6 +7,9 @@ use crate::error::{SqlError, SqlResult};
 use super::super::statement::{AlterAction, CreateIndex, CreateManner, CreateTable, Kind, Name, ObjectKind};
 use super::Reader;
 
+/// The one collation that databases have.
+const COLLATION: &str = "SQL_Latin1_General_CP1_CI_AS";
+
 impl Reader<'_> {
     pub(super) fn create(&mut self) -> SqlResult<Kind> {
         let from = self.at;
@@ -21,8 +24,8 @@ impl Reader<'_> {
         if self.take("TABLE") {
             let name = self.name()?;
             let shape = self.table_shape()?;
-            self.skip_storage_options()?;
-            return Ok(Kind::CreateTable(Box::new(CreateTable { name, shape })));
+            let (on, versioning) = self.storage_options()?;
+            return Ok(Kind::CreateTable(Box::new(CreateTable { name, shape, on, versioning })));
         }
         if self
             .peek(0)
@@ -35,25 +38,47 @@ impl Reader<'_> {
         }
         if self.take("DATABASE") {
             let name = self.identifier()?;
-            // Files, collation and containment change nothing here.
-            self.at = self.statement_end();
+            self.database_options()?;
             return Ok(Kind::CreateDatabase { name });
         }
         if self.take("TYPE") {
+            return self.create_type();
+        }
+        if self.take("SEQUENCE") {
             let name = self.name()?;
-            self.expect("FROM")?;
-            let base = self.type_name()?;
-            // Whether its values may be NULL is for each column to say.
-            if !self.take_all(&["NOT", "NULL"]) {
-                let _ = self.take("NULL");
-            }
-            return Ok(Kind::CreateType { name, base });
+            return Ok(Kind::CreateSequence { name, definition: self.sequence()? });
+        }
+        if self.take("SYNONYM") {
+            return self.create_synonym();
+        }
+        if self.take("PARTITION") {
+            return self.create_partition().map(Kind::Partition);
         }
         if self.take("STATISTICS") {
             self.at = self.statement_end();
             return Ok(Kind::Nothing);
         }
         self.create_principal()
+    }
+
+    /// Where its files are changes nothing here; what would, is refused.
+    fn database_options(&mut self) -> SqlResult<()> {
+        let end = self.statement_end();
+        while self.at < end {
+            if self.take("COLLATE") {
+                let collation = self.identifier()?;
+                if !collation.eq_ignore_ascii_case(COLLATION) {
+                    return Err(SqlError::unsupported(format!("databases of the collation {collation}")));
+                }
+            } else if self.is("CONTAINMENT") && self.is_at(2, "PARTIAL") {
+                return Err(SqlError::unsupported("contained databases"));
+            } else if self.is("AS") && self.is_at(1, "SNAPSHOT") {
+                return Err(SqlError::unsupported("database snapshots"));
+            } else {
+                self.at += 1;
+            }
+        }
+        Ok(())
     }
 
     fn create_schema(&mut self) -> SqlResult<Kind> {
@@ -105,6 +130,13 @@ impl Reader<'_> {
             }
             return Ok(Kind::TransferSchema { schema, object: self.name()? });
         }
+        if self.take("PARTITION") {
+            return self.alter_partition().map(Kind::Partition);
+        }
+        if self.take("SEQUENCE") {
+            let name = self.name()?;
+            return Ok(Kind::AlterSequence { name, definition: self.sequence()? });
+        }
         if self.take("DATABASE") {
             return self.alter_database();
         }
@@ -112,8 +144,13 @@ impl Reader<'_> {
     }
 
     fn alter_database(&mut self) -> SqlResult<Kind> {
-        if self.is("SCOPED") {
-            self.at = self.statement_end();
+        if self.take("SCOPED") {
+            // How plans are made, of which there are none.
+            if !self.is("CONFIGURATION") {
+                return Err(SqlError::unsupported("ALTER DATABASE SCOPED other than CONFIGURATION"));
+            }
+            self.at += 1;
+            self.at = self.scoped_configuration_end();
             return Ok(Kind::Nothing);
         }
         let name = self.identifier()?;
@@ -125,6 +162,14 @@ impl Reader<'_> {
             self.at += 1;
         }
         Ok(Kind::AlterDatabase { name, options })
+    }
+
+    /// The SET that follows belongs to the statement.
+    fn scoped_configuration_end(&self) -> usize {
+        let own = usize::from(self.is("SET"));
+        let mut inner = Reader { text: self.text, lexemes: self.lexemes.clone(), at: self.at + own, depth: self.depth };
+        inner.at += usize::from(!inner.is_at_end());
+        inner.statement_end()
     }
 
     /// The first SET, and the ROLLBACK of `WITH ROLLBACK IMMEDIATE`, belong to the statement.
@@ -145,14 +190,23 @@ impl Reader<'_> {
     }
 
     fn alter_actions(&mut self) -> SqlResult<Vec<AlterAction>> {
+        // WITH CHECK or NOCHECK, before ADD or CHECK. New constraints are checked unless it says otherwise, old ones that
+        // are enabled again only where it says so.
+        let mut check_rows = None;
         if self.take("WITH") {
-            // WITH CHECK or NOCHECK, before ADD or CHECK.
-            if !self.take_any(&["CHECK", "NOCHECK"]) {
-                return Err(self.unexpected());
+            check_rows = Some(self.take("CHECK"));
+            if check_rows == Some(false) {
+                self.expect("NOCHECK")?;
             }
         }
         if self.take("ADD") {
-            return self.added();
+            let actions = self.added()?;
+            if check_rows == Some(false) {
+                return Err(SqlError::unsupported(
+                    "ALTER TABLE … WITH NOCHECK ADD; rows that are there must satisfy a new constraint",
+                ));
+            }
+            return Ok(actions);
         }
         if self.take("DROP") {
             return self.dropped();
@@ -163,8 +217,9 @@ impl Reader<'_> {
         if self.is("CHECK") || self.is("NOCHECK") {
             let enable = self.take("CHECK") || !self.take("NOCHECK");
             self.expect("CONSTRAINT")?;
-            self.at = self.statement_end();
-            return Ok(vec![AlterAction::EnableConstraints { enable }]);
+            let names = self.names_or_all()?;
+            let check_rows = check_rows.unwrap_or(false);
+            return Ok(vec![AlterAction::EnableConstraints { enable, names, check_rows }]);
         }
         if self.is("ENABLE") || self.is("DISABLE") {
             let enable = self.take("ENABLE") || !self.take("DISABLE");
@@ -178,14 +233,44 @@ impl Reader<'_> {
             let partition = if self.take("PARTITION") { Some(self.expression(&["TO"])?) } else { None };
             self.expect("TO")?;
             let target = self.name()?;
-            self.at = self.statement_end();
-            return Ok(vec![AlterAction::Switch { target, partition }]);
+            let target_partition = if self.take("PARTITION") { Some(self.expression(&["WITH"])?) } else { None };
+            self.skip_storage_options()?;
+            return Ok(vec![AlterAction::Switch { target, partition, target_partition }]);
         }
-        if self.take("REBUILD") || self.take("SET") {
-            self.at = self.statement_end();
+        if self.take("REBUILD") {
+            if self.take("PARTITION") {
+                self.expect_token(&Token::Eq)?;
+                self.at += 1;
+            }
+            self.skip_storage_options()?;
             return Ok(vec![AlterAction::Nothing]);
         }
+        if self.take("SET") {
+            return self.table_setting().map(|action| vec![action]);
+        }
         Err(self.unexpected())
+    }
+
+    /// `( SYSTEM_VERSIONING = OFF )` or `( LOCK_ESCALATION = AUTO )`.
+    fn table_setting(&mut self) -> SqlResult<AlterAction> {
+        self.expect_token(&Token::LParen)?;
+        let action = if self.take("SYSTEM_VERSIONING") {
+            self.expect_token(&Token::Eq)?;
+            if self.take("OFF") {
+                AlterAction::SystemVersioning(None)
+            } else {
+                self.versioning().map(|versioning| AlterAction::SystemVersioning(Some(versioning)))?
+            }
+        } else if self.take("LOCK_ESCALATION") {
+            self.expect_token(&Token::Eq)?;
+            self.at += 1;
+            AlterAction::Nothing
+        } else {
+            let what = self.peek(0).map(super::Lexeme::shown).unwrap_or_default();
+            return Err(SqlError::unsupported(format!("ALTER TABLE … SET ({what} …)")));
+        };
+        self.expect_token(&Token::RParen)?;
+        Ok(action)
     }
 
     fn names_or_all(&mut self) -> SqlResult<Vec<String>> {
@@ -202,6 +287,14 @@ impl Reader<'_> {
     fn added(&mut self) -> SqlResult<Vec<AlterAction>> {
         let mut actions = Vec::new();
         loop {
+            if self.take("PERIOD") {
+                let (start, end) = self.period()?;
+                actions.push(AlterAction::AddPeriod { start, end });
+                if !self.take_token(&Token::Comma) {
+                    return Ok(actions);
+                }
+                continue;
+            }
             actions.push(if self.begins_constraint() {
                 AlterAction::AddConstraint(self.constraint(None)?)
             } else {
@@ -220,6 +313,11 @@ impl Reader<'_> {
         let mut columns = false;
         let mut if_exists = false;
         loop {
+            if self.take("PERIOD") {
+                self.expect("FOR")?;
+                self.expect("SYSTEM_TIME")?;
+                return Ok(vec![AlterAction::DropPeriod]);
+            }
             if self.take("COLUMN") {
                 columns = true;
                 if_exists = self.take_all(&["IF", "EXISTS"]);
@@ -283,6 +381,9 @@ impl Reader<'_> {
             self.at = self.statement_end();
             return Ok(Kind::Nothing);
         }
+        if self.take("PARTITION") {
+            return self.drop_partition().map(Kind::Partition);
+        }
         let kind = self.object_kind()?;
         let if_exists = self.take_all(&["IF", "EXISTS"]);
         Ok(Kind::Drop { kind, names: self.names()?, if_exists })
@@ -298,6 +399,8 @@ impl Reader<'_> {
             ("TRIGGER", ObjectKind::Trigger),
             ("SCHEMA", ObjectKind::Schema),
             ("TYPE", ObjectKind::Type),
+            ("SYNONYM", ObjectKind::Synonym),
+            ("SEQUENCE", ObjectKind::Sequence),
             ("LOGIN", ObjectKind::Login),
             ("USER", ObjectKind::User),
             ("ROLE", ObjectKind::Role),

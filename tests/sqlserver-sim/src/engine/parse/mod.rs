@@ -2,12 +2,17 @@
 //! expressions are handed to sqlparser whole, which must read all that it is handed.
 
 mod control;
+mod cursor;
 mod data;
 mod definition;
+mod jump;
 mod module;
+mod partition;
 mod query;
 mod reader;
 mod security;
+mod sequence;
+mod server;
 mod table;
 mod tokens;
 
@@ -18,10 +23,11 @@ use sqlparser::tokenizer::Token;
 
 use crate::error::{SqlError, SqlResult};
 
-use super::statement::{Kind, Name, Statement, TypeName};
+use super::statement::{Kind, Name, Statement, TableShape, TypeName};
 use tokens::Lexeme;
 
-pub use tokens::QUOTED;
+pub use query::RECURSION;
+pub use tokens::{NEXT_VALUE, QUOTED};
 
 /// Reads a batch.
 ///
@@ -35,6 +41,7 @@ pub fn batch(text: &str) -> SqlResult<Vec<Statement>> {
         statements.push(reader.statement(statements.is_empty())?);
         reader.skip_semicolons();
     }
+    jump::check(&statements)?;
     Ok(statements)
 }
 
@@ -56,6 +63,17 @@ pub fn type_name(text: &str) -> SqlResult<TypeName> {
     let mut reader = Reader::new(text)?;
     let name = reader.type_name()?;
     if reader.is_at_end() { Ok(name) } else { Err(reader.unexpected()) }
+}
+
+/// Reads the columns and constraints of a table type: `TABLE (…)`.
+///
+/// # Errors
+/// As [`batch`].
+pub fn table_shape(text: &str) -> SqlResult<TableShape> {
+    let mut reader = Reader::new(text)?;
+    reader.expect("TABLE")?;
+    let shape = reader.table_shape()?;
+    if reader.is_at_end() { Ok(shape) } else { Err(reader.unexpected()) }
 }
 
 /// Reads a name of up to three parts: what `OBJECT_ID` and `sp_rename` are given.
@@ -141,7 +159,7 @@ const STATEMENT_WORDS: &[&str] = &[
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str) -> SqlResult<Self> {
-        Ok(Self { text, lexemes: tokens::lexemes(text)?, at: 0, depth: 0 })
+        Ok(Self { text, lexemes: tokens::with_sequences(tokens::lexemes(text)?), at: 0, depth: 0 })
     }
 
     /// `first`: whether it is the batch's first, which may be a procedure's name without EXEC.
@@ -164,6 +182,11 @@ impl<'a> Reader<'a> {
         let Some(lexeme) = self.peek(0) else { return Err(self.unexpected()) };
         if lexeme.token == Token::LParen {
             return self.query().map(Kind::Select);
+        }
+        if lexeme.word().is_some() && self.is_token_at(1, &Token::Colon) {
+            let label = self.identifier()?;
+            self.at += 1;
+            return Ok(Kind::Label(label));
         }
         let Some(word) = lexeme.word() else {
             return if first { self.bare_procedure() } else { Err(self.unexpected()) };

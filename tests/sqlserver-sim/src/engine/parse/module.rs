@@ -7,7 +7,7 @@ use sqlparser::tokenizer::Token;
 use crate::error::{SqlError, SqlResult};
 
 use super::super::statement::{
-    CreateManner, Kind, Module, ModuleKind, ModuleParameter, Name, Statement, TriggerEvents,
+    CreateManner, ExecuteAs, Kind, Module, ModuleKind, ModuleParameter, Name, Statement, TriggerEvents,
 };
 use super::Reader;
 
@@ -18,10 +18,11 @@ impl Reader<'_> {
 
     /// `from` is where the CREATE or ALTER stands.
     pub(super) fn module(&mut self, from: usize, manner: CreateManner) -> SqlResult<Kind> {
+        let mut execute_as = ExecuteAs::Caller;
         let (name, kind) = if self.take("VIEW") {
             self.view()?
         } else if self.take_any(&["PROCEDURE", "PROC"]) {
-            self.procedure()?
+            self.procedure(&mut execute_as)?
         } else if self.take("FUNCTION") {
             self.function()?
         } else {
@@ -29,13 +30,13 @@ impl Reader<'_> {
             self.trigger()?
         };
         let definition = Arc::from(self.text_between(from, self.at));
-        Ok(Kind::CreateModule(Box::new(Module { manner, name, kind, definition })))
+        Ok(Kind::CreateModule(Box::new(Module { manner, name, kind, execute_as, definition })))
     }
 
     fn view(&mut self) -> SqlResult<(Name, ModuleKind)> {
         let name = self.name()?;
         let columns = if self.is_token(&Token::LParen) { self.parenthesised_names()? } else { Vec::new() };
-        self.skip_module_options();
+        self.options_of_caller()?;
         self.expect("AS")?;
         let query = self.query()?;
         if self.is_at(0, "WITH") && self.is_at(1, "CHECK") {
@@ -44,32 +45,31 @@ impl Reader<'_> {
         Ok((name, ModuleKind::View { columns, query }))
     }
 
-    /// `WITH SCHEMABINDING, EXECUTE AS OWNER` and the like.
-    fn skip_module_options(&mut self) {
-        if !self.is("WITH") {
-            return;
+    /// `WITH SCHEMABINDING, EXECUTE AS OWNER` and the like: whom the module runs as.
+    fn module_options(&mut self) -> SqlResult<ExecuteAs> {
+        let mut execute_as = ExecuteAs::Caller;
+        if !self.take("WITH") {
+            return Ok(execute_as);
         }
-        self.at += 1;
-        while self.peek(0).is_some_and(|lexeme| {
-            lexeme.token == Token::Comma
-                || lexeme.is_any(&[
-                    "SCHEMABINDING",
-                    "ENCRYPTION",
-                    "RECOMPILE",
-                    "EXECUTE",
-                    "EXEC",
-                    "OWNER",
-                    "CALLER",
-                    "SELF",
-                    "VIEW_METADATA",
-                ])
-        }) {
-            let execute = self.is("EXECUTE") || self.is("EXEC");
-            self.at += 1;
-            // The AS of EXECUTE AS isn't the one before the body.
-            if execute {
-                let _ = self.take("AS");
+        loop {
+            if self.take_any(&["EXECUTE", "EXEC"]) {
+                execute_as = self.module_execute_as()?;
+            } else if self.is("NATIVE_COMPILATION") || self.is("RETURNS") {
+                return Err(SqlError::unsupported("NATIVE_COMPILATION and RETURNS NULL ON NULL INPUT"));
+            } else if !self.take_any(&["SCHEMABINDING", "ENCRYPTION", "RECOMPILE", "VIEW_METADATA"]) {
+                return Err(self.unexpected());
             }
+            if !self.take_token(&Token::Comma) {
+                return Ok(execute_as);
+            }
+        }
+    }
+
+    /// Those of what doesn't run as somebody else.
+    fn options_of_caller(&mut self) -> SqlResult<()> {
+        match self.module_options()? {
+            ExecuteAs::Caller => Ok(()),
+            _ => Err(SqlError::unsupported("EXECUTE AS of functions and triggers")),
         }
     }
 
@@ -87,10 +87,8 @@ impl Reader<'_> {
                 None
             };
             let output = self.take_any(&["OUTPUT", "OUT"]);
-            if self.is("READONLY") {
-                return Err(SqlError::unsupported("table-valued parameters"));
-            }
-            parameters.push(ModuleParameter { name, data_type, default, output });
+            let read_only = self.take("READONLY");
+            parameters.push(ModuleParameter { name, data_type, default, output, read_only });
             if !self.take_token(&Token::Comma) {
                 break;
             }
@@ -109,13 +107,14 @@ impl Reader<'_> {
             statements.push(self.statement(false)?);
             self.skip_semicolons();
         }
+        super::jump::check(&statements)?;
         Ok(Arc::from(statements))
     }
 
-    fn procedure(&mut self) -> SqlResult<(Name, ModuleKind)> {
+    fn procedure(&mut self, execute_as: &mut ExecuteAs) -> SqlResult<(Name, ModuleKind)> {
         let name = self.name()?;
         let parameters = self.parameters()?;
-        self.skip_module_options();
+        *execute_as = self.module_options()?;
         let _ = self.take_all(&["FOR", "REPLICATION"]);
         self.expect("AS")?;
         Ok((name, ModuleKind::Procedure { parameters, body: self.body()? }))
@@ -126,7 +125,7 @@ impl Reader<'_> {
         let parameters = self.parameters()?;
         self.expect("RETURNS")?;
         if self.take("TABLE") {
-            self.skip_module_options();
+            self.options_of_caller()?;
             let _ = self.take("AS");
             self.expect("RETURN")?;
             let close = if self.is_token(&Token::LParen) { Some(self.closing(self.at)?) } else { None };
@@ -145,10 +144,15 @@ impl Reader<'_> {
             return Ok((name, ModuleKind::InlineFunction { parameters, query }));
         }
         if self.is_variable() {
-            return Err(SqlError::unsupported("table functions of several statements"));
+            let variable = self.variable()?;
+            self.expect("TABLE")?;
+            let shape = self.table_shape()?;
+            self.options_of_caller()?;
+            let _ = self.take("AS");
+            return Ok((name, ModuleKind::TableFunction { parameters, variable, shape, body: self.body()? }));
         }
         let returns = self.type_name()?;
-        self.skip_module_options();
+        self.options_of_caller()?;
         let _ = self.take("AS");
         Ok((name, ModuleKind::ScalarFunction { parameters, returns, body: self.body()? }))
     }
@@ -160,7 +164,7 @@ impl Reader<'_> {
             return Err(SqlError::unsupported("triggers on definitions"));
         }
         let table = self.name()?;
-        self.skip_module_options();
+        self.options_of_caller()?;
         let instead = self.take_all(&["INSTEAD", "OF"]);
         if !instead && !self.take_any(&["AFTER", "FOR"]) {
             return Err(self.unexpected());

@@ -1,6 +1,6 @@
 //! What sqlparser reads: queries and expressions, handed over whole.
 
-use sqlparser::ast::{Expr, Query};
+use sqlparser::ast::{Expr, Ident, Query, Setting};
 use sqlparser::dialect::MsSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
@@ -9,6 +9,9 @@ use crate::error::{SqlError, SqlResult};
 
 use super::super::statement::Written;
 use super::{Reader, tokens, too_deep};
+
+/// The hint that says how often a common table expression may call itself.
+pub const RECURSION: &str = "MAXRECURSION";
 
 /// sqlparser's own limit.
 const DEPTH_MAX: usize = 50;
@@ -70,7 +73,16 @@ impl Reader<'_> {
         self.at = after_with;
         let end = self.end(|lexeme| lexeme.is("OPTION"));
         self.at = end;
-        self.skip_option()?;
+        let recursion_max = self.option()?;
+        let mut query = self.read_by_sqlparser(from, end, |parser| parser.parse_query())?;
+        query.settings = recursion_max;
+        Ok(query)
+    }
+
+    /// A query up to a place that is known.
+    pub(super) fn query_to(&mut self, end: usize) -> SqlResult<Box<Query>> {
+        let from = self.at;
+        self.at = end;
         self.read_by_sqlparser(from, end, |parser| parser.parse_query())
     }
 
@@ -90,13 +102,29 @@ impl Reader<'_> {
         Err(self.unexpected_at(at))
     }
 
-    /// Hints for the optimizer change no result.
-    pub(super) fn skip_option(&mut self) -> SqlResult<()> {
-        if self.is("OPTION") && self.is_token_at(1, &Token::LParen) {
-            self.at += 1;
-            self.skip_parenthesised()?;
+    /// Hints for the optimizer change no result, but for `MAXRECURSION`, which is handed on as a setting of the query.
+    pub(super) fn option(&mut self) -> SqlResult<Option<Vec<Setting>>> {
+        if !self.is("OPTION") || !self.is_token_at(1, &Token::LParen) {
+            return Ok(None);
         }
-        Ok(())
+        self.at += 1;
+        let close = self.closing(self.at)?;
+        let mut settings = None;
+        for at in self.at..close {
+            if let (Some(word), Some(Token::Number(digits, _))) =
+                (self.lexemes.get(at), self.lexemes.get(at + 1).map(|next| &next.token))
+                && word.is(RECURSION)
+            {
+                let value = Expr::value(sqlparser::ast::Value::Number(digits.clone(), false));
+                settings = Some(vec![Setting { key: Ident::new(RECURSION), value }]);
+            }
+        }
+        self.at = close + 1;
+        Ok(settings)
+    }
+
+    pub(super) fn skip_option(&mut self) -> SqlResult<()> {
+        self.option().map(|_| ())
     }
 
     /// A query made of some tokens written by us and some of the text.

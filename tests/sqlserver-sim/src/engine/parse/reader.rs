@@ -275,6 +275,10 @@ impl Reader<'_> {
         }
         let after = |words: &[&str]| previous.is_some_and(|previous| previous.is_any(words));
         let next = |word: &str| self.lexemes.get(at + 1).is_some_and(|next| next.is(word));
+        // A label.
+        if lexeme.word().is_some() && self.lexemes.get(at + 1).is_some_and(|next| next.token == Token::Colon) {
+            return true;
+        }
         if lexeme.is("SELECT") {
             return !after(&["UNION", "ALL", "EXCEPT", "INTERSECT"]);
         }

@@ -4,19 +4,22 @@ use sqlparser::tokenizer::Token;
 
 use crate::error::{SqlError, SqlResult};
 
-use super::super::statement::{Kind, Permission, PermissionAction, SecurableClass};
+use super::super::statement::{Kind, Permission, PermissionAction, SecurableClass, UserOption};
 use super::Reader;
 
 impl Reader<'_> {
     pub(super) fn create_principal(&mut self) -> SqlResult<Kind> {
         if self.take("LOGIN") {
             let name = self.identifier()?;
+            if self.is("FROM") {
+                return Err(SqlError::unsupported("logins FROM WINDOWS, a certificate or a key"));
+            }
             self.expect("WITH")?;
             self.expect("PASSWORD")?;
             self.expect_token(&Token::Eq)?;
             let password = self.string_or_identifier()?;
-            self.at = self.statement_end();
-            return Ok(Kind::CreateLogin { name, password });
+            let default_database = self.login_options()?;
+            return Ok(Kind::CreateLogin { name, password, default_database });
         }
         if self.take("USER") {
             let name = self.identifier()?;
@@ -28,8 +31,16 @@ impl Reader<'_> {
             } else {
                 Some(name.clone())
             };
-            self.at = self.statement_end();
-            return Ok(Kind::CreateUser { name, login });
+            if self.is("WITH") && self.is_at(1, "PASSWORD") {
+                return Err(SqlError::unsupported("users of a contained database"));
+            }
+            let mut default_schema = None;
+            if self.take("WITH") {
+                self.expect("DEFAULT_SCHEMA")?;
+                self.expect_token(&Token::Eq)?;
+                default_schema = Some(self.identifier()?);
+            }
+            return Ok(Kind::CreateUser { name, login, default_schema });
         }
         if self.take("ROLE") {
             let name = self.identifier()?;
@@ -40,6 +51,45 @@ impl Reader<'_> {
         }
         let what = self.peek(0).map(super::Lexeme::shown).unwrap_or_default();
         Err(SqlError::unsupported(format!("CREATE {what}")))
+    }
+
+    /// `, DEFAULT_DATABASE = d, CHECK_POLICY = OFF`: passwords have no policy here, so that it changes nothing.
+    fn login_options(&mut self) -> SqlResult<Option<String>> {
+        let mut default_database = None;
+        if self.is("HASHED") || self.is("MUST_CHANGE") {
+            return Err(SqlError::unsupported("hashed passwords, and those that must be changed"));
+        }
+        while self.take_token(&Token::Comma) {
+            let option = self.identifier()?.to_ascii_uppercase();
+            self.expect_token(&Token::Eq)?;
+            match option.as_str() {
+                "DEFAULT_DATABASE" => default_database = Some(self.identifier()?),
+                "CHECK_POLICY" | "CHECK_EXPIRATION" | "DEFAULT_LANGUAGE" | "SID" => self.at += 1,
+                other => return Err(SqlError::unsupported(format!("CREATE LOGIN … {other}"))),
+            }
+        }
+        Ok(default_database)
+    }
+
+    /// `u WITH NAME = v, DEFAULT_SCHEMA = s, LOGIN = l`.
+    fn alter_user(&mut self) -> SqlResult<Kind> {
+        let name = self.identifier()?;
+        self.expect("WITH")?;
+        let mut options = Vec::new();
+        loop {
+            let option = self.identifier()?.to_ascii_uppercase();
+            self.expect_token(&Token::Eq)?;
+            options.push(match option.as_str() {
+                "NAME" => UserOption::Name(self.identifier()?),
+                "DEFAULT_SCHEMA" if self.take("NULL") => UserOption::DefaultSchema(None),
+                "DEFAULT_SCHEMA" => UserOption::DefaultSchema(Some(self.identifier()?)),
+                "LOGIN" => UserOption::Login(self.identifier()?),
+                other => return Err(SqlError::unsupported(format!("ALTER USER … {other}"))),
+            });
+            if !self.take_token(&Token::Comma) {
+                return Ok(Kind::AlterUser { name, options });
+            }
+        }
     }
 
     pub(super) fn alter_principal(&mut self) -> SqlResult<Kind> {
@@ -64,9 +114,11 @@ impl Reader<'_> {
             self.expect("MEMBER")?;
             return Ok(Kind::AlterRole { role, member: self.identifier()?, add, server });
         }
+        if self.take("USER") {
+            return self.alter_user();
+        }
         if self.take("AUTHORIZATION") {
-            self.at = self.statement_end();
-            return Ok(Kind::Nothing);
+            return self.authorization();
         }
         let what = self.peek(0).map(super::Lexeme::shown).unwrap_or_default();
         Err(SqlError::unsupported(format!("ALTER {what}")))
@@ -80,7 +132,9 @@ impl Reader<'_> {
             PermissionAction::Deny
         } else {
             self.expect("REVOKE")?;
-            let _ = self.take_all(&["GRANT", "OPTION", "FOR"]);
+            if self.is_at(1, "OPTION") {
+                return Err(SqlError::unsupported("REVOKE GRANT OPTION FOR"));
+            }
             PermissionAction::Revoke
         };
         let permissions = self.permission_names()?;
@@ -92,7 +146,11 @@ impl Reader<'_> {
         while self.take_token(&Token::Comma) {
             grantees.push(self.identifier()?);
         }
-        let _ = self.take_all(&["WITH", "GRANT", "OPTION"]) || self.take("CASCADE");
+        if self.is("WITH") && self.is_at(1, "GRANT") {
+            return Err(SqlError::unsupported("WITH GRANT OPTION"));
+        }
+        // Nobody holds a permission by the grace of another grantee.
+        let _ = self.take("CASCADE");
         Ok(Kind::Permission(Permission { action, permissions, class, securable, grantees }))
     }
 

@@ -5,8 +5,8 @@ use sqlparser::tokenizer::Token;
 use crate::error::{SqlError, SqlResult};
 
 use super::super::statement::{
-    ColumnDefinition, ConstraintDefinition, ConstraintKind, CreateIndex, ForeignKeyAction, KeyColumn, Name, TableShape,
-    Written,
+    ColumnDefinition, ConstraintDefinition, ConstraintKind, CreateIndex, ForeignKeyAction, KeyColumn, Name, OnScheme,
+    TableShape, Versioning, Written,
 };
 use super::Reader;
 
@@ -28,6 +28,8 @@ const COLUMN_WORDS: &[&str] = &[
     "SPARSE",
     "FOR",
     "PERSISTED",
+    "GENERATED",
+    "HIDDEN",
 ];
 
 impl Reader<'_> {
@@ -54,7 +56,8 @@ impl Reader<'_> {
         } else if self.take("INDEX") {
             shape.indexes.push(self.inline_index()?);
         } else if self.is("PERIOD") && self.is_at(1, "FOR") {
-            return Err(SqlError::unsupported("system-versioned tables"));
+            self.at += 1;
+            shape.period = Some(self.period()?);
         } else {
             shape.columns.push(self.column()?);
         }
@@ -113,12 +116,24 @@ impl Reader<'_> {
         Ok(columns)
     }
 
-    /// `WITH (…)` and `ON [PRIMARY]` change nothing here.
+    /// `WITH (…)` and `ON [PRIMARY]` of an index or constraint change nothing here.
     pub(super) fn skip_storage_options(&mut self) -> SqlResult<()> {
+        match self.storage_options()? {
+            (None, None) => Ok(()),
+            (Some(_), _) => {
+                Err(SqlError::unsupported("a partition scheme there; put it after the columns of CREATE TABLE"))
+            }
+            (None, Some(_)) => Err(SqlError::syntax_near("SYSTEM_VERSIONING")),
+        }
+    }
+
+    /// What follows the columns of a table: its partition scheme, and whether past rows are kept.
+    pub(super) fn storage_options(&mut self) -> SqlResult<(Option<OnScheme>, Option<Versioning>)> {
+        let (mut on, mut versioning) = (None, None);
         loop {
             if self.is("WITH") && self.is_token_at(1, &Token::LParen) {
                 self.at += 1;
-                self.skip_parenthesised()?;
+                versioning = self.table_options()?.or(versioning);
             } else if self.is("WITH") && (self.is_at(1, "FILLFACTOR") || self.is_at(1, "PAD_INDEX")) {
                 self.at += 2;
                 if self.take_token(&Token::Eq) {
@@ -126,13 +141,68 @@ impl Reader<'_> {
                 }
             } else if self.is("ON") || self.is("TEXTIMAGE_ON") || self.is("FILESTREAM_ON") {
                 self.at += 1;
-                let _ = self.string_or_identifier()?;
-                if self.is_token(&Token::LParen) {
-                    return Err(SqlError::unsupported("partition schemes"));
+                let scheme = self.string_or_identifier()?;
+                if self.take_token(&Token::LParen) {
+                    on = Some(OnScheme { scheme, column: self.identifier()? });
+                    self.expect_token(&Token::RParen)?;
                 }
             } else {
-                return Ok(());
+                return Ok((on, versioning));
             }
+        }
+    }
+
+    /// `( option = value, … )`: what changes results is read or refused, the rest passed over.
+    fn table_options(&mut self) -> SqlResult<Option<Versioning>> {
+        const REFUSED: &[&str] = &["IGNORE_DUP_KEY", "MEMORY_OPTIMIZED", "LEDGER", "FILETABLE_DIRECTORY"];
+        let close = self.closing(self.at)?;
+        self.at += 1;
+        let mut versioning = None;
+        while self.at < close {
+            let on = self.is_token_at(1, &Token::Eq) && !self.is_at(2, "OFF");
+            if on && let Some(lexeme) = self.peek(0).filter(|lexeme| lexeme.is_any(REFUSED)) {
+                return Err(SqlError::unsupported(format!("{} = ON", lexeme.shown())));
+            }
+            if on && self.is("SYSTEM_VERSIONING") {
+                self.at += 2;
+                versioning = Some(self.versioning()?);
+            } else {
+                self.at += 1;
+            }
+        }
+        self.at = close + 1;
+        Ok(versioning)
+    }
+
+    /// `ON (HISTORY_TABLE = dbo.h, …)`, from ON on.
+    pub(super) fn versioning(&mut self) -> SqlResult<Versioning> {
+        self.expect("ON")?;
+        let mut versioning = Versioning::default();
+        if self.is_token(&Token::LParen) {
+            let close = self.closing(self.at)?;
+            self.at += 1;
+            while self.at < close {
+                if self.take("HISTORY_TABLE") {
+                    self.expect_token(&Token::Eq)?;
+                    versioning.history = Some(self.name()?);
+                } else if self.is("HISTORY_RETENTION_PERIOD") {
+                    return Err(SqlError::unsupported("HISTORY_RETENTION_PERIOD"));
+                } else {
+                    self.at += 1;
+                }
+            }
+            self.at = close + 1;
+        }
+        Ok(versioning)
+    }
+
+    /// `FOR SYSTEM_TIME (a, b)`, after PERIOD.
+    pub(super) fn period(&mut self) -> SqlResult<(String, String)> {
+        self.expect("FOR")?;
+        self.expect("SYSTEM_TIME")?;
+        match self.parenthesised_names()?.as_slice() {
+            [start, end] => Ok((start.clone(), end.clone())),
+            _ => Err(self.unexpected()),
         }
     }
 
@@ -236,6 +306,8 @@ impl Reader<'_> {
             default: None,
             with_values: false,
             collation: None,
+            row_start: None,
+            hidden: false,
             constraints: Vec::new(),
         };
         if self.take("AS") {
@@ -265,6 +337,17 @@ impl Reader<'_> {
             column.identity = Some(self.identity()?);
         } else if self.take("PERSISTED") {
             column.persisted = true;
+        } else if self.take("HIDDEN") {
+            column.hidden = true;
+        } else if self.take_all(&["GENERATED", "ALWAYS", "AS"]) {
+            if !self.take("ROW") {
+                return Err(SqlError::unsupported("columns GENERATED ALWAYS AS other than ROW START and ROW END"));
+            }
+            let start = self.take("START");
+            if !start {
+                self.expect("END")?;
+            }
+            column.row_start = Some(start);
         } else if self.take("COLLATE") {
             column.collation = Some(self.identifier()?);
         } else if self.take_all(&["WITH", "VALUES"]) {
@@ -276,11 +359,8 @@ impl Reader<'_> {
         } else if self.begins_constraint() || self.is("REFERENCES") {
             let constraint = self.constraint(Some(&column.name.clone()))?;
             column.constraints.push(constraint);
-        } else if self
-            .peek(0)
-            .is_some_and(|lexeme| lexeme.is_any(&["GENERATED", "MASKED", "ENCRYPTED", "FILESTREAM", "HIDDEN"]))
-        {
-            return Err(SqlError::unsupported("generated, masked, encrypted and filestream columns"));
+        } else if self.peek(0).is_some_and(|lexeme| lexeme.is_any(&["MASKED", "ENCRYPTED", "FILESTREAM"])) {
+            return Err(SqlError::unsupported("masked, encrypted and filestream columns"));
         } else {
             return Ok(false);
         }

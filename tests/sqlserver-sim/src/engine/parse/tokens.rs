@@ -15,6 +15,9 @@ use crate::error::{SqlError, SqlResult};
 pub const QUOTED: char = '"';
 const PLAIN: char = '[';
 
+/// The function that gives a sequence's next value.
+pub const NEXT_VALUE: &str = "NEXT_VALUE_FOR";
+
 /// A token and where it stands in the text.
 #[derive(Clone, Debug)]
 pub struct Lexeme {
@@ -83,6 +86,48 @@ pub fn lexemes(text: &str) -> SqlResult<Vec<Lexeme>> {
     Ok(lexemes)
 }
 
+/// `NEXT VALUE FOR dbo.s` as a call of a function, which sqlparser can read.
+pub fn with_sequences(lexemes: Vec<Lexeme>) -> Vec<Lexeme> {
+    let begins = |at: usize| {
+        ["NEXT", "VALUE", "FOR"]
+            .iter()
+            .enumerate()
+            .all(|(ahead, word)| lexemes.get(at + ahead).is_some_and(|lexeme| lexeme.is(word)))
+    };
+    if !(0..lexemes.len()).any(begins) {
+        return lexemes;
+    }
+    let mut made = Vec::with_capacity(lexemes.len());
+    let mut at = 0;
+    while let Some(lexeme) = lexemes.get(at) {
+        if !begins(at) {
+            made.push(lexeme.clone());
+            at += 1;
+            continue;
+        }
+        at += 3;
+        let mut name = String::new();
+        let mut last = lexeme.clone();
+        while let Some(part) = lexemes.get(at) {
+            match &part.token {
+                Token::Word(word) if name.is_empty() || name.ends_with('.') => {
+                    name.push_str(&format!("[{}]", word.value.replace(']', "]]")));
+                }
+                Token::Period => name.push('.'),
+                _ => break,
+            }
+            last = part.clone();
+            at += 1;
+        }
+        let word = Word { value: NEXT_VALUE.to_owned(), quote_style: None, keyword: Keyword::NoKeyword };
+        made.push(Lexeme { token: Token::Word(word), ..lexeme.clone() });
+        made.push(Lexeme { token: Token::LParen, ..last.clone() });
+        made.push(Lexeme { token: Token::SingleQuotedString(name), ..last.clone() });
+        made.push(Lexeme { token: Token::RParen, ..last });
+    }
+    made
+}
+
 /// Turns lines and columns into byte offsets, going forward only, so that a long text is walked once.
 struct Offsets<'a> {
     text: &'a str,
@@ -122,6 +167,8 @@ struct Places {
     over: Option<i32>,
     /// Between OFFSET and the end of FETCH.
     paging: bool,
+    /// The depth at which FOR JSON or FOR XML stands.
+    form: Option<i32>,
 }
 
 /// The tokens as sqlparser shall see them.
@@ -145,6 +192,9 @@ pub fn for_sqlparser(lexemes: &[Lexeme]) -> Vec<TokenWithSpan> {
                 }
                 places.depth -= 1;
                 places.paging = false;
+                if places.form.is_some_and(|depth| places.depth < depth) {
+                    places.form = None;
+                }
                 Token::RParen
             }
             Token::Word(word) => Token::Word(places.word(word, previous, next, lexemes.get(at + 2))),
@@ -188,6 +238,32 @@ impl Places {
         match upper {
             // Functions that bear the names of keywords.
             "LEFT" | "RIGHT" | "COALESCE" | "NULLIF" | "UPDATE" if opens => false,
+            "XML" | "JSON" if previous.is_some_and(|previous| previous.is("FOR")) => {
+                self.form = Some(self.depth);
+                true
+            }
+            "JSON" => previous.is_some_and(|previous| previous.is("AS")),
+            "OPENJSON" => {
+                opens
+                    && previous.is_some_and(|previous| {
+                        previous.token == Token::Comma || previous.is_any(&["FROM", "JOIN", "APPLY"])
+                    })
+            }
+            "AUTO"
+            | "PATH"
+            | "RAW"
+            | "EXPLICIT"
+            | "ROOT"
+            | "ELEMENTS"
+            | "TYPE"
+            | "BINARY"
+            | "BASE64"
+            | "INCLUDE_NULL_VALUES"
+            | "WITHOUT_ARRAY_WRAPPER"
+                if self.form == Some(self.depth) =>
+            {
+                true
+            }
             "CAST" | "TRY_CAST" | "TRY_CONVERT" => opens,
             "OFFSET" => {
                 let amount = next.is_some_and(|next| {

@@ -158,6 +158,13 @@ fn unordered(
             }
             Ok(Flow::Continue)
         }
+        Body::Formed { query, form, columns } => {
+            let rows = collect(execution, query, outer)?;
+            match form.write(columns, &rows)? {
+                Some(text) => sink(execution, vec![Value::text(&text)]),
+                None => Ok(Flow::Continue),
+            }
+        }
         Body::UnionAll(parts) => {
             for part in parts {
                 if self::query(execution, part, outer, sink)? == Flow::Stop {

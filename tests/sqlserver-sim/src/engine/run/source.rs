@@ -12,7 +12,7 @@ use super::super::plan::{Query, RelationSource, Source, TableFunction, TableSour
 use super::super::relation::Wanted;
 use super::super::session::Flow;
 use super::super::state::Execution;
-use super::super::system;
+use super::super::{module, system};
 use super::join::scan_join;
 use super::range::{fitted, key_range};
 use super::{Frame, Frames, query};
@@ -20,9 +20,6 @@ use super::{Frame, Frames, query};
 /// Rows that are read from a table at a time: few at first, as many queries want the first row alone.
 const BATCH_ROWS_FIRST: usize = 16;
 const BATCH_ROWS_MAX: usize = 1024;
-
-/// A limit for recursive common table expressions, as the server has one.
-const RECURSION_MAX: usize = 100;
 
 pub fn scan(
     execution: &mut Execution<'_>,
@@ -51,8 +48,8 @@ pub fn scan(
         Source::Held { slot, rows, filter } => {
             give_rows(execution, rows.iter().cloned(), frame, *slot, filter, outer, sink)
         }
-        Source::Recursive { slot, table, anchor, step, filter } => {
-            let rows = recursive(execution, *table, anchor, step, frame, outer)?;
+        Source::Recursive { slot, table, steps_max, anchor, step, filter } => {
+            let rows = recursive(execution, *table, *steps_max, anchor, step, frame, outer)?;
             give_rows(execution, rows.into_iter(), frame, *slot, filter, outer, sink)
         }
         Source::Join(join) => scan_join(execution, join, frame, outer, sink),
@@ -254,13 +251,19 @@ fn function_rows(
                 Ok(())
             })?;
         }
-        TableFunction::SplitString => {
+        TableFunction::SplitString { numbered } => {
             if let (Some(text), Some(separator)) =
                 (values.first().and_then(Value::as_text), values.get(1).and_then(Value::as_text))
             {
-                rows.extend(text.split(separator).map(|part| vec![Value::text(part)]));
+                for (part, number) in text.split(separator).zip(1_i64..) {
+                    let mut row = vec![Value::text(part)];
+                    row.extend(numbered.then_some(Value::BigInt(number)));
+                    rows.push(row);
+                }
             }
         }
+        TableFunction::User(function) => rows = module::call_table(execution, function, values)?,
+        TableFunction::OpenJson(function) => rows = function.rows(&values)?,
         TableFunction::GenerateSeries(sql_type) => {
             let number = |at: usize| values.get(at).and_then(Value::as_integer);
             let (from, to) = (number(0), number(1));
@@ -279,6 +282,7 @@ fn function_rows(
 fn recursive(
     execution: &mut Execution<'_>,
     table: usize,
+    steps_max: u32,
     anchor: &Query,
     step: &Query,
     frame: &Frame,
@@ -290,12 +294,13 @@ fn recursive(
     };
     let mut last = collect(execution, anchor)?;
     let mut all = last.clone();
-    let mut steps = 0;
+    let mut steps = 0_u32;
     while !last.is_empty() {
         steps += 1;
-        if steps > RECURSION_MAX {
-            let text =
-                "The statement terminated. The maximum recursion 100 has been exhausted before statement completion.";
+        if steps_max > 0 && steps > steps_max {
+            let text = format!(
+                "The statement terminated. The maximum recursion {steps_max} has been exhausted before statement completion."
+            );
             return Err(crate::error::SqlError::new(530, 16, text));
         }
         if execution.working.len() <= table {

@@ -96,7 +96,8 @@ fn pages_of_a_change_table_are_asked_for_by_key() {
     let lsn = |text: &str| Value::binary(&crate::value::literal::bytes(text.trim_start_matches("0x")).unwrap());
     let first = client.ask("SELECT MIN([__$start_lsn]) FROM cdc.dbo_t_CT");
     let binary = SqlType::VarBinary(Length::Limited(8000));
-    let parameter = |name: &str, sql_type, value| Parameter { name: name.to_owned(), sql_type, value, output: false };
+    let parameter =
+        |name: &str, sql_type, value| Parameter { name: name.to_owned(), sql_type, value, output: false, table: None };
     let answer = client.answer(
         "SELECT TOP (@n) id, [__$operation] FROM cdc.[dbo_t_CT] WHERE [__$start_lsn] > @l OR ([__$start_lsn] = @l AND ([__$command_id] > @c OR ([__$command_id] = @c AND [__$operation] > @o))) \
          ORDER BY [__$start_lsn], [__$command_id], [__$seqval], [__$operation]",

@@ -1,11 +1,5 @@
 use super::*;
 
-fn in_database() -> Client {
-    let mut client = client();
-    client.ask("CREATE DATABASE d; USE d");
-    client
-}
-
 #[test]
 fn columns_are_added_altered_and_dropped() {
     let mut client = in_database();

@@ -3,7 +3,11 @@
 mod capture;
 mod data;
 mod definitions;
+mod forms;
+mod modules;
+mod partitions;
 mod queries;
+mod server;
 mod transactions;
 
 use std::sync::Arc;
@@ -108,6 +112,13 @@ fn show(value: &Value, sql_type: SqlType) -> String {
             format::text(other, sql_type, None).unwrap()
         }
     }
+}
+
+/// A client in a database of its own.
+pub fn in_database() -> Client {
+    let mut client = client();
+    client.ask("CREATE DATABASE d; USE d");
+    client
 }
 
 pub fn client() -> Client {

@@ -246,7 +246,8 @@ fn reading_a_range_of_many_rows_reads_that_range() {
 #[test]
 fn parameters_are_typed() {
     let mut client = filled();
-    let parameter = |name: &str, sql_type, value, output| Parameter { name: name.to_owned(), sql_type, value, output };
+    let parameter =
+        |name: &str, sql_type, value, output| Parameter { name: name.to_owned(), sql_type, value, output, table: None };
     let answer = client.answer(
         "SELECT id FROM t WHERE id >= @a ORDER BY id; SET @b = @a * 2",
         vec![

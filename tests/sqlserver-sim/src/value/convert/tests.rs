@@ -1,3 +1,4 @@
+use super::super::format;
 use super::*;
 
 fn cast(value: Value, from: SqlType, to: SqlType) -> Result<Value, i32> {
