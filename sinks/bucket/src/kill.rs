@@ -5,6 +5,9 @@
 //! that it is about to commit, or the first time that a sweep is half done, whichever comes first. Without it a place
 //! costs one look at an empty list. The places are the variants of [`KillPoint`] in lower case with underscores.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use millstream_core::error::SinkError;
 
 /// The environment variable.
@@ -17,7 +20,7 @@ pub enum KillPoint {
     BeforeCommit,
     /// After the store has taken it, before anybody has been told.
     AfterCommit,
-    /// Between the steps by which rows of a first load are stored.
+    /// After one of the steps by which rows of a first load are stored.
     MidLoad,
     /// Between two slices of a sweep's removals.
     MidSweep,
@@ -59,10 +62,10 @@ impl KillPoint {
     }
 }
 
-/// The places that are armed, with how many times each is still passed.
-#[derive(Debug, Default)]
+/// The places that are armed, with how many times each is still passed. Clones count together.
+#[derive(Debug, Default, Clone)]
 pub(crate) struct KillPoints {
-    armed: Vec<(KillPoint, u64)>,
+    armed: Arc<[(KillPoint, AtomicU64)]>,
 }
 
 impl KillPoints {
@@ -80,21 +83,18 @@ impl KillPoints {
             let (name, count) = part.split_once(':').unwrap_or((part, "1"));
             let point = KillPoint::ALL.into_iter().find(|point| point.name() == name);
             match (point, count.parse()) {
-                (Some(point), Ok(count)) if count > 0 => armed.push((point, count)),
+                (Some(point), Ok(count)) if count > 0 => armed.push((point, AtomicU64::new(count))),
                 _ => return Err(unknown(part)),
             }
         }
-        Ok(KillPoints { armed })
+        Ok(KillPoints { armed: armed.into() })
     }
 
     /// Passes a place, or dies there.
-    pub(crate) fn pass(&mut self, point: KillPoint) {
-        for (armed, left) in &mut self.armed {
-            if *armed == point {
-                *left -= 1;
-                if *left == 0 {
-                    std::process::abort();
-                }
+    pub(crate) fn pass(&self, point: KillPoint) {
+        for (armed, left) in self.armed.iter() {
+            if *armed == point && left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                std::process::abort();
             }
         }
     }
@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn places_are_found_by_name() {
         let points = KillPoints::parse("before_commit:3, mid_sweep").unwrap();
-        assert_eq!(points.armed, [(KillPoint::BeforeCommit, 3), (KillPoint::MidSweep, 1)]);
+        let armed: Vec<_> = points.armed.iter().map(|(point, left)| (*point, left.load(Ordering::Relaxed))).collect();
+        assert_eq!(armed, [(KillPoint::BeforeCommit, 3), (KillPoint::MidSweep, 1)]);
         assert!(KillPoints::parse("").unwrap().armed.is_empty());
         for wrong in ["before_comit:3", "before_commit:0", "before_commit:x"] {
             assert!(KillPoints::parse(wrong).unwrap_err().diagnosis.contains(wrong));

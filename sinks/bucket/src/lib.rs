@@ -16,6 +16,7 @@ mod evaluation;
 mod key;
 pub mod kill;
 mod load;
+mod loader;
 mod meta;
 mod op;
 mod queue;

@@ -9,6 +9,8 @@
 //! 3. The ordinary batch follows, with everything that refers to them: the buckets' counters, the sequence of op ids,
 //!    table records and positions. It removes the note.
 //!
+//! Meanwhile the writer goes on with rows of the next load; see [`loader`](crate::loader).
+//!
 //! After a crash before the third step the note is there, and everything of the load is taken back by [`undo`]: no row of
 //! the load had been stored before, so a state within the noted addresses is of the load if it mentions an op id of the
 //! load, and not otherwise, as these ids weren't given before. Ops lie where the states say; there are no ops without
@@ -23,7 +25,7 @@ use tracing::info;
 use crate::key;
 use crate::meta;
 use crate::row_state::{Place, RowState};
-use crate::store::{Batch, Direction, Durability, KeyRange, Keyspace, META_LOADING_KEY, Store};
+use crate::store::{Batch, Direction, Durability, KeyRange, Keyspace, META_LOADING_KEY, Store, StoreError};
 
 /// How many rows are taken back in one batch.
 const UNDO_SLICE_MAX: usize = 4_096;
@@ -93,26 +95,14 @@ impl Load {
         self.note.is_none()
     }
 
-    /// Stores all of it, and leaves it to `batch` to make that final. `pass` is called between the steps.
-    pub(crate) fn store(
-        &mut self,
-        store: &dyn Store,
-        batch: &mut Batch,
-        mut pass: impl FnMut(),
-    ) -> Result<(), SinkError> {
-        let Some(note) = self.note.take() else { return Ok(()) };
+    /// All of it, with the batch that refers to it and makes it final, stored as `durability` says.
+    pub(crate) fn whole(mut self, mut batch: Batch, durability: Durability) -> Result<WholeLoad, SinkError> {
         let mut noting = Batch::new();
-        meta::put(&mut noting, META_LOADING_KEY, &note)?;
-        store.commit(&noting, Durability::Synced)?;
-        pass();
-        store.ingest(&self.rows)?;
-        pass();
-        store.ingest(&self.ops)?;
-        pass();
+        if let Some(note) = self.note.take() {
+            meta::put(&mut noting, META_LOADING_KEY, &note)?;
+        }
         batch.delete(Keyspace::Meta, META_LOADING_KEY);
-        self.rows.clear();
-        self.ops.clear();
-        Ok(())
+        Ok(WholeLoad { noting, load: self, batch, durability })
     }
 
     /// Takes everything out, to go the ordinary way: ops into `batch`, states to `set_row`.
@@ -126,6 +116,31 @@ impl Load {
         self.rows.clear();
         self.ops.clear();
         self.note = None;
+    }
+}
+
+/// A load with everything that is stored together with it.
+#[derive(Debug)]
+pub(crate) struct WholeLoad {
+    noting: Batch,
+    load: Load,
+    batch: Batch,
+    durability: Durability,
+}
+
+impl WholeLoad {
+    /// Stores all of it; gives back the load, emptied. `pass` is called after each step.
+    pub(crate) fn store(self, store: &dyn Store, mut pass: impl FnMut()) -> Result<Load, StoreError> {
+        let WholeLoad { noting, mut load, batch, durability } = self;
+        store.commit(&noting, Durability::Synced)?;
+        pass();
+        store.ingest(&load.rows, &load.ops, &mut pass)?;
+        pass();
+        store.commit(&batch, durability)?;
+        pass();
+        load.rows.clear();
+        load.ops.clear();
+        Ok(load)
     }
 }
 

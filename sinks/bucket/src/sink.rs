@@ -48,7 +48,7 @@ pub struct Tuning {
     pub sweep_collected_bytes_max: usize,
     /// How large the writes that are stored together grow.
     pub batch_bytes_max: usize,
-    /// The same for rows of a first load, of which there is nothing stored yet.
+    /// The same for rows of a first load, of which there is nothing stored yet. As much again is on its way meanwhile.
     pub load_bytes_max: usize,
     /// How large they must have grown for being stored by the way that is quick for many of them.
     pub load_bytes_min: usize,
@@ -62,7 +62,7 @@ impl Default for Tuning {
             slice_bytes_max: 2 * 1024 * 1024,
             sweep_collected_bytes_max: 4 * 1024 * 1024,
             batch_bytes_max: 4 * 1024 * 1024,
-            load_bytes_max: 48 * 1024 * 1024,
+            load_bytes_max: 16 * 1024 * 1024,
             load_bytes_min: 2 * 1024 * 1024,
         }
     }

@@ -103,6 +103,11 @@ pub enum PoisonCause {
 }
 
 impl StoreError {
+    /// The operating system gives the store no thread to work on.
+    pub(crate) fn no_thread(error: std::io::Error) -> StoreError {
+        StoreError::Io { path: PathBuf::new(), doing: "starting a thread", source: Arc::new(error) }
+    }
+
     /// What is wrong and where.
     pub fn diagnosis(&self) -> String {
         match self {

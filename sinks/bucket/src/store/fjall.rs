@@ -7,7 +7,7 @@ mod tuning;
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use ::fjall as engine;
@@ -192,18 +192,35 @@ impl FjallStore {
         Ok(())
     }
 
-    fn ingest_table(&self, handle: &engine::Keyspace, entries: &[BatchEntry<'_>]) -> Result<(), StoreError> {
+    /// Writes the tables of a batch, and then makes them part of the store if `may_finish` says so.
+    fn ingest_batch(&self, batch: &Batch, may_finish: impl FnOnce() -> bool) -> Result<(), StoreError> {
         let poison = |error| self.poison("ingesting", error);
-        let mut ingestion = handle.start_ingestion().map_err(poison)?;
-        for entry in entries {
-            let written = match entry.value {
-                Some(value) => ingestion.write(entry.key, value),
-                None => ingestion.write_tombstone(entry.key),
-            };
-            written.map_err(poison)?;
+        let entries = batch.entries_in_key_order();
+        let mut ingestions = Vec::new();
+        for entries in entries.chunk_by(|one, other| one.keyspace == other.keyspace) {
+            let Some(keyspace) = entries.first().map(|entry| entry.keyspace) else { continue };
+            let handle = self.keyspaces.handle(keyspace)?;
+            self.await_merges(handle)?;
+            for cluster in clusters(entries) {
+                let mut ingestion = handle.start_ingestion().map_err(poison)?;
+                for entry in cluster {
+                    let written = match entry.value {
+                        Some(value) => ingestion.write(entry.key, value),
+                        None => ingestion.write_tombstone(entry.key),
+                    };
+                    written.map_err(poison)?;
+                }
+                ingestions.push((handle, ingestion));
+            }
         }
-        self.await_moves(handle)?;
-        ingestion.finish().map_err(poison)
+        if !may_finish() {
+            return Ok(());
+        }
+        for (handle, ingestion) in ingestions {
+            self.await_moves(handle)?;
+            ingestion.finish().map_err(poison)?;
+        }
+        Ok(())
     }
 
     /// Lets the engine move the table ingested before to where the sorted ones are, which it does at once if it is
@@ -427,20 +444,28 @@ impl Store for FjallStore {
         self.note_synced(*last, durability)
     }
 
-    /// Past the journal and the memtables, as tables of their own.
-    fn ingest(&self, batch: &Batch) -> Result<(), StoreError> {
+    /// Past the journal and the memtables, as tables of their own. Those of both batches are written side by side, which
+    /// is most of the work, and become part of the store one after the other.
+    fn ingest(&self, first: &Batch, second: &Batch, between: &mut dyn FnMut()) -> Result<(), StoreError> {
         self.refuse_if_poisoned()?;
-        batch.check_lengths()?;
-        let entries = batch.entries_in_key_order();
-        for entries in entries.chunk_by(|one, other| one.keyspace == other.keyspace) {
-            let Some(keyspace) = entries.first().map(|entry| entry.keyspace) else { continue };
-            let handle = self.keyspaces.handle(keyspace)?;
-            self.await_merges(handle)?;
-            for cluster in clusters(entries) {
-                self.ingest_table(handle, cluster)?;
+        first.check_lengths()?;
+        second.check_lengths()?;
+        std::thread::scope(|scope| {
+            // Dropped without a word if the first batch fails.
+            let (is_first_stored, first_stored) = mpsc::sync_channel(1);
+            let work = move || self.ingest_batch(second, || first_stored.recv().is_ok());
+            let second = std::thread::Builder::new().name("bucket-loader-2".to_string());
+            let second = second.spawn_scoped(scope, work).map_err(StoreError::no_thread)?;
+            let outcome = self.ingest_batch(first, || true);
+            if outcome.is_ok() {
+                between();
+                // If it isn't heard, the second batch has failed already.
+                let _heard = is_first_stored.send(());
             }
-        }
-        Ok(())
+            drop(is_first_stored);
+            let second = second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            outcome.and(second)
+        })
     }
 
     fn reclaim(&self, keyspace: Keyspace) -> Result<(), StoreError> {

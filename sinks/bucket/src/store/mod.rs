@@ -132,18 +132,20 @@ pub trait Store: Read {
     /// other error leaves it poisoned, see [`StoreError::Poisoned`].
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError>;
 
-    /// Stores a batch of puts whose keys the store doesn't hold, and returns once they are on disk. Meant for large
-    /// batches: an engine that can puts them straight where they end up.
+    /// Stores two batches of puts whose keys the store doesn't hold, and returns once they are on disk. Meant for large
+    /// batches: an engine that can puts them straight where they end up. Nothing of `second` is ever there without all
+    /// of `first`; `between` is called in between.
     ///
-    /// Unlike [`commit`](Store::commit) it is atomic only within a keyspace. Whoever needs more notes under
-    /// [`META_LOADING_KEY`], in a synced commit before, what is to be taken back, and removes that note in a commit
-    /// after.
+    /// Unlike a [`commit`](Store::commit) a batch is not atomic. Whoever needs more notes under [`META_LOADING_KEY`], in
+    /// a synced commit before, what is to be taken back, and removes that note in a commit after.
     ///
     /// # Errors
     ///
     /// As for [`commit`](Store::commit).
-    fn ingest(&self, batch: &Batch) -> Result<(), StoreError> {
-        self.commit(batch, Durability::Synced)
+    fn ingest(&self, first: &Batch, second: &Batch, between: &mut dyn FnMut()) -> Result<(), StoreError> {
+        self.commit(first, Durability::Synced)?;
+        between();
+        self.commit(second, Durability::Synced)
     }
 
     /// Gives up the space of what has been replaced or deleted in a keyspace, now rather than in time. Rewrites the

@@ -9,7 +9,9 @@ use super::buckets::{Buckets, Slot};
 use crate::bucket::BucketRecord;
 use crate::definitions::Definitions;
 use crate::key::{self, BucketId};
+use crate::kill::KillPoints;
 use crate::load::Load;
+use crate::loader::Loader;
 use crate::meta::{self, Checkpoint, Sequence};
 use crate::op::{ObjectRef, Op};
 use crate::record::{Cursor, Malformed, put_bytes};
@@ -26,7 +28,9 @@ pub(crate) const LOOKUP_PRESENT: u8 = 1;
 
 /// The pending batch and what is needed to add to it.
 pub(super) struct Ledger {
+    /// As it is when the load that is on its way has been stored.
     pub(super) store: Arc<dyn Store>,
+    loader: Arc<Loader>,
     pub(super) batch: Batch,
     /// Row states that the batch will set or delete: rows written later see them.
     rows: HashMap<Vec<u8>, Option<Vec<u8>>>,
@@ -56,6 +60,23 @@ pub(super) struct Put {
     pub(super) is_loaded: bool,
 }
 
+/// How what is pending is stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Storing<'a> {
+    pub(super) durability: Durability,
+    pub(super) checkpoint: Option<&'a Checkpoint>,
+    /// Whether rows of the next load may come before this one is stored.
+    pub(super) may_go_on: bool,
+}
+
+/// What has become of what was pending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    Whole,
+    /// It was a load, which is stored beside what follows.
+    OnItsWay,
+}
+
 struct Superseded {
     entry: Vec<u8>,
     /// The version that readers see.
@@ -69,14 +90,17 @@ impl Ledger {
         store: Arc<dyn Store>,
         definitions: Definitions,
         load_bytes_min: usize,
+        kill: KillPoints,
     ) -> Result<Ledger, SinkError> {
         let sequence: Sequence = meta::read(&*store, meta::SEQUENCE)?.unwrap_or_default();
         let checkpoint: Option<Checkpoint> = meta::read(&*store, meta::CHECKPOINT)?;
         let mut superseded = store.scan(Keyspace::Lookups, &key::superseded_upto(u64::MAX), Direction::Forward);
         let has_superseded_stored = superseded.next().transpose()?.is_some();
         drop(superseded);
+        let loader = Arc::new(Loader::new(store, kill));
         Ok(Ledger {
-            store,
+            store: Arc::clone(&loader) as Arc<dyn Store>,
+            loader,
             batch: Batch::new(),
             rows: HashMap::new(),
             rows_bytes: 0,
@@ -234,18 +258,16 @@ impl Ledger {
         }
     }
 
-    /// Stores all that is pending, with a checkpoint if there is one. `visit` sees every bucket that has changed.
+    /// Stores all that is pending. `visit` sees every bucket that has changed.
     pub(super) fn commit(
         &mut self,
-        durability: Durability,
-        checkpoint: Option<&Checkpoint>,
+        how: Storing<'_>,
         visit: impl FnMut(BucketId, &BucketRecord),
-        pass_load: impl FnMut(),
-    ) -> Result<(), SinkError> {
+    ) -> Result<Stored, SinkError> {
+        let Storing { durability, checkpoint, may_go_on } = how;
         if self.load.bytes() < self.load_bytes_min {
             self.dissolve_load();
         }
-        self.load.store(&*self.store, &mut self.batch, pass_load)?;
         for (address, state) in self.rows.drain() {
             match state {
                 Some(state) => self.batch.put(Keyspace::Rows, &address, &state),
@@ -263,9 +285,28 @@ impl Ledger {
             meta::put(&mut self.batch, meta::CHECKPOINT, checkpoint)?;
             self.checkpoint_op = Some(checkpoint.op_id);
         }
-        self.store.commit(&self.batch, durability)?;
-        self.batch.clear();
-        Ok(())
+        if self.load.is_empty() {
+            self.store.commit(&self.batch, durability)?;
+            self.batch.clear();
+            return Ok(Stored::Whole);
+        }
+        let (load, batch) = (std::mem::take(&mut self.load), std::mem::take(&mut self.batch));
+        self.load = self.loader.begin(load.whole(batch, durability)?)?;
+        if may_go_on {
+            return Ok(Stored::OnItsWay);
+        }
+        self.loader.settle()?;
+        if checkpoint.is_some() {
+            // There are no more loads.
+            self.load = Load::default();
+            self.loader.forget_spare();
+        }
+        Ok(Stored::Whole)
+    }
+
+    /// Waits until the load that is on its way is stored.
+    pub(super) fn settle_load(&self) -> Result<(), SinkError> {
+        Ok(self.loader.settle()?)
     }
 
     /// Deletes entries that no reader sees any more: with a checkpoint those that this batch removes, without one those

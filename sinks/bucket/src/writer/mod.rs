@@ -31,7 +31,7 @@ mod tables;
 mod tally;
 mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -47,15 +47,15 @@ use tracing::info;
 pub(crate) use self::ledger::LOOKUP_PRESENT;
 pub(crate) use self::tables::RowCounts;
 
-use self::jobs::Jobs;
-use self::ledger::Ledger;
+use self::jobs::{COMPACTIONS_MAX, Jobs};
+use self::ledger::{Ledger, Stored, Storing};
 use self::sources::{DeferredTable, Source};
 use self::tables::Tables;
 use crate::bucket::BucketRecord;
 use crate::definitions::Definitions;
 use crate::deployment::Rollout;
 use crate::evaluation::Evaluator;
-use crate::key::{self, SourceId, TableKey};
+use crate::key::{self, BucketId, SourceId, TableKey};
 use crate::kill::{KillPoint, KillPoints};
 use crate::meta::{self, Checkpoint, SourceRecord};
 use crate::queue::{Accepted, Item, Message, WriterState};
@@ -87,6 +87,8 @@ pub(crate) struct Writer {
     sources: BTreeMap<SourceId, Source>,
     tables: Tables,
     jobs: Jobs,
+    /// Buckets with much that is dead, changed since the last checkpoint: compacted once the next one shows them.
+    to_compact: BTreeSet<BucketId>,
     /// The sync config that is being deployed.
     rollout: Option<Rollout>,
     evaluator: Arc<Evaluator>,
@@ -97,6 +99,8 @@ pub(crate) struct Writer {
     checkpoint: Option<Checkpoint>,
     checkpoints: watch::Sender<Option<Checkpoint>>,
     last_sync: Instant,
+    /// Where the sources were when a load was handed over that is to be synced; reported once it is stored.
+    positions_on_their_way: Vec<(SourceId, Option<Position>)>,
     /// Whether rows are being removed that readers must see all or none of.
     is_removing: bool,
     tuning: Tuning,
@@ -122,10 +126,11 @@ impl Writer {
             .map(|(name, record, durable)| (record.id, Source::new(name, record, durable)))
             .collect();
         let mut writer = Writer {
-            ledger: Ledger::open(store, definitions, tuning.load_bytes_min)?,
+            ledger: Ledger::open(store, definitions, tuning.load_bytes_min, kill.clone())?,
             sources,
             tables,
             jobs,
+            to_compact: BTreeSet::new(),
             rollout,
             evaluator,
             replies: Vec::new(),
@@ -133,6 +138,7 @@ impl Writer {
             checkpoint,
             checkpoints,
             last_sync: Instant::now(),
+            positions_on_their_way: Vec::new(),
             is_removing: false,
             tuning,
             kill,
@@ -317,8 +323,10 @@ impl Writer {
     }
 
     /// Stores what is pending. With `sync` everything up to here is on disk afterwards; without it that is so from time
-    /// to time.
+    /// to time, and a load may still be on its way.
     fn flush(&mut self, sync: bool) -> Result<(), SinkError> {
+        self.settle_load()?;
+        let is_awaited = sync;
         let sync = (sync || self.last_sync.elapsed() >= SYNC_INTERVAL) && self.awaits_sync();
         self.withdraw_if_first();
         let has_switched = self.switch_if_ready()?;
@@ -332,21 +340,29 @@ impl Writer {
         self.tables.store(&mut self.ledger.batch)?;
         self.kill.pass(KillPoint::BeforeCommit);
         let durability = if sync { Durability::Synced } else { Durability::Buffered };
-        let mut to_compact = Vec::new();
-        let dead_ops_min = self.tuning.compact_dead_ops_min;
+        let (to_compact, dead_ops_min) = (&mut self.to_compact, self.tuning.compact_dead_ops_min);
         let visit = |bucket, record: &BucketRecord| {
-            if compaction::is_worthwhile(record, dead_ops_min) {
-                to_compact.push(bucket);
+            if compaction::is_worthwhile(record, dead_ops_min) && to_compact.len() < COMPACTIONS_MAX {
+                to_compact.insert(bucket);
             }
         };
-        self.ledger.commit(durability, checkpoint.as_ref(), visit, || self.kill.pass(KillPoint::MidLoad))?;
+        let is_awaited = is_awaited || !self.replies.is_empty() || !self.syncs.is_empty();
+        let may_go_on = !is_awaited && checkpoint.is_none();
+        let how = Storing { durability, checkpoint: checkpoint.as_ref(), may_go_on };
+        if self.ledger.commit(how, visit)? == Stored::OnItsWay {
+            if sync {
+                let positions = self.sources.iter().map(|(id, source)| (*id, source.position().cloned()));
+                self.positions_on_their_way = positions.collect();
+            }
+            return Ok(());
+        }
         self.kill.pass(KillPoint::AfterCommit);
         if let Some(checkpoint) = checkpoint {
             if self.checkpoint.is_none() {
                 info!(checkpoint.op_id, "the first checkpoint: every table has been read");
             }
             self.checkpoint = Some(checkpoint);
-            to_compact.into_iter().for_each(|bucket| self.begin_compaction(bucket));
+            std::mem::take(&mut self.to_compact).into_iter().for_each(|bucket| self.begin_compaction(bucket));
         }
         if sync {
             self.report_synced();
@@ -363,10 +379,22 @@ impl Writer {
             || self.next_checkpoint(false).is_some()
     }
 
+    /// Waits until the load that is on its way is stored, and reports what is stored with it.
+    fn settle_load(&mut self) -> Result<(), SinkError> {
+        self.ledger.settle_load()?;
+        for (source, position) in std::mem::take(&mut self.positions_on_their_way) {
+            self.last_sync = Instant::now();
+            if let Some(source) = self.sources.get(&source) {
+                source.report_durable(position.as_ref());
+            }
+        }
+        Ok(())
+    }
+
     fn report_synced(&mut self) {
         self.last_sync = Instant::now();
         for source in self.sources.values() {
-            source.report_durable();
+            source.report_durable(source.position());
         }
         if *self.checkpoints.borrow() != self.checkpoint {
             self.checkpoints.send_replace(self.checkpoint.clone());

@@ -94,12 +94,12 @@ impl Source {
         Ok(())
     }
 
-    /// Everything written so far is on disk.
-    pub(super) fn report_durable(&self) {
+    /// Everything written up to a position is on disk.
+    pub(super) fn report_durable(&self, position: Option<&Position>) {
         self.durable.send_if_modified(|durable| {
-            let is_changed = *durable != self.record.position;
+            let is_changed = durable.as_ref() != position;
             if is_changed {
-                durable.clone_from(&self.record.position);
+                *durable = position.cloned();
             }
             is_changed
         });
