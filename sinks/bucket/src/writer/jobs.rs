@@ -15,7 +15,7 @@ use crate::sink::Tuning;
 use crate::store::Read;
 
 /// How many compactions wait at most.
-const COMPACTIONS_MAX: usize = 1_000;
+pub(super) const COMPACTIONS_MAX: usize = 1_000;
 
 /// Something to do, as far as it has come.
 pub(super) enum Job {
