@@ -3,6 +3,7 @@
 mod access;
 mod cascades;
 mod census;
+mod chunks;
 mod doubt;
 mod faults;
 mod follow;
