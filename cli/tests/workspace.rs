@@ -151,12 +151,17 @@ impl Running {
         Finished { code: status.code(), stdout: said(&mut self.stdout), stderr: said(&mut self.stderr) }
     }
 
+    /// The most memory that the process has had so far, in MiB.
+    pub fn peak_mib(&self) -> u64 {
+        peak_mib(self.child.id())
+    }
+
     /// Waits as well, and tells the most memory that the process was seen to have, in MiB.
     pub fn wait_and_weigh(mut self) -> (Finished, u64) {
         let deadline = Instant::now() + COMMAND_WAIT;
         let mut peak = 0;
         while !self.has_ended() && Instant::now() < deadline {
-            peak = peak.max(peak_mib(self.child.id()));
+            peak = peak.max(self.peak_mib());
             sleep(Duration::from_millis(5));
         }
         (self.wait(), peak)
