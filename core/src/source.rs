@@ -1,5 +1,6 @@
 //! The contract of a connector.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -100,6 +101,31 @@ pub trait SourceConnector: Send + Sync {
     /// process that continues what a former one began this is called, with where that stopped, before any position is
     /// asked for.
     async fn acknowledge(&self, position: &Position) -> Result<(), SourceError>;
+
+    /// What people should know while the source is followed, as its stream has last found it. Asked for twice a second,
+    /// so nothing is asked of the server for it.
+    fn remarks(&self) -> Remarks {
+        Remarks::default()
+    }
+}
+
+/// What people should know of a source while it is followed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// Why no changes arrive, although the source is within reach and its stream is open: whoever fills its log stands
+    /// still. `None` if changes arrive, as far as is known. The text stays the same for as long as the cause does.
+    pub standstill: Option<Remark>,
+    /// What is amiss with tables that are followed all the same.
+    pub tables: BTreeMap<TableName, Remark>,
+}
+
+/// Something amiss that stops nothing which could go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remark {
+    /// What was found, for a person.
+    pub found: String,
+    /// What mends it, exactly: SQL, or configuration.
+    pub remedy: String,
 }
 
 /// What the stream needs to know at its start.

@@ -13,3 +13,4 @@ mod simulated_source;
 mod history;
 mod promise;
 mod refusals;
+mod remarks;

@@ -40,6 +40,7 @@ pub struct SimulatedSource {
     random: Mutex<StdRng>,
     faults: bool,
     hidden: Mutex<BTreeSet<TableName>>,
+    remarks: Mutex<Remarks>,
     discoveries: AtomicUsize,
     reads_refused: AtomicBool,
     reads_lost: AtomicBool,
@@ -86,6 +87,7 @@ impl SimulatedSource {
             random,
             faults,
             hidden: Mutex::default(),
+            remarks: Mutex::default(),
             discoveries: AtomicUsize::new(0),
             reads_refused: AtomicBool::new(false),
             reads_lost: AtomicBool::new(false),
@@ -96,6 +98,11 @@ impl SimulatedSource {
     /// From now on these tables, and no others, can't be seen.
     pub fn hide(&self, tables: &[TableName]) {
         *self.hidden.lock().unwrap() = tables.iter().cloned().collect();
+    }
+
+    /// What it has to say of itself from now on.
+    pub fn remark(&self, remarks: Remarks) {
+        *self.remarks.lock().unwrap() = remarks;
     }
 
     /// Whether nobody may read any table from now on.
@@ -210,6 +217,10 @@ impl SourceConnector for Connector {
             remedy: Some("Show it".into()),
         };
         Ok(tables.iter().filter(|table| hidden.contains(table)).map(told).collect())
+    }
+
+    fn remarks(&self) -> Remarks {
+        self.0.remarks.lock().unwrap().clone()
     }
 
     async fn head(&self) -> Result<Position, SourceError> {

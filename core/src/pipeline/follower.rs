@@ -18,7 +18,7 @@ use crate::row::ValueTooLong;
 use crate::schema::TableName;
 use crate::selection::Selection;
 use crate::sink::{PassReport, Sink, Write, WriteItem};
-use crate::source::{Catalog, Discovery, SourceConnector};
+use crate::source::{Catalog, Discovery, Remark, SourceConnector};
 use crate::table::{OpenHistory, TableId, TableRecord};
 
 use super::backoff::Backoff;
@@ -136,6 +136,8 @@ pub(super) struct Follower {
     /// When the head was last asked for of which everything is durable: whatever isn't was committed later.
     pub(super) caught_up_at: Option<Instant>,
     pub(super) connection: ConnectionStatus,
+    /// Why nothing arrives, as it was last told.
+    pub(super) standstill: Option<Remark>,
     pub(super) changes: Meter,
     pub(super) rows_read: Meter,
     pub(super) schema_changes: u64,
@@ -190,6 +192,7 @@ impl Follower {
             behind_bytes: None,
             caught_up_at: None,
             connection: ConnectionStatus::Starting,
+            standstill: None,
             changes: Meter::new(),
             rows_read: Meter::new(),
             schema_changes: 0,
@@ -289,7 +292,7 @@ impl Follower {
         // Where a former run stopped, before the connector names positions of its own.
         self.on_durable().await?;
         self.selection = self.sink.selection(&self.name);
-        let discovery = self.connector.discover(&self.selection).await?;
+        let discovery = self.discover().await?;
         if self.open {
             let handed_over = if std::mem::take(&mut self.restored_unfinished) {
                 Some(discovery.position.clone())
@@ -337,6 +340,20 @@ impl Follower {
                 }
             }
             self.answer_waiters();
+        }
+    }
+
+    /// What the source has, which may take a while to settle: what it waits for is shown meanwhile.
+    async fn discover(&mut self) -> Result<Discovery, SourceError> {
+        let (connector, selection) = (Arc::clone(&self.connector), self.selection.clone());
+        let mut discovering = std::pin::pin!(async move { connector.discover(&selection).await });
+        let mut ticker = tokio::time::interval(STATUS_INTERVAL);
+        loop {
+            tokio::select! {
+                biased;
+                discovery = &mut discovering => return discovery,
+                _ = ticker.tick() => self.publish_status(),
+            }
         }
     }
 

@@ -1,11 +1,12 @@
 //! What users can see of a source at any time.
 
 use serde::{Deserialize, Serialize};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::error::chain;
 use crate::position::Position;
 use crate::schema::TableName;
+use crate::source::{Remark, Remarks};
 use crate::table::{TableState, now_ms};
 
 use super::follower::{Follower, HeadAsked};
@@ -31,6 +32,9 @@ pub struct SourceStatus {
     pub behind_bytes: Option<u64>,
     /// Whether changes are arriving.
     pub connection: ConnectionStatus,
+    /// Why none arrive although the stream is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standstill: Option<Remark>,
     /// Row changes accepted a second, over the last seconds.
     pub changes_per_second: f64,
     /// Rows read a second by passes, over the last seconds.
@@ -115,7 +119,14 @@ impl Follower {
             (Some(_), Some(_)) => self.waiting_ms(),
             _ => None,
         };
-        let mut tables: Vec<TableStatus> = self.tables.iter().map(|table| self.table_status(table)).collect();
+        let Remarks { standstill, tables: remarks } = match self.connection {
+            ConnectionStatus::Starting | ConnectionStatus::Following => self.connector.remarks(),
+            ConnectionStatus::Retrying { .. } | ConnectionStatus::Stopped => Remarks::default(),
+        };
+        self.log_standstill(standstill.as_ref());
+        let remark = |table: &Table| remarks.get(&table.record.name);
+        let mut tables: Vec<TableStatus> =
+            self.tables.iter().map(|table| self.table_status(table, remark(table))).collect();
         tables.sort_by(|a, b| a.table.cmp(&b.table));
         let status = SourceStatus {
             name: self.name.clone(),
@@ -125,12 +136,27 @@ impl Follower {
             behind_ms,
             behind_bytes: self.behind_bytes,
             connection: self.connection.clone(),
+            standstill: standstill.clone(),
             changes_per_second: self.changes.sample(),
             rows_read_per_second: self.rows_read.sample(),
             schema_changes: self.schema_changes,
             tables,
         };
+        self.standstill = standstill;
         self.status.send_replace(status);
+    }
+
+    /// Says once that nothing arrives, and once that it is over.
+    fn log_standstill(&self, now: Option<&Remark>) {
+        match (&self.standstill, now) {
+            (before, Some(Remark { found, remedy })) if before.as_ref() != now => {
+                warn!(source = %self.name, reason = found, remedy, "no changes arrive");
+            }
+            (Some(_), None) if self.connection == ConnectionStatus::Following => {
+                info!(source = %self.name, "changes arrive again");
+            }
+            _ => {}
+        }
     }
 
     /// The oldest commit that isn't durable came after the last one that is, and after the last moment at which all were.
@@ -141,11 +167,12 @@ impl Follower {
         since_commit.into_iter().chain(since_caught_up).min()
     }
 
-    fn table_status(&self, table: &Table) -> TableStatus {
+    fn table_status(&self, table: &Table, remark: Option<&Remark>) -> TableStatus {
         let record = &table.record;
+        let remark = || remark.map(|Remark { found, remedy }| format!("{found}. {remedy}"));
         let reason = match &record.state {
             TableState::Held { reason, remedy } => Some(format!("{reason}. {remedy}")),
-            _ => table.trouble.clone(),
+            _ => table.trouble.clone().or_else(remark),
         };
         TableStatus {
             table: record.name.clone(),

@@ -1,0 +1,33 @@
+//! What a source has to say of itself while it is followed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use millstream_core::source::{Remark, Remarks};
+
+use crate::history::{follow, sink, source, table};
+
+fn remark(found: &str) -> Remark {
+    Remark { found: found.to_owned(), remedy: "Mend it".to_owned() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_amiss_is_shown_for_as_long_as_it_is() {
+    let (source, sink) = (source(), sink());
+    let (handle, running) = follow(&source, &sink);
+    handle.until_current().await.unwrap();
+    let shown = || async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let status = handle.status();
+        (status.standstill, status.tables[0].state.clone(), status.tables[0].reason.clone())
+    };
+    assert_eq!(shown().await, (None, "live".to_owned(), None));
+    let tables = BTreeMap::from([(table(), remark("a column is left out"))]);
+    source.remark(Remarks { standstill: Some(remark("nobody reads the log")), tables });
+    let reason = Some("a column is left out. Mend it".to_owned());
+    assert_eq!(shown().await, (Some(remark("nobody reads the log")), "live".to_owned(), reason));
+    source.remark(Remarks::default());
+    assert_eq!(shown().await, (None, "live".to_owned(), None));
+    handle.stop();
+    running.await.unwrap().unwrap();
+}
