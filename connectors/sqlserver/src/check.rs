@@ -33,7 +33,7 @@ pub(crate) async fn check(connector: &Connector, selection: &Selection) -> Resul
     let mut problems = database.problems(&permissions);
     problems.extend(permissions.problems(connector.settings(), database.captures));
     if database.captures && permissions.sees_state {
-        problems.extend(job::problems(connection).await?);
+        problems.extend(job::problems(connection, connector.settings().cleanup).await?);
     }
     let mut catalog = Catalog::default();
     match catalog.look(connection, selection).await {

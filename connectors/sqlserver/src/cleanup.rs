@@ -65,7 +65,8 @@ impl Cleaner {
 
 /// Removes what lies before the newest commit that is acknowledged, of the selected tables' instances.
 async fn clean(connector: &Connector, selection: &Selection, acknowledged: Lsn) -> Result<(), SourceError> {
-    let mut connection = connector.open().await?;
+    // Removing many rows takes a while.
+    let mut connection = connector.open_for_rows().await?;
     // The procedure takes only LSNs that the mapping knows.
     let query =
         format!("SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping WHERE start_lsn <= {}", acknowledged.literal());
@@ -73,22 +74,29 @@ async fn clean(connector: &Connector, selection: &Selection, acknowledged: Lsn) 
     let mark = row.and_then(|row| row.try_get::<&[u8], _>(0).ok().flatten().and_then(Lsn::from_bytes));
     let Some(mark) = mark.filter(|mark| !mark.is_zero()) else { return Ok(()) };
     for instance in instances(&mut connection, selection, mark).await? {
-        let statement = format!(
-            "EXEC sys.sp_cdc_cleanup_change_table @capture_instance = {}, @low_water_mark = {}, @threshold = \
-             {ROWS_PER_DELETE}",
-            literal(&instance),
-            mark.literal()
-        );
-        match connection.execute(format!("clean up capture instance {instance}"), &statement).await {
-            Ok(()) => info!(instance, before = %mark, "removed acknowledged rows from a change table"),
-            // The server's own cleanup has been there meanwhile, or the instance has been dropped.
-            Err(error)
-                if matches!(
-                    error.number(),
-                    Some(number::CDC_LSN_OUTSIDE | number::CDC_LSN_UNKNOWN | number::CDC_INSTANCE_UNKNOWN)
-                ) => {}
-            Err(error) => return Err(error.into()),
-        }
+        clean_up(&mut connection, &instance, mark).await?;
+    }
+    Ok(())
+}
+
+/// One instance. Trouble with it is told, and none of the others'; a connection that broke is everybody's.
+async fn clean_up(connection: &mut Connection, instance: &str, mark: Lsn) -> Result<(), SourceError> {
+    let statement = format!(
+        "EXEC sys.sp_cdc_cleanup_change_table @capture_instance = {}, @low_water_mark = {}, @threshold = \
+         {ROWS_PER_DELETE}",
+        literal(instance),
+        mark.literal()
+    );
+    match connection.execute(format!("clean up capture instance {instance}"), &statement).await {
+        Ok(()) => info!(instance, before = %mark, "removed acknowledged rows from a change table"),
+        // The server's own cleanup has been there meanwhile, or the instance has been dropped.
+        Err(error)
+            if matches!(
+                error.number(),
+                Some(number::CDC_LSN_OUTSIDE | number::CDC_LSN_UNKNOWN | number::CDC_INSTANCE_UNKNOWN)
+            ) => {}
+        Err(error) if connection.is_spoilt() => return Err(error.into()),
+        Err(error) => warn!(instance, error = chain(&error), "can't remove acknowledged rows from a change table"),
     }
     Ok(())
 }

@@ -210,6 +210,10 @@ impl SqlServerConfig {
         };
         faults.extend(address.iter().flat_map(|address| self.authentication.faults(address)));
         faults.extend(self.tls.faults());
+        // Where the server has no encryption either, the login is sent as it is.
+        if matches!(self.authentication, Authentication::EntraToken(_)) && self.tls.mode == TlsMode::Disabled {
+            faults.push("tls.mode: disabled sends the access token to whoever answers; leave encryption on".to_owned());
+        }
         let between = |faults: &mut Vec<String>, setting, value: u64, min, max| {
             if !(min..=max).contains(&value) {
                 faults.push(format!("{setting}: {value} isn't between {min} and {max}"));

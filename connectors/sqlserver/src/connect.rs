@@ -1,5 +1,6 @@
 //! The one way to open a connection, and the few that stay open for reading rows.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use crate::address::Address;
 use crate::config::{Authentication, Settings, TlsMode};
-use crate::error::QueryError;
+use crate::error::{QueryError, number};
 use crate::server::Server;
 
 /// How long a server may take for the next rows of a table: the first come after a sort at times.
@@ -47,6 +48,8 @@ pub(crate) struct Connector {
     settings: Settings,
     idle_readers: Mutex<Vec<Connection>>,
     readers: Arc<Semaphore>,
+    /// Whether the database could be entered before.
+    has_connected: AtomicBool,
 }
 
 /// A reader connection on loan. Dropped, it is closed: whoever was cancelled may have left an answer half read. Only
@@ -66,7 +69,7 @@ pub(crate) struct Rows<'a> {
 impl Connector {
     pub(crate) fn new(settings: Settings) -> Self {
         let readers = Arc::new(Semaphore::new(settings.readers));
-        Self { settings, idle_readers: Mutex::new(Vec::new()), readers }
+        Self { settings, idle_readers: Mutex::new(Vec::new()), readers, has_connected: AtomicBool::new(false) }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -88,7 +91,8 @@ impl Connector {
         let what = format!("connect to {}", self.settings.address);
         let opened = timeout(limit, async {
             let config = self.config(answer_wait_max)?;
-            let client = Box::pin(self.log_in(config)).await.map_err(|error| QueryError::new(&what, error))?;
+            let client = Box::pin(self.log_in(config)).await.map_err(|error| self.refused(&what, error))?;
+            self.has_connected.store(true, Ordering::Relaxed);
             let server = Arc::new(Server::default());
             let mut connection = Connection { client, server, spoilt: false };
             connection.execute("set up a session", SESSION).await?;
@@ -98,6 +102,18 @@ impl Connector {
         match opened.await {
             Ok(opened) => opened,
             Err(elapsed) => Err(SourceError::transient(format!("{what} within {} s", limit.as_secs()), elapsed)),
+        }
+    }
+
+    fn refused(&self, what: &str, error: Error) -> SourceError {
+        let error = QueryError::new(what, error);
+        match &self.settings.authentication {
+            // A token that has run out is replaced by whoever renews it, so it is read again and again.
+            Authentication::EntraToken(file) if error.number() == Some(number::LOGIN_FAILED) => {
+                SourceError::transient(format!("log in by the access token in {}", file.display()), error.error)
+            }
+            _ if self.has_connected.load(Ordering::Relaxed) => error.into(),
+            _ => error.of_first_login(),
         }
     }
 

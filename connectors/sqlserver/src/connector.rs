@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use millstream_core::error::SourceError;
 use millstream_core::position::Position;
-use millstream_core::schema::{IdentityKind, TableSchema};
+use millstream_core::schema::{IdentityKind, TableName, TableSchema};
 use millstream_core::selection::Selection;
 use millstream_core::source::{
-    Catalog, Chunk, DeliveryStream, Discovery, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
+    Catalog, Chunk, DeliveryStream, Discovery, HiddenTable, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
 };
 
 use crate::capture::plan::Gaps;
@@ -209,6 +209,14 @@ impl SourceConnector for SqlServerSource {
         let found = discover::live(&mut reader.connection, Which::Selection(selection)).await?;
         self.connector.give_back(reader);
         Ok(found.iter().map(|table| Arc::new(table.schema())).collect())
+    }
+
+    async fn hidden(&self, tables: &[TableName]) -> Result<Vec<HiddenTable>, SourceError> {
+        let mut reader = self.connector.reader().await?;
+        let missing: Vec<(TableName, Option<i32>)> = tables.iter().map(|table| (table.clone(), None)).collect();
+        let hidden = capture::hidden::hidden(&mut reader.connection, &missing).await?;
+        self.connector.give_back(reader);
+        Ok(hidden)
     }
 
     async fn head(&self) -> Result<Position, SourceError> {

@@ -42,6 +42,8 @@ pub(crate) mod number {
     pub(crate) const SNAPSHOT_CONFLICT: u32 = 3960;
     /// A snapshot transaction met a changed definition.
     pub(crate) const SNAPSHOT_DEFINITION_CHANGED: u32 = 3961;
+    /// User, password or token aren't right.
+    pub(crate) const LOGIN_FAILED: u32 = 18456;
     /// The database can't be opened by this login.
     pub(crate) const LOGIN_DATABASE: u32 = 4060;
     /// The database isn't enabled for change data capture.
@@ -89,6 +91,19 @@ impl QueryError {
         self.error.code()
     }
 
+    /// For the first connection of all: a database that can't be entered is a wrong name, or a user that lacks.
+    pub(crate) fn of_first_login(self) -> SourceError {
+        use number::{DATABASE_ACCESS_DENIED, DATABASE_UNKNOWN, LOGIN_DATABASE};
+        match self.number() {
+            Some(LOGIN_DATABASE | DATABASE_UNKNOWN | DATABASE_ACCESS_DENIED) => SourceError::definite(
+                self.to_string(),
+                "Correct the database's name in the source's uri, or let the login in: CREATE USER name FOR LOGIN name \
+                 in that database",
+            ),
+            _ => self.into(),
+        }
+    }
+
     /// For a statement that reads one table: the table itself may be other than expected, which the stream tells or
     /// has told.
     pub(crate) fn of_table(self, table: &TableName) -> SourceError {
@@ -115,7 +130,10 @@ impl From<QueryError> for SourceError {
 pub(crate) fn connection_problem(address: &str, error: &SourceError) -> Problem {
     let (found, remedy) = match error {
         SourceError::Definite { diagnosis, remedy } => (diagnosis.clone(), remedy.clone()),
-        other => (chain(other), reaching_remedy(other, address)),
+        other => {
+            let remedy = answer(other).and_then(remedy).map(str::to_owned);
+            (chain(other), remedy.unwrap_or_else(|| reaching_remedy(other, address)))
+        }
     };
     Problem { severity: Severity::Error, subject: format!("connection to {address}"), found, remedy }
 }
@@ -171,18 +189,14 @@ const TLS_REMEDY: &str = "Give the certificate of the authority that signed the 
 fn server_remedy(error: u32, class: u8) -> Option<&'static str> {
     use number::*;
     let remedy = match error {
-        18456 | 18452 | 18470 | 18486 => {
+        LOGIN_FAILED | 18452 | 18470 | 18486 => {
             "Correct user and password in the source's uri, or create or enable the login (docs/sqlserver.md shows the \
-             statements); Windows users need authentication: kerberos"
+             statements), or renew the access token; Windows users need authentication: kerberos"
         }
         18487 | 18488 => {
             "The login's password has expired: ALTER LOGIN name WITH PASSWORD = '...', CHECK_EXPIRATION = OFF"
         }
         40532 | 40615 => "Let this host through the Azure SQL firewall, and use a login of this server",
-        LOGIN_DATABASE | DATABASE_UNKNOWN | DATABASE_ACCESS_DENIED => {
-            "Correct the database's name in the source's uri, or let the login in: CREATE USER name FOR LOGIN name in \
-             that database"
-        }
         PERMISSION_DENIED
         | COLUMN_PERMISSION_DENIED
         | DATABASE_PERMISSION_DENIED
@@ -200,6 +214,8 @@ fn server_remedy(error: u32, class: u8) -> Option<&'static str> {
             "Turn change data capture on for the table; `millstream check` prints the exact statement"
         }
         SNAPSHOT_NOT_ALLOWED => "Report this: no statement of Millstream's needs snapshot isolation",
+        // The database has been entered before, so it is away for a moment: being restored, or moved to another server.
+        LOGIN_DATABASE | DATABASE_UNKNOWN | DATABASE_ACCESS_DENIED => return None,
         // The server is busy, starting, failing over, out of some resource, or another was in the way: it passes.
         DEADLOCK | LOCK_TIMEOUT | SNAPSHOT_CONFLICT | SNAPSHOT_DEFINITION_CHANGED => return None,
         701 | 802 | 845 | 922 | 924 | 927 | 952 | 976 | 978 | 979 | 982 | 983 | 1204 | 1221 | 3906 | 3928 | 3935 => {
@@ -247,6 +263,18 @@ fn reaching_remedy(error: &SourceError, address: &str) -> String {
     }
 }
 
+/// What the driver or the server said, behind an error that is worth trying again.
+fn answer(error: &SourceError) -> Option<&Error> {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(answer) = current.downcast_ref::<Error>() {
+            return Some(answer);
+        }
+        cause = current.source();
+    }
+    None
+}
+
 fn io_kind(error: &SourceError) -> Option<io::ErrorKind> {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(current) = cause {
@@ -269,7 +297,6 @@ mod tests {
     fn what_somebody_must_change_is_definite_and_says_what() {
         for (number, word) in [
             (18456, "password"),
-            (4060, "database"),
             (229, "check"),
             (22901, "sp_cdc_enable_db"),
             (22985, "table"),
@@ -284,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_outside_world_is_transient() {
-        for number in [1205, 1222, 3960, 9002, 22832, 40613, 10928] {
+        for number in [911, 1205, 1222, 3960, 4060, 9002, 22832, 40613, 10928] {
             assert_eq!(server_remedy(number, 16), None, "{number}");
         }
         assert_eq!(server_remedy(50_000, 20), None);

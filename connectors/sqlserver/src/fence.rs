@@ -68,7 +68,12 @@ impl Fence {
     /// How far the log has been scanned now; `None` before the first scan. Called before each reading of change
     /// tables, again and again: what idle databases have covered is found out over several calls.
     pub(crate) async fn scanned(&mut self, connection: &mut Connection) -> Result<Option<Scanned>, QueryError> {
-        let Look { end, scans, mapped } = Look::take(connection).await?;
+        let Look { end, scans, mapped, is_captured } = Look::take(connection).await?;
+        if !is_captured {
+            // Nothing will ever be scanned, and of nothing that is all: places go on, so that nobody waits for ever.
+            self.covered = self.covered.max(end);
+            return Ok(Some(Scanned { lsn: self.covered, last_commit: None }));
+        }
         self.look(end, scans);
         Ok(match mapped {
             Some(mapped) if mapped.lsn >= self.covered => Some(mapped),
@@ -116,8 +121,10 @@ struct Look {
     end: Lsn,
     /// The scans that have ended, of which there may be none.
     scans: Option<Scans>,
-    /// The largest LSN in the mapping; `None` if that is empty, or if the database isn't captured.
+    /// The largest LSN in the mapping; `None` if that is empty.
     mapped: Option<Scanned>,
+    /// Whether change data capture is on for the database.
+    is_captured: bool,
 }
 
 impl Look {
@@ -134,14 +141,14 @@ impl Look {
             // Not captured.
             Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => {
                 let end = log_end(connection).await?;
-                return Ok(Self { end, scans: None, mapped: None });
+                return Ok(Self { end, scans: None, mapped: None, is_captured: false });
             }
             rows => rows?,
         };
         let of = |index: usize| rows.iter().find(|row| row.result_index() == index);
         let int = |row: &Row, place: usize| row.try_get::<i32, _>(place).ok().flatten().unwrap_or_default();
         let scans = of(1).map(|row| Scans { session: int(row, 0), empty: int(row, 1) });
-        Ok(Self { end: end_in(WHAT, of(0))?, scans, mapped: of(2).and_then(mapped) })
+        Ok(Self { end: end_in(WHAT, of(0))?, scans, mapped: of(2).and_then(mapped), is_captured: true })
     }
 }
 

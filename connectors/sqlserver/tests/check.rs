@@ -1,7 +1,10 @@
 //! What `check` says.
 
+use std::time::{Duration, Instant};
+
 use millstream_core::source::{Problem, Severity};
 use millstream_sqlserver::{CaptureInstances, SqlServerConfig};
+use millstream_sqlserver_sim::{Edition, Options, Schedule};
 
 use crate::database::{Database, selection};
 
@@ -100,4 +103,159 @@ async fn a_third_instance_is_refused_so_an_older_one_has_to_go() {
     let problem = only(&found, "table dbo.t");
     assert!(problem.found.contains("two capture instances"), "{problem:?}");
     assert!(problem.remedy.contains("@capture_instance = N'dbo_t'"), "{problem:?}");
+}
+
+/// A captured table, on a server whose jobs run as its own do.
+fn with_jobs(edition: Edition) -> Database {
+    let database = Database::start_with(Options { schedule: Schedule::Jobs, edition, ..Options::default() });
+    database.run("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)");
+    database.capture("t");
+    database
+}
+
+/// What is said of the jobs, once there has been a scan.
+async fn of_jobs(database: &Database) -> Vec<Problem> {
+    let patience_ends = Instant::now() + Duration::from_secs(60);
+    loop {
+        let mut found = problems(database, &["t"]).await;
+        found.retain(|problem| problem.subject.contains("job") || problem.subject.contains("Agent"));
+        let waits = found.iter().any(|problem| problem.found.contains("hasn't been scanned"));
+        if !waits || Instant::now() > patience_ends {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_agent_is_told_at_once() {
+    let database = with_jobs(Edition::Developer);
+    assert!(of_jobs(&database).await.is_empty());
+    database.sim().control().stop_agent();
+    let found = of_jobs(&database).await;
+    let [problem] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!(problem.severity, Severity::Error);
+    assert!(problem.subject.contains("SQL Server Agent") && problem.remedy.contains("Start the service"), "{problem:?}");
+    database.sim().control().start_agent().unwrap();
+    assert!(of_jobs(&database).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_jobs_mends_them_as_it_stands() {
+    let database = with_jobs(Edition::Developer);
+    assert!(of_jobs(&database).await.is_empty());
+    let change = |what: &str| format!("EXEC sys.sp_cdc_change_job @job_type = N'{what}");
+    for (trouble, severity, word) in [
+        ("EXEC sys.sp_cdc_drop_job @job_type = N'capture'".to_owned(), Severity::Error, "there is none"),
+        ("EXEC sys.sp_cdc_drop_job @job_type = N'cleanup'".to_owned(), Severity::Warning, "there is none"),
+        (change("cleanup', @retention = 60"), Severity::Warning, "kept for 60 min"),
+        (change("capture', @pollinginterval = 3600"), Severity::Warning, "every 3600 s only"),
+        (change("capture', @continuous = 0, @pollinginterval = 0"), Severity::Warning, "scans the log once"),
+    ] {
+        database.run(&trouble);
+        let found = of_jobs(&database).await;
+        let [problem] = &found[..] else { panic!("{trouble}: {found:#?}") };
+        assert_eq!(problem.severity, severity, "{problem:?}");
+        assert!(problem.found.contains(word), "{problem:?}");
+        tokio::task::block_in_place(|| database.run(&problem.remedy));
+        let left = of_jobs(&database).await;
+        assert!(left.is_empty(), "{} didn't mend it: {left:#?}", problem.remedy);
+    }
+}
+
+#[tokio::test]
+async fn a_capture_job_that_stands_still_is_told_after_a_while() {
+    let clock = Some(Duration::from_secs(1_790_000_000));
+    let database = Database::start_with(Options { schedule: Schedule::ByHand, clock, ..Options::default() });
+    database.run("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)");
+    database.capture("t");
+    let found = problems(&database, &["t"]).await;
+    assert!(only(&found, "capture job").found.contains("hasn't been scanned"), "{found:?}");
+    database.sim().control().scan("shop").unwrap();
+    assert!(about(&problems(&database, &["t"]).await, "capture job").is_empty());
+    database.sim().control().advance_clock(Duration::from_secs(3_600));
+    let found = problems(&database, &["t"]).await;
+    let problem = only(&found, "capture job");
+    assert!(problem.found.contains("3600 s ago") && problem.remedy.contains("sp_cdc_start_job"), "{problem:?}");
+}
+
+#[tokio::test]
+async fn azure_sql_database_has_a_scheduler_and_no_agent() {
+    let (schedule, edition) = (Schedule::ByHand, Edition::AzureSqlDatabase);
+    let clock = Some(Duration::from_secs(1_790_000_000));
+    let database = Database::without_capture_on(Options { schedule, edition, clock, ..Options::default() });
+    database.run("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)");
+    let found = problems(&database, &["t"]).await;
+    let problem = only(&found, "database shop");
+    assert_eq!(problem.remedy, "USE [shop]; EXEC sys.sp_cdc_enable_db;", "an owner may do it");
+    database.run(&problem.remedy);
+    database.capture("t");
+    database.sim().control().scan("shop").unwrap();
+    let found = problems(&database, &["t"]).await;
+    assert!(found.iter().all(|problem| problem.severity == Severity::Warning), "{found:#?}");
+    assert!(!found.iter().any(|problem| problem.subject.contains("Agent")), "{found:#?}");
+    database.run("EXEC sys.sp_cdc_change_job @job_type = N'cleanup', @retention = 60");
+    let found = problems(&database, &["t"]).await;
+    database.run(&only(&found, "cleanup job").remedy);
+    assert!(about(&problems(&database, &["t"]).await, "cleanup job").is_empty());
+    database.sim().control().advance_clock(Duration::from_secs(3_600));
+    let found = problems(&database, &["t"]).await;
+    let problem = only(&found, "capture job");
+    assert!(problem.remedy.contains("dm_cdc_errors"), "nobody can start a job there: {problem:?}");
+    database.run(&problem.remedy);
+}
+
+#[tokio::test]
+async fn a_managed_instance_has_an_agent_as_any_server() {
+    let database = with_jobs(Edition::ManagedInstance);
+    assert!(of_jobs(&database).await.is_empty());
+    database.run("EXEC sys.sp_cdc_drop_job @job_type = N'capture'");
+    database.run(&only(&of_jobs(&database).await, "capture job").remedy);
+    assert!(of_jobs(&database).await.is_empty());
+}
+
+#[tokio::test]
+async fn hosts_with_a_procedure_of_their_own_are_told_theirs() {
+    for (made_by_the_host, statement) in [
+        ("CREATE DATABASE rdsadmin", "EXEC msdb.dbo.rds_cdc_enable_db N'shop';"),
+        (
+            "USE msdb;\nGO\nCREATE PROCEDURE dbo.gcloudsql_cdc_enable_db @database sysname AS SELECT 1",
+            "EXEC msdb.dbo.gcloudsql_cdc_enable_db N'shop';",
+        ),
+    ] {
+        let database = Database::without_capture();
+        database.sim().run_script(made_by_the_host).unwrap();
+        database.run("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)");
+        let found = problems(&database, &["t"]).await;
+        assert_eq!(only(&found, "database shop").remedy, statement);
+    }
+}
+
+#[tokio::test]
+async fn large_values_are_let_in_by_what_is_said() {
+    let database = Database::start();
+    database.run("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, a varchar(max) NULL)");
+    database.capture("t");
+    let insert = "USE shop;\nGO\nINSERT INTO dbo.t VALUES (1, REPLICATE(CAST('x' AS varchar(max)), 70000))";
+    assert_eq!(database.sim().run_script(insert).unwrap_err().number(), 7139);
+    let found = problems(&database, &["t"]).await;
+    let problem = only(&found, "setting max text repl size");
+    assert!(problem.found.contains("65536"), "{problem:?}");
+    database.run(&problem.remedy);
+    database.sim().run_script(insert).unwrap();
+    assert!(about(&problems(&database, &["t"]).await, "setting max text repl size").is_empty());
+}
+
+#[tokio::test]
+async fn a_change_table_of_an_older_server_is_made_anew() {
+    let database = Database::start();
+    database.sim().control().set_command_ids(false);
+    database.run("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)");
+    database.capture("t");
+    let found = problems(&database, &["t"]).await;
+    let problem = only(&found, "table dbo.t");
+    assert!(problem.found.contains("older version"), "{problem:?}");
+    database.sim().control().set_command_ids(true);
+    database.run(&problem.remedy);
+    assert!(about(&problems(&database, &["t"]).await, "table dbo.t").is_empty());
 }

@@ -8,7 +8,7 @@ use millstream_core::source::SourceConnector;
 use millstream_sqlserver::{CaptureInstances, SqlServerConfig, Tls, TlsMode};
 use millstream_sqlserver_sim::{Options, Schedule, SqlServerSim};
 use millstream_testkit::FaultProxy;
-use millstream_testkit::conformance::sql::{Dialect, definition, statement};
+use millstream_testkit::conformance::sql::{Dialect, definition, names, statement};
 use millstream_testkit::conformance::{Backend, BackendError, Capability, ColumnType, Operation, TypeCase, Value};
 use millstream_testkit::conformance_suite;
 
@@ -65,25 +65,60 @@ fn sql(operation: &Operation) -> String {
         Operation::RetypeColumn { table, column } => {
             format!("ALTER TABLE [{table}] ALTER COLUMN {}", definition(&TSql, column))
         }
+        Operation::DropColumn { table, column } => {
+            // A default is a constraint that hangs on the column.
+            let default = format!(
+                "SELECT d.name FROM sys.default_constraints AS d JOIN sys.columns AS c ON c.object_id = \
+                 d.parent_object_id AND c.column_id = d.parent_column_id WHERE d.parent_object_id = \
+                 OBJECT_ID(N'dbo.{table}') AND c.name = N'{column}'"
+            );
+            format!("{}; {}", drop_constraint(table, &default), statement(&TSql, operation).unwrap())
+        }
+        // As an administrator has to: the server refuses it while the table is captured.
+        Operation::ChangeKey { table, key } => {
+            let old = format!(
+                "SELECT name FROM sys.key_constraints WHERE parent_object_id = OBJECT_ID(N'dbo.{table}') AND type = 'PK'"
+            );
+            format!(
+                "EXEC sys.sp_cdc_disable_table @source_schema = N'dbo', @source_name = N'{table}', @capture_instance = \
+                 N'all'; {}; ALTER TABLE [{table}] ADD PRIMARY KEY ({})",
+                drop_constraint(table, &old),
+                names(&TSql, key)
+            )
+        }
         operation => statement(&TSql, operation).unwrap_or_else(|| panic!("declared as lacking: {operation:?}")),
     }
+}
+
+/// Drops the constraint that a query names, if it names one.
+fn drop_constraint(table: &str, query: &str) -> String {
+    let script = format!(
+        "DECLARE @name sysname = ({query}); IF @name IS NOT NULL EXEC(N'ALTER TABLE [{table}] DROP CONSTRAINT [' + \
+         @name + N']')"
+    );
+    format!("EXEC sp_executesql N'{}'", script.replace('\'', "''"))
 }
 
 impl Simulated {
     /// Has a new table captured, as whoever makes tables does, and the capture process take notice of it.
     fn capture(&self, table: &str) -> Result<(), BackendError> {
         const INSTANCE_EXISTS: i32 = 22926;
-        const SCAN_GOES_ON: i32 = 22903;
         let enable = format!(
             "USE shop;\nGO\nEXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N'{table}', \
              @role_name = NULL, @supports_net_changes = 0"
         );
+        match tokio::task::block_in_place(|| self.sim.run_script(&enable)) {
+            // Millstream was faster.
+            Err(error) if error.number() == INSTANCE_EXISTS => {}
+            outcome => outcome?,
+        }
+        self.scan()
+    }
+
+    /// Captures all that is in the log.
+    fn scan(&self) -> Result<(), BackendError> {
+        const SCAN_GOES_ON: i32 = 22903;
         tokio::task::block_in_place(|| {
-            match self.sim.run_script(&enable) {
-                // Millstream was faster.
-                Err(error) if error.number() == INSTANCE_EXISTS => {}
-                outcome => outcome?,
-            }
             loop {
                 match self.sim.control().scan("shop") {
                     Err(error) if error.number() == Some(SCAN_GOES_ON) => std::thread::sleep(CAPTURE_INTERVAL),
@@ -106,9 +141,6 @@ impl Backend for Simulated {
     const LACKS: &'static [(Capability, &'static str)] = &[
         (Capability::Truncate, "the server refuses it while the table is captured"),
         (Capability::RenameColumn, "the server refuses it while the column is captured"),
-        (Capability::ChangeKey, "the server refuses it while the table is captured"),
-        (Capability::DropColumn, "the server refuses it while a constraint, such as a default, hangs on the column"),
-        (Capability::LoseLog, "change tables are cleaned up one by one, which the scenarios test"),
     ];
 
     async fn start(_: &[Capability]) -> Result<Self, BackendError> {
@@ -141,6 +173,11 @@ impl Backend for Simulated {
         match (transaction, statements.as_slice()) {
             ([Operation::CreateTable { table, .. }], [one]) => {
                 self.run(one)?;
+                self.capture(table)
+            }
+            ([Operation::ChangeKey { table, .. }], [one]) => {
+                // In one transaction, as Millstream makes instances as soon as there are none.
+                self.run(&format!("BEGIN TRAN; {one}; COMMIT"))?;
                 self.capture(table)
             }
             (_, [one]) => self.run(one),
@@ -177,6 +214,22 @@ impl Backend for Simulated {
 
     fn proxy(&self) -> Option<&FaultProxy> {
         Some(&self.proxy)
+    }
+
+    /// All that was captured up to now is removed.
+    async fn lose_log(&self) -> Result<(), BackendError> {
+        self.scan()?;
+        self.run(
+            "DECLARE @low binary(10) = sys.fn_cdc_get_max_lsn(), @instance sysname; \
+             DECLARE @instances TABLE (name sysname); \
+             INSERT INTO @instances SELECT capture_instance FROM cdc.change_tables WHERE start_lsn < @low; \
+             WHILE EXISTS (SELECT 1 FROM @instances) BEGIN \
+                 SET @instance = (SELECT MIN(name) FROM @instances); \
+                 EXEC sys.sp_cdc_cleanup_change_table @capture_instance = @instance, @low_water_mark = @low, \
+                      @threshold = 5000; \
+                 DELETE FROM @instances WHERE name = @instance; \
+             END",
+        )
     }
 
     async fn restart_source(&self, kill: bool) -> Result<(), BackendError> {

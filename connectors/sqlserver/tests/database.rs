@@ -31,16 +31,16 @@ impl Database {
     }
 
     pub(crate) fn start_with(options: Options) -> Self {
-        let database = Self::on(options);
+        let database = Self::without_capture_on(options);
         database.run("EXEC sys.sp_cdc_enable_db");
         database
     }
 
     pub(crate) fn without_capture() -> Self {
-        Self::on(Options { schedule: Schedule::Every(SCAN_EVERY), ..Options::default() })
+        Self::without_capture_on(Options { schedule: Schedule::Every(SCAN_EVERY), ..Options::default() })
     }
 
-    fn on(options: Options) -> Self {
+    pub(crate) fn without_capture_on(options: Options) -> Self {
         let sim = SqlServerSim::start(&options).expect("the simulated server starts");
         sim.run_script("CREATE DATABASE shop").expect("a database is made");
         Self { sim, password: options.password }

@@ -8,7 +8,9 @@
 )]
 
 mod check;
+mod cleanup;
 mod conformance;
+mod connections;
 mod database;
 mod discovery;
 mod faults;

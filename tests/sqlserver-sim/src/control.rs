@@ -332,6 +332,7 @@ fn internal() -> Begin {
         session_id: 0,
         cancelled: never_cancelled(),
         lock_timeout: None,
+        deadlock_priority: 0,
         of_capture: true,
     }
 }

@@ -114,13 +114,14 @@ impl Caretaker {
         }
     }
 
-    /// The older of two instances, if no restart can need it any more.
+    /// The older of two instances, if no restart can need it any more. Only one that an instance of our making has
+    /// taken over from: two that others made are none of our business.
     fn dispensable(&self, name: &TableName, table: &CapturedTable) -> Option<Want> {
-        let newest = table.newest()?;
+        let newest = table.preferred().filter(|newest| statements::is_own_name(name, &newest.name))?;
         let (in_use, since) = self.in_use_since.get(name)?;
         let is_done = in_use.is_none_or(|in_use| in_use == newest.change_table);
         let is_durable = is_done && self.progress.acknowledged() >= *since;
-        let older = table.instances.iter().find(|instance| instance.change_table != newest.change_table)?;
+        let older = table.instances.iter().find(|instance| newest.is_newer_than(instance))?;
         is_durable.then(|| Want {
             reason: format!("capture instance {} has taken over from {}", newest.name, older.name),
             statement: statements::disable(name, &older.name),

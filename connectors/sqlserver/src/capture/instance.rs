@@ -83,6 +83,17 @@ impl Instance {
         (self.created_at_ms, self.change_table) > (other.created_at_ms, other.change_table)
     }
 
+    /// Whether it is to be preferred to another of the same table: no column is lost by going over to it, and something
+    /// is won. Whoever makes an instance of a few columns for purposes of their own doesn't change what others read.
+    pub(crate) fn supersedes(&self, other: &Instance) -> bool {
+        self.covers(other) && (self.is_newer_than(other) || !other.covers(self))
+    }
+
+    /// Whether it captures all columns of the other that the table still has.
+    fn covers(&self, other: &Instance) -> bool {
+        other.columns.iter().all(|captured| !captured.exists || self.captures(captured.column_id))
+    }
+
     /// Whether its rows are complete from this commit on.
     pub(crate) fn reaches_back_to(&self, lsn: Lsn) -> bool {
         self.start.is_some_and(|start| start <= lsn)

@@ -8,7 +8,8 @@
 pub(crate) mod caretaker;
 pub(crate) mod catalog;
 mod ddl;
-mod instance;
+pub(crate) mod hidden;
+pub(crate) mod instance;
 pub(crate) mod origin;
 pub(crate) mod partitions;
 pub(crate) mod plan;

@@ -74,9 +74,32 @@ pub(crate) fn instance_name(table: &TableName, taken: impl Fn(&str) -> bool) -> 
     }
 }
 
+/// Whether a name is one that [`instance_name`] may have given.
+pub(crate) fn is_own_name(table: &TableName, instance: &str) -> bool {
+    let whole = format!("{}_{}", table.schema, table.name);
+    let base: String = whole.chars().take(INSTANCE_NAME_LETTERS_MAX - NUMBER_LETTERS_MAX).collect();
+    instance.strip_prefix(&base).is_some_and(|rest| {
+        rest.is_empty() || rest.strip_prefix('_').is_some_and(|number| number.parse::<u32>().is_ok())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn own_names_are_known_again() {
+        let table = TableName::new("dbo", "t");
+        for taken in 0..3 {
+            let name = instance_name(&table, |name| match name.strip_prefix("dbo_t") {
+                Some("") => taken > 0,
+                Some(rest) => rest.trim_start_matches('_').parse::<u32>().is_ok_and(|number| number <= taken),
+                None => false,
+            });
+            assert!(is_own_name(&table, &name), "{name}");
+        }
+        assert!(!is_own_name(&table, "dbo_t_debezium") && !is_own_name(&table, "other"));
+    }
 
     #[test]
     fn statements_name_what_they_are_about_whatever_it_is_called() {

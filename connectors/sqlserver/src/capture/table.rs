@@ -35,9 +35,9 @@ pub(crate) struct Want {
 }
 
 impl CapturedTable {
-    /// The instance made last.
-    pub(crate) fn newest(&self) -> Option<&Instance> {
-        self.instances.iter().reduce(|best, next| if next.is_newer_than(best) { next } else { best })
+    /// The instance that the table is, or will be, read through: the last one made, unless it captures less.
+    pub(crate) fn preferred(&self) -> Option<&Instance> {
+        preferred(self.instances.iter())
     }
 
     /// The first instance of a table that has none.
@@ -56,7 +56,7 @@ impl CapturedTable {
     /// The instance that a changed table needs: one that captures columns added since the newest was made, or that
     /// names rows by a primary key that there wasn't then.
     pub(crate) fn wanted_next(&self, taken: impl Fn(&str) -> bool) -> Option<Want> {
-        let newest = self.newest()?;
+        let newest = self.preferred()?;
         let added = self.added_since(newest);
         let new_key = self.has_new_key(newest);
         if added.is_empty() && !new_key {
@@ -112,6 +112,11 @@ impl CapturedTable {
     }
 }
 
+/// Of some instances of one table the one to read.
+pub(crate) fn preferred<'a>(instances: impl Iterator<Item = &'a Instance>) -> Option<&'a Instance> {
+    instances.reduce(|best, next| if next.supersedes(best) { next } else { best })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +161,20 @@ mod tests {
         old.statements.push(statement(10, "ALTER TABLE t ADD b int"));
         let want = table(&[(1, "id"), (2, "secret"), (3, "b")], vec![old]).wanted_next(|_| false).unwrap();
         assert!(want.statement.contains("N'[id], [b]'"), "{want:?}");
+    }
+
+    #[test]
+    fn an_instance_of_fewer_columns_changes_nothing() {
+        let whole = instance(7, Some(lsn(1)), vec![captured(1, "id", "int"), captured(2, "b", "int")]);
+        let narrow = Instance { created_at_ms: 9, ..instance(8, Some(lsn(5)), vec![captured(1, "id", "int")]) };
+        let both = table(&[(1, "id"), (2, "b")], vec![whole.clone(), narrow.clone()]);
+        assert_eq!(both.preferred(), Some(&whole));
+        // Once the column is gone from the table, the later one is as good.
+        let mut lessened = whole.clone();
+        lessened.columns[1].exists = false;
+        assert_eq!(table(&[(1, "id")], vec![lessened, narrow.clone()]).preferred(), Some(&narrow));
+        // One that captures more is better even if it is older.
+        assert!(whole.supersedes(&narrow) && !narrow.supersedes(&whole));
     }
 
     #[test]

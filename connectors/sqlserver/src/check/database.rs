@@ -5,10 +5,10 @@ use millstream_core::source::{Problem, Severity};
 use tiberius::Row;
 
 use super::permissions::Permissions;
-use super::{attempt, bit, problem, text};
+use super::{attempt, bit, int, problem, text};
 use crate::capture::statements;
 use crate::connect::Connection;
-use crate::quote::quoted;
+use crate::quote::{literal, quoted};
 use crate::server::{Engine, Server, Version};
 
 /// SQL Server 2017: the first with all functions that the queries use.
@@ -24,6 +24,18 @@ pub(super) struct Database {
     read_only: bool,
     /// Whether commits may become visible before they are in the log.
     delayed_durability: bool,
+    host: Host,
+    /// The service tier of an Azure SQL Database that is too small for change data capture.
+    small_tier: Option<String>,
+}
+
+/// Whoever runs the server, as far as capture is turned on in a way of theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Host {
+    #[default]
+    Unknown,
+    AmazonRds,
+    GoogleCloud,
 }
 
 impl Database {
@@ -36,7 +48,11 @@ impl Database {
         let found = row.map(|row| Self::from_row(server, &row)).unwrap_or_default();
         let query = "SELECT 1 FROM sys.databases WHERE name = DB_NAME() AND delayed_durability <> 0";
         let delayed = attempt(connection, query).await?.unwrap_or_default();
-        Ok(Self { delayed_durability: !delayed.is_empty(), ..found })
+        let (host, small_tier) = match found.server.engine {
+            Engine::AzureDatabase => (Host::Unknown, small_tier(connection).await?),
+            _ => (Host::ask(connection).await?, None),
+        };
+        Ok(Self { delayed_durability: !delayed.is_empty(), host, small_tier, ..found })
     }
 
     fn from_row(server: Server, row: &Row) -> Self {
@@ -45,7 +61,7 @@ impl Database {
             captures: bit(row, 0),
             row_versions: bit(row, 1),
             read_only: text(row, 2) == "READ_ONLY",
-            delayed_durability: false,
+            ..Self::default()
         }
     }
 
@@ -75,6 +91,14 @@ impl Database {
                 format!("engine edition {number} is none that Millstream is made for"),
                 "Use SQL Server 2017 or later, Azure SQL Database or Azure SQL Managed Instance",
             )),
+            Engine::AzureDatabase => self.small_tier.as_ref().map(|tier| {
+                problem(
+                    Severity::Error,
+                    "service tier",
+                    format!("{tier} has no change data capture, which needs vCores or at least S3"),
+                    format!("ALTER DATABASE {} MODIFY (SERVICE_OBJECTIVE = 'S3');", quoted(&self.server.database)),
+                )
+            }),
             Engine::Standard | Engine::Enterprise if *version < VERSION_MIN => Some(problem(
                 Severity::Error,
                 "version",
@@ -101,25 +125,18 @@ impl Database {
             return None;
         }
         let database = &self.server.database;
-        let who = match (self.server.engine, permissions.is_owner()) {
-            (Engine::AzureDatabase, true) => "as this user",
-            (Engine::AzureDatabase, false) => "as a member of db_owner",
-            _ => "as a member of sysadmin",
+        let remedy = match (self.host, self.server.engine) {
+            (Host::AmazonRds, _) => format!("EXEC msdb.dbo.rds_cdc_enable_db {};", literal(database)),
+            (Host::GoogleCloud, _) => format!("EXEC msdb.dbo.gcloudsql_cdc_enable_db {};", literal(database)),
+            (Host::Unknown, engine) => {
+                let who = match engine {
+                    Engine::AzureDatabase if permissions.is_owner() => "",
+                    Engine::AzureDatabase => " -- as a member of db_owner",
+                    _ => " -- as a member of sysadmin",
+                };
+                format!("USE {}; {};{who}", quoted(database), statements::ENABLE_DATABASE)
+            }
         };
-        let mut remedy = format!("Run {who}: USE {}; {};", quoted(database), statements::ENABLE_DATABASE);
-        match self.server.engine {
-            // It tells hosted servers no other way.
-            Engine::Standard | Engine::Enterprise => remedy.push_str(&format!(
-                " On Amazon RDS: EXEC msdb.dbo.rds_cdc_enable_db {0}; on Google Cloud SQL: EXEC \
-                 msdb.dbo.gcloudsql_cdc_enable_db {0};",
-                crate::quote::literal(database)
-            )),
-            Engine::AzureDatabase => remedy.push_str(
-                " The database must have vCores, or at least the service tier S3: smaller ones have no change data \
-                 capture",
-            ),
-            _ => {}
-        }
         Some(problem(Severity::Error, format!("database {database}"), "change data capture is off", remedy))
     }
 
@@ -149,6 +166,30 @@ impl Database {
     }
 }
 
+impl Host {
+    /// Each has something of its own in the server.
+    async fn ask(connection: &mut Connection) -> Result<Self, SourceError> {
+        let query = "SELECT DB_ID(N'rdsadmin'), OBJECT_ID(N'msdb.dbo.gcloudsql_cdc_enable_db')";
+        let rows = attempt(connection, query).await?.unwrap_or_default();
+        let Some(row) = rows.first() else { return Ok(Host::Unknown) };
+        // DB_ID is a smallint.
+        let is_rds = row.try_get::<i16, _>(0).ok().flatten().is_some() || int(row, 0).is_some();
+        Ok(match int(row, 1) {
+            _ if is_rds => Host::AmazonRds,
+            Some(_) => Host::GoogleCloud,
+            None => Host::Unknown,
+        })
+    }
+}
+
+async fn small_tier(connection: &mut Connection) -> Result<Option<String>, SourceError> {
+    let query = "SELECT edition, service_objective FROM sys.database_service_objectives";
+    let rows = attempt(connection, query).await?.unwrap_or_default();
+    let Some(row) = rows.first() else { return Ok(None) };
+    let (edition, tier) = (text(row, 0), text(row, 1));
+    Ok((edition == "Basic" || ["S0", "S1", "S2"].contains(&tier.as_str())).then(|| format!("{edition} {tier}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,13 +197,15 @@ mod tests {
     fn database(engine: Engine, major: u16) -> Database {
         let version = Version { major, minor: 0, build: 1_000 };
         let server = Server { engine, version, database: "shop".into(), collation: String::new() };
-        Database { server, captures: true, row_versions: true, read_only: false, delayed_durability: false }
+        Database { server, captures: true, row_versions: true, ..Database::default() }
     }
 
     #[test]
     fn only_servers_that_can_capture_are_taken() {
         assert_eq!(database(Engine::Enterprise, 16).version_problem(), None);
         assert_eq!(database(Engine::AzureDatabase, 12).version_problem(), None, "Azure says 12 for ever");
+        let small = Database { small_tier: Some("Standard S0".into()), ..database(Engine::AzureDatabase, 12) };
+        assert!(small.version_problem().unwrap().remedy.contains("SERVICE_OBJECTIVE = 'S3'"));
         assert_eq!(database(Engine::Standard, 13).version_problem().unwrap().severity, Severity::Error);
         assert_eq!(database(Engine::Express, 16).version_problem().unwrap().severity, Severity::Error);
     }

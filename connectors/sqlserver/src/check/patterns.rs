@@ -10,9 +10,9 @@ use strsim::levenshtein;
 
 use super::permissions::Permissions;
 use super::{int, problem, text};
+use crate::capture::hidden::sees_schema;
 use crate::capture::table::CapturedTable;
 use crate::connect::Connection;
-use crate::quote::{literal, quoted};
 
 /// How many names are looked at to find one that may have been meant.
 const NAMES_MAX: usize = 20_000;
@@ -49,13 +49,6 @@ pub(super) async fn problems(
         }
     }
     Ok(problems)
-}
-
-/// Whether tables of a schema would be seen if there were any: the catalog hides what the user may not touch.
-async fn sees_schema(connection: &mut Connection, schema: &str) -> Result<bool, SourceError> {
-    let query = format!("SELECT HAS_PERMS_BY_NAME({}, 'SCHEMA', 'SELECT')", literal(&quoted(schema)));
-    let row = connection.row("look at the user's permissions", &query, &[]).await?;
-    Ok(row.and_then(|row| int(&row, 0)) == Some(1))
 }
 
 fn of_views(pattern: &TablePattern) -> Problem {

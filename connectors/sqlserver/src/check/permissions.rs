@@ -83,7 +83,7 @@ impl Permissions {
                 Severity::Error,
                 format!("setting {setting}"),
                 format!("user {} isn't a member of db_owner, which the server's procedures for it require", self.user),
-                format!("ALTER ROLE db_owner ADD MEMBER {user}; or set {otherwise}"),
+                format!("ALTER ROLE db_owner ADD MEMBER {user}; -- or set {otherwise}"),
             ));
         }
         problems
@@ -139,8 +139,8 @@ mod tests {
             [
                 "GRANT VIEW DATABASE STATE TO [mill]]stream];",
                 "GRANT SELECT ON SCHEMA::cdc TO [mill]]stream];",
-                "ALTER ROLE db_owner ADD MEMBER [mill]]stream]; or set capture_instances: manual",
-                "ALTER ROLE db_owner ADD MEMBER [mill]]stream]; or set cleanup: server",
+                "ALTER ROLE db_owner ADD MEMBER [mill]]stream]; -- or set capture_instances: manual",
+                "ALTER ROLE db_owner ADD MEMBER [mill]]stream]; -- or set cleanup: server",
             ]
         );
     }

@@ -7,6 +7,7 @@ use millstream_core::source::{Problem, Severity};
 use super::permissions::Permissions;
 use super::{attempt, problem};
 use crate::capture::catalog::Catalog;
+use crate::capture::instance::Instance;
 use crate::capture::statements;
 use crate::capture::table::{CapturedTable, Want};
 use crate::config::{CaptureInstances, Settings};
@@ -81,62 +82,82 @@ fn capture_problems(table: &CapturedTable, settings: &Settings, catalog: &Catalo
     let mut problems = Vec::new();
     problems.extend(table.wanted_first(taken).map(|want| wanted(Severity::Error, want)));
     let next = table.wanted_next(taken);
+    let is_preferred = |instance: &Instance| table.preferred() == Some(instance);
     match (next, table.instances.as_slice()) {
         // The server refuses a third.
         (Some(want), [one, other]) if !automatic => {
-            let older = if other.is_newer_than(one) { one } else { other };
-            let first = statements::disable(&table.name, &older.name);
+            let other = if is_preferred(one) { other } else { one };
+            let first = statements::disable(&table.name, &other.name);
             let remedy = format!("{first}; {};", want.statement);
             let found = format!("{}, and it has two instances, which is the most there can be", want.reason);
             problems.push(problem(Severity::Warning, subject(&table.name), found, remedy));
         }
         (Some(want), _) => problems.push(wanted(Severity::Warning, want)),
         (None, [one, other]) if !automatic => {
-            let older = if other.is_newer_than(one) { one } else { other };
+            let other = if is_preferred(one) { other } else { one };
             problems.push(problem(
                 Severity::Warning,
                 subject(&table.name),
                 "it has two capture instances: each change of it is written twice, and the next change of its columns \
                  will find no room for a third",
                 format!(
-                    "Once Millstream has gone over to the newer one and nobody else reads {}: {};",
-                    older.name,
-                    statements::disable(&table.name, &older.name)
+                    "{}; -- once Millstream has gone over to the other one, and if nobody else reads {}",
+                    statements::disable(&table.name, &other.name),
+                    other.name
                 ),
             ));
         }
         (None, _) => {}
     }
     problems.extend(uncaptured_problem(table));
+    problems.extend(order_problem(table));
     problems
+}
+
+/// The table of an instance that an older server made.
+fn order_problem(table: &CapturedTable) -> Option<Problem> {
+    let newest = table.preferred().filter(|newest| !newest.tells_commands)?;
+    let enable = statements::enable(&table.name, &newest.name, &newest.options, None);
+    Some(problem(
+        Severity::Warning,
+        subject(&table.name),
+        format!(
+            "capture instance {} was made by an older version of the server, which doesn't tell the order of commands \
+             within a transaction: rows that are deleted are looked up",
+            newest.name
+        ),
+        format!("{}; {enable};", statements::disable(&table.name, &newest.name)),
+    ))
 }
 
 /// Columns that are left out on purpose are left out of everything.
 fn uncaptured_problem(table: &CapturedTable) -> Option<Problem> {
-    let newest = table.newest()?;
+    let newest = table.preferred()?;
+    // Those that came later are missed, which is another matter.
+    let later: Vec<i32> = table.added_since(newest).iter().map(|column| column.column_id).collect();
     let is_captured = |id: i32| newest.columns.iter().any(|captured| captured.column_id == id);
     let missing: Vec<&str> = table
         .columns
         .iter()
         .filter(|column| !column.computed && !column.hidden && !is_captured(column.column_id))
+        .filter(|column| !later.contains(&column.column_id))
         .map(|column| column.column.name.as_str())
         .collect();
     if missing.is_empty() {
         return None;
     }
+    let enable = statements::enable(&table.name, &newest.name, &newest.options, None);
     Some(problem(
         Severity::Warning,
         subject(&table.name),
         format!("capture instance {} leaves out {}, so Millstream does", newest.name, missing.join(", ")),
-        "Make an instance with all columns that are wanted (@captured_column_list) if these are",
+        format!("{}; {enable}; -- if they are wanted", statements::disable(&table.name, &newest.name)),
     ))
 }
 
 fn key_problem(table: &CapturedTable) -> Option<Problem> {
-    let has_key = match table.newest() {
-        Some(newest) => !newest.key.is_empty(),
-        None => table.has_primary_key,
-    };
+    // A key that the instance doesn't know of yet wants a new instance, which is said elsewhere.
+    let has_key = table.has_primary_key || table.preferred().is_some_and(|instance| !instance.key.is_empty());
     if has_key {
         return None;
     }
@@ -152,7 +173,7 @@ fn key_problem(table: &CapturedTable) -> Option<Problem> {
         ));
     }
     let remedy = format!(
-        "ALTER TABLE {} ADD my_row_id bigint IDENTITY NOT NULL PRIMARY KEY; or, for a table with a unique index of \
+        "ALTER TABLE {} ADD my_row_id bigint IDENTITY NOT NULL PRIMARY KEY; -- or, for a table with a unique index of \
          columns that are NOT NULL, make a capture instance with @index_name",
         quoted_table(&table.name)
     );

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use millstream_core::schema::TableName;
 use millstream_core::schema_change::SchemaChangeKind;
+use millstream_core::source::HiddenTable;
 
 use super::idle::Agenda;
 use super::tables::{Standing, Tables};
@@ -59,18 +60,36 @@ struct Anchor {
     at: Lsn,
 }
 
-/// Everything for the commits of a stretch of the log.
+/// Tables that the catalog doesn't show any more, with their object ids where these are known.
+pub(super) fn missing(tables: &Tables, catalog: &Catalog) -> Vec<(TableName, Option<i32>)> {
+    let gone = tables.iter().filter(|(name, _)| !catalog.tables().contains_key(name));
+    let with_object = |(name, standing): (&TableName, &Standing)| match standing {
+        Standing::Followed(following) => (name.clone(), Some(following.origin.object)),
+        Standing::Held { .. } => (name.clone(), None),
+    };
+    gone.map(with_object).collect()
+}
+
+/// Everything for the commits of a stretch of the log. `hidden` are those of the missing tables that may exist.
 pub(super) fn agenda(
     tables: &Tables,
     catalog: &Catalog,
+    hidden: &[HiddenTable],
     waiting: &mut Waiting,
     reach: Reach,
 ) -> Result<Agenda, Overtaken> {
     let mut agenda = Agenda::new();
     let first = reach.after.next();
     let told = |kind| vec![Step::Change(Change { at: first, kind, statement: None, at_ms: 0, then: None })];
-    for (name, _) in tables.iter().filter(|(name, _)| !catalog.tables().contains_key(name)) {
-        agenda.insert(name.clone(), told(SchemaChangeKind::Dropped));
+    for (name, standing) in tables.iter().filter(|(name, _)| !catalog.tables().contains_key(name)) {
+        let kind = match (hidden.iter().find(|hidden| hidden.table == *name), standing) {
+            (None, _) => SchemaChangeKind::Dropped,
+            (Some(hidden), Standing::Held { reason, .. }) if *reason == hidden.reason => continue,
+            (Some(HiddenTable { reason, remedy, .. }), _) => {
+                SchemaChangeKind::Unreadable { reason: reason.clone(), remedy: remedy.clone() }
+            }
+        };
+        agenda.insert(name.clone(), told(kind));
     }
     for (name, table) in catalog.tables() {
         match waiting.planned(tables, name, table, reach) {
@@ -167,7 +186,7 @@ impl Waiting {
         let is_followed = matches!(standing, Some(Standing::Followed(_)));
         let is_coming = catalog.is_enabled() && (!table.instances.is_empty() || self.help_is_coming);
         // Rows of a table that was followed are being missed, and whoever waits for a table in a gap must know of it.
-        let in_gap = table.newest().is_some_and(|newest| newest.start.is_some());
+        let in_gap = table.preferred().is_some_and(|newest| newest.start.is_some());
         if is_coming && !is_followed && !in_gap && since.elapsed() < READY_WITHIN {
             return None;
         }

@@ -366,7 +366,13 @@ pub(super) fn obstacle(name: &TableName, error: QueryError) -> Obstacle {
             reason: error.to_string(),
             remedy: Some("Let the login read the change tables: GRANT SELECT ON SCHEMA::cdc TO its user".to_owned()),
         },
-        _ => Obstacle::Source(error.into()),
+        number => match SourceError::from(error) {
+            // The server has answered, and says that this query can't be run: of other tables that says nothing.
+            SourceError::Definite { diagnosis, remedy } if number.is_some() => {
+                Obstacle::Table { name: name.clone(), reason: diagnosis, remedy: Some(remedy) }
+            }
+            error => Obstacle::Source(error),
+        },
     }
 }
 

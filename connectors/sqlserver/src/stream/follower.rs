@@ -12,13 +12,15 @@ use millstream_core::row::ValueTooLong;
 use millstream_core::schema::TableName;
 use millstream_core::schema_change::{SchemaChange, SchemaChangeKind};
 use millstream_core::selection::Selection;
+use millstream_core::source::HiddenTable;
 use tracing::warn;
 
-use super::agenda::{Overtaken, Reach, Waiting, agenda};
+use super::agenda::{Overtaken, Reach, Waiting, agenda, missing};
 use super::cursor::{Cursor, Obstacle, Place};
 use super::idle::{Agenda, skip_idle};
 use super::rows::{self, Told};
 use super::tables::{Standing, Tables};
+use crate::capture;
 use crate::capture::caretaker::Caretaker;
 use crate::capture::catalog::Catalog;
 use crate::capture::plan::Change;
@@ -188,10 +190,18 @@ impl Follower {
 
     async fn read(&mut self, reach: Reach) -> Result<(), Halt> {
         self.doubted.clear();
-        let planned = agenda(&self.tables, &self.catalog, &mut self.waiting, reach);
+        let hidden = self.hidden().await?;
+        let planned = agenda(&self.tables, &self.catalog, &hidden, &mut self.waiting, reach);
         let mut agenda = planned.map_err(|Overtaken| Obstacle::Outdated)?;
         skip_idle(&mut self.connection, &mut agenda).await?;
         self.merge(agenda).await
+    }
+
+    /// Tables that have vanished from the catalog, but perhaps only from this user's sight. What is told of one holds
+    /// until it is seen again.
+    async fn hidden(&mut self) -> Result<Vec<HiddenTable>, SourceError> {
+        let missing = missing(&self.tables, &self.catalog);
+        Ok(capture::hidden::hidden(&mut self.connection, &missing).await?)
     }
 
     /// Hands on what all tables' cursors bring, in the order of the log.

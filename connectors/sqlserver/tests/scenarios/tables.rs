@@ -11,7 +11,7 @@ async fn table_created_while_running() {
     world.until_true("t2 is followed", |world| world.state("t2") == "live").await;
     world.sql("INSERT INTO dbo.t2 VALUES (2)");
     world.settle().await;
-    assert_eq!(world.rows("t2"), ["(id=1)", "(id=2)"]);
+    assert_eq!((world.rows("t2").join(" "), world.cost()), ("(id=1) (id=2)".to_owned(), 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,7 +28,8 @@ async fn table_created_without_capture_is_held_with_the_statement_to_run() {
     world.sql(&statement);
     world.until_true("t2 is followed", |world| world.state("t2") == "live").await;
     world.settle().await;
-    assert_eq!(world.rows("t2"), ["(id=1)"]);
+    assert_eq!((world.rows("t2").join(" "), world.cost()), ("(id=1)".to_owned(), 1));
+    assert_eq!(world.news(), ["t2 unreadable hold", "t2 settled reconcile"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,6 +47,7 @@ async fn table_dropped_also_while_stopped() {
     world.start();
     world.settle().await;
     world.news();
+    world.cost();
     world.sql("DROP TABLE dbo.t");
     world.sql("INSERT INTO dbo.t3 VALUES (1)");
     world.settle().await;
@@ -60,6 +62,7 @@ async fn table_dropped_also_while_stopped() {
     assert_eq!(world.tables().into_iter().collect::<Vec<_>>(), ["t3"]);
     assert_eq!(world.rows("t3"), ["(id=1)", "(id=2)"]);
     assert_eq!(world.news(), ["t dropped remove", "t2 dropped remove"]);
+    assert!(world.cost() <= 6, "a row of each table that is gone, two rows of t3, and one that t2 had at last");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +78,7 @@ async fn table_renamed_into_and_out_of_view() {
     world.start();
     world.settle().await;
     world.news();
+    world.cost();
     world.sql("EXEC sp_rename 'dbo.other', 't2'");
     world.sql("INSERT INTO dbo.t2 VALUES (6, 60)");
     world.until_true("t2 is followed", |world| world.state("t2") == "live").await;
@@ -85,6 +89,7 @@ async fn table_renamed_into_and_out_of_view() {
     world.settle().await;
     assert_eq!(world.state("t"), "gone");
     assert_eq!(world.news(), ["t2 created load", "t dropped remove"]);
+    assert_eq!(world.cost(), 4, "three rows of t2, and the one of t that is gone");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,6 +105,7 @@ async fn names_swapped_while_stopped_are_read_again() {
     world.start();
     world.settle().await;
     world.news();
+    world.cost();
     world.kill().await;
     world.sql("EXEC sp_rename 'dbo.t', 'x'; EXEC sp_rename 'dbo.t2', 't'; EXEC sp_rename 'dbo.x', 't2'");
     world.sql("INSERT INTO dbo.t VALUES (22)");
@@ -109,6 +115,7 @@ async fn names_swapped_while_stopped_are_read_again() {
     assert_eq!(world.rows("t"), ["(id=2)", "(id=22)"]);
     assert_eq!(world.rows("t2"), ["(id=1)"]);
     assert_eq!(world.news(), ["t replaced reconcile", "t2 replaced reconcile"]);
+    assert_eq!(world.cost(), 5, "in t one row gone and two new, in t2 one gone and one new");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,5 +140,6 @@ async fn table_dropped_and_made_again_under_its_name() {
         world.until_true("the new table is read", |world| world.rows("t").iter().any(|row| row.contains("b=3"))).await;
         world.settle().await;
         assert_eq!(world.rows("t"), ["(b=2, id=1)", "(b=3, id=3)"]);
+        assert!(world.cost() <= 4, "the first row twice at most, and the second");
     }
 }

@@ -36,10 +36,14 @@ pub use CaptureInstances::{Auto, Manual};
 pub struct World {
     database: Database,
     capture_instances: CaptureInstances,
+    /// Name and password, where it isn't the administrator who follows.
+    user: Option<(String, String)>,
     pub sink: Arc<MemorySink>,
     running: Option<(Handle, JoinHandle<Result<(), PipelineError>>)>,
     /// Lines of the history that [`World::news`] has shown.
     shown: usize,
+    /// Ops that [`World::cost`] has counted.
+    counted: u64,
 }
 
 fn selection() -> Selection {
@@ -52,9 +56,11 @@ impl World {
         let world = Self {
             database: Database::start_with(Options { schedule: Schedule::ByHand, ..Options::default() }),
             capture_instances,
+            user: None,
             sink: MemorySink::new(selection(), Box::new(|_, _| Ok(()))),
             running: None,
             shown: 0,
+            counted: 0,
         };
         world.sql(script);
         world
@@ -105,9 +111,22 @@ impl World {
     }
 
     pub fn connector(&self) -> Arc<dyn SourceConnector> {
-        let mut config = self.database.config();
+        let mut config = match &self.user {
+            Some((user, password)) => self.database.config_as(user, password),
+            None => self.database.config(),
+        };
         config.capture_instances = self.capture_instances;
         config.build("scenario").unwrap()
+    }
+
+    /// From the next start on a plain user follows, who may read the tables' changes and what else is granted.
+    pub fn follow_as_plain_user(&mut self, grants: &str) {
+        let (user, password) = ("ms", "Secret-123");
+        self.sql(&format!(
+            "CREATE LOGIN {user} WITH PASSWORD = N'{password}'; CREATE USER {user} FOR LOGIN {user}; GRANT SELECT ON \
+             SCHEMA::cdc TO {user}; GRANT VIEW DATABASE STATE TO {user}; {grants}"
+        ));
+        self.user = Some((user.to_owned(), password.to_owned()));
     }
 
     /// From the next start on, Millstream makes and drops capture instances itself.
@@ -141,14 +160,21 @@ impl World {
 
     /// Scans again and again until everything is durable and all tables are settled, and compares with a fresh read.
     pub async fn settle(&mut self) {
-        self.until("all is current", |world| {
+        let current = self.until("all is current", |world| {
             let handle = world.handle().clone();
-            async move { handle.until_current().await.expect("it runs") }
+            async move { handle.until_current().await }
         })
         .await;
+        self.expect_running(current.is_ok()).await;
         let report = self.compare().await;
         assert!(report.is_equal() || self.is_any_held(), "{report:#?}");
         assert!(report.tables.iter().all(|table| table.differences_total == 0), "{report:#?}");
+    }
+
+    async fn expect_running(&mut self, runs: bool) {
+        if !runs && let Some((_, running)) = self.running.take() {
+            panic!("it ended by itself: {:?}", running.await);
+        }
     }
 
     /// Compares with a fresh read, changing nothing.
@@ -158,16 +184,6 @@ impl World {
             async move { handle.verify(None).await.expect("it runs") }
         })
         .await
-    }
-
-    /// Reads a table again.
-    pub async fn reload(&mut self, table: &str) {
-        let name = TableName::new("dbo", table);
-        self.until("the table is read again", |world| {
-            let handle = world.handle().clone();
-            async move { handle.reload(name).await.expect("it can be read") }
-        })
-        .await;
     }
 
     fn is_any_held(&self) -> bool {
@@ -190,6 +206,20 @@ impl World {
         match outcome.await {
             Ok(outcome) => outcome,
             Err(_) => panic!("not until {what}: {:#?}", self.running.as_ref().map(|(handle, _)| handle.status())),
+        }
+    }
+
+    /// Who makes capture instances now.
+    pub fn capture_instances(&self) -> CaptureInstances {
+        self.capture_instances
+    }
+
+    /// Waits until something holds, and nobody scans the log.
+    pub async fn until_true_unscanned(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let patience_ends = Instant::now() + PATIENCE;
+        while !holds(self) {
+            assert!(Instant::now() < patience_ends, "never: {what}; {:#?}", self.sink.history());
+            tokio::time::sleep(SCAN_PAUSE).await;
         }
     }
 
@@ -237,6 +267,12 @@ impl World {
         let news = news.collect();
         self.shown = history.len();
         news
+    }
+
+    /// The ops written since the last call: rows that clients have to download, or to remove.
+    pub fn cost(&mut self) -> u64 {
+        let written = self.sink.ops_written();
+        written - std::mem::replace(&mut self.counted, written)
     }
 
     /// What is true now, as a place to follow from without a pipeline.

@@ -163,6 +163,16 @@ fn modules_of(scope: &Scope<'_>, fits: fn(ModuleKind) -> bool) -> Vec<Described<
     modules.map(|module| Described { object: of_module(&module), thing: module }).collect()
 }
 
+fn temporal_type(table: &Table) -> (u8, &'static str) {
+    if table.is_history {
+        (1, "HISTORY_TABLE")
+    } else if table.system_time.as_ref().is_some_and(|system_time| system_time.history.is_some()) {
+        (2, "SYSTEM_VERSIONED_TEMPORAL_TABLE")
+    } else {
+        (0, "NON_TEMPORAL_TABLE")
+    }
+}
+
 fn tables_view() -> Arc<dyn Relation> {
     view_of(tables)
         .always("lob_data_space_id", INT, int(0))
@@ -185,9 +195,12 @@ fn tables_view() -> Arc<dyn Relation> {
         .unset(&["is_filetable", "is_memory_optimized"])
         .always("durability", TINYINT, Value::TinyInt(0))
         .always("durability_desc", nvarchar(60), text("SCHEMA_AND_DATA"))
-        .always("temporal_type", TINYINT, Value::TinyInt(0))
-        .always("temporal_type_desc", nvarchar(60), text("NON_TEMPORAL_TABLE"))
-        .nulls(INT, &["history_table_id"])
+        .field("temporal_type", TINYINT, |it, _| Value::TinyInt(temporal_type(&it.thing).0))
+        .field("temporal_type_desc", nvarchar(60), |it, _| text(temporal_type(&it.thing).1))
+        .nullable("history_table_id", INT, |it, _| {
+            let history = it.thing.system_time.as_ref().and_then(|system_time| system_time.history);
+            history.map_or(Value::Null, |id| int(id.0))
+        })
         .unset(&["is_remote_data_archive_enabled", "is_external", "is_node", "is_edge"])
         .always("history_retention_period", INT, Value::Null)
         .always("ledger_type", TINYINT, Value::TinyInt(0))

@@ -52,6 +52,7 @@ fn begin(storage: &Arc<Storage>) -> Transaction {
         session_id: 51,
         cancelled: Arc::default(),
         lock_timeout: None,
+        deadlock_priority: 0,
         of_capture: false,
     })
 }

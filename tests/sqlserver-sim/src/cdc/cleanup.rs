@@ -102,6 +102,7 @@ fn begin(storage: &Arc<Storage>) -> Transaction {
         session_id: 0,
         cancelled: never_cancelled(),
         lock_timeout: None,
+        deadlock_priority: 0,
         of_capture: true,
     })
 }

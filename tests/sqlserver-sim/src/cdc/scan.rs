@@ -195,6 +195,7 @@ impl Cycle {
             session_id: 0,
             cancelled: never_cancelled(),
             lock_timeout: None,
+            deadlock_priority: 0,
             of_capture: true,
         });
         let catalog = transaction.catalog(self.database)?;

@@ -25,6 +25,8 @@ pub struct Options {
     pub isolation: Isolation,
     /// None waits for ever.
     pub lock_timeout: Option<Duration>,
+    /// From -10 to 10; in a deadlock the lowest is the victim.
+    pub deadlock_priority: i8,
     /// 1 is Monday; 7, Sunday, is the American default.
     pub date_first: u8,
     /// `SET ROWCOUNT`; 0 for no limit.
@@ -41,6 +43,7 @@ impl Default for Options {
             implicit_transactions: false,
             isolation: Isolation::ReadCommitted,
             lock_timeout: None,
+            deadlock_priority: 0,
             date_first: 7,
             row_count: 0,
             identity_insert: None,
@@ -258,6 +261,7 @@ impl State {
             session_id: self.session_id,
             cancelled: Arc::clone(&self.cancelled),
             lock_timeout: self.options.lock_timeout,
+            deadlock_priority: self.options.deadlock_priority,
             of_capture: false,
         };
         self.transaction.get_or_insert_with(|| self.storage.begin(begin()))
@@ -343,6 +347,7 @@ impl State {
             session_id: self.session_id,
             cancelled: Arc::clone(&self.cancelled),
             lock_timeout: self.options.lock_timeout,
+            deadlock_priority: self.options.deadlock_priority,
             of_capture: false,
         };
         let storage = &self.storage;

@@ -601,10 +601,7 @@ pub enum AlterAction {
     },
     /// None for `OFF`.
     SystemVersioning(Option<Versioning>),
-    AddPeriod {
-        start: String,
-        end: String,
-    },
+    AddPeriod,
     DropPeriod,
     /// REBUILD, and SET LOCK_ESCALATION, which nobody sees.
     Nothing,

@@ -157,6 +157,27 @@ impl Transaction {
         })
     }
 
+    /// Lets past rows of a table be kept in another, or not.
+    ///
+    /// # Errors
+    /// 911 where the database is gone; 1205, 1222 or cancellation.
+    pub fn set_history(&mut self, database: DatabaseId, table: ObjectId, history: Option<ObjectId>) -> SqlResult<()> {
+        self.lock_table(database, table, LockMode::SchemaModification, LockDuration::Transaction)?;
+        self.edit_catalog(database, |catalog| {
+            let Some(found) = catalog.table(table).cloned() else { return Ok(()) };
+            let mut changed = Table::clone(&found);
+            let before = changed.system_time.as_mut().and_then(|it| std::mem::replace(&mut it.history, history));
+            catalog.put_table(changed);
+            for (id, is_history) in before.map(|id| (id, false)).into_iter().chain(history.map(|id| (id, true))) {
+                if let Some(found) = catalog.table(id) {
+                    let changed = Table { is_history, ..Table::clone(found) };
+                    catalog.put_table(changed);
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Removes all rows of a table. Its identity begins anew.
     ///
     /// # Errors

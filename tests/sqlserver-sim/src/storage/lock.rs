@@ -66,6 +66,8 @@ pub(super) struct Waiter<'a> {
     pub cancelled: &'a AtomicBool,
     /// None waits for ever.
     pub timeout: Option<Duration>,
+    /// Its rank in deadlocks: the lowest is the victim.
+    pub priority: i8,
 }
 
 #[derive(Debug, Default)]
@@ -79,9 +81,15 @@ struct State {
     resources: HashMap<Resource, Queue>,
     /// Which resources a transaction has locks on.
     held_by: HashMap<TransactionId, HashSet<Resource>>,
-    waits: HashMap<TransactionId, Vec<TransactionId>>,
+    waits: HashMap<TransactionId, Waiting>,
     /// Counts whatever may let a waiting transaction go on.
     generation: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    holders: Vec<TransactionId>,
+    priority: i8,
 }
 
 #[derive(Debug, Default)]
@@ -136,12 +144,12 @@ impl Locks {
         deadline: Option<Instant>,
     ) -> SqlResult<MutexGuard<'a, State>> {
         let generation = state.generation;
-        state.waits.insert(waiter.transaction, holders);
+        state.waits.insert(waiter.transaction, Waiting { holders, priority: waiter.priority });
         let outcome = loop {
             if state.generation != generation {
                 break Ok(());
             }
-            if state.closes_circle(waiter.transaction) {
+            if state.is_victim(waiter) {
                 break Err(SqlError::deadlock(waiter.process));
             }
             if waiter.cancelled.load(Ordering::Relaxed) {
@@ -251,16 +259,23 @@ impl Locks {
 }
 
 impl State {
-    /// Follows who waits for whom from `start` on, until nobody new comes or `start` comes again.
-    fn closes_circle(&self, start: TransactionId) -> bool {
+    /// Whether the wait is one of a circle of which nobody else has a lower priority. Of equals the one that closes the
+    /// circle is the first to look.
+    fn is_victim(&self, waiter: &Waiter<'_>) -> bool {
+        // A circle without anybody of a lower priority: those are left out, and look for themselves.
+        let (start, priority) = (waiter.transaction, waiter.priority);
+        let waits_for = |transaction: &TransactionId| {
+            let waiting = self.waits.get(transaction).filter(|waiting| waiting.priority >= priority);
+            waiting.into_iter().flat_map(|waiting| waiting.holders.iter().copied())
+        };
         let mut seen = HashSet::new();
-        let mut open: Vec<TransactionId> = self.waits.get(&start).cloned().unwrap_or_default();
+        let mut open: Vec<TransactionId> = waits_for(&start).collect();
         while let Some(transaction) = open.pop() {
             if transaction == start {
                 return true;
             }
             if seen.insert(transaction) {
-                open.extend(self.waits.get(&transaction).into_iter().flatten());
+                open.extend(waits_for(&transaction));
             }
         }
         false
@@ -313,7 +328,7 @@ mod tests {
     const TABLE: Resource = Resource::Table(DatabaseId(5), ObjectId(7));
 
     fn waiter(transaction: TransactionId, cancelled: &AtomicBool, millis: Option<u64>) -> Waiter<'_> {
-        Waiter { transaction, process: 51, cancelled, timeout: millis.map(Duration::from_millis) }
+        Waiter { transaction, process: 51, cancelled, timeout: millis.map(Duration::from_millis), priority: 0 }
     }
 
     #[test]
@@ -332,6 +347,26 @@ mod tests {
         assert_eq!(error.number, 1222);
         locks.release(1, false);
         locks.acquire(&waiter(2, &free, Some(0)), &TABLE, Shared, LockDuration::Statement).unwrap();
+    }
+
+    #[test]
+    fn the_lowest_priority_is_the_victim() {
+        let (locks, free) = (Arc::new(Locks::default()), Arc::new(AtomicBool::new(false)));
+        let other = Resource::Table(DatabaseId(5), ObjectId(8));
+        locks.acquire(&waiter(1, &free, None), &TABLE, Exclusive, LockDuration::Transaction).unwrap();
+        locks.acquire(&waiter(2, &free, None), &other, Exclusive, LockDuration::Transaction).unwrap();
+        let first = {
+            let (locks, free, other) = (Arc::clone(&locks), Arc::clone(&free), other.clone());
+            std::thread::spawn(move || {
+                let low = Waiter { priority: -5, ..waiter(1, &free, None) };
+                let outcome = locks.acquire(&low, &other, Exclusive, LockDuration::Transaction);
+                locks.release(1, false);
+                outcome.map_err(|error| error.number)
+            })
+        };
+        // Whichever comes last, the second isn't the victim.
+        locks.acquire(&waiter(2, &free, None), &TABLE, Exclusive, LockDuration::Transaction).unwrap();
+        assert_eq!(first.join().unwrap(), Err(1205));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use read::{KeyRange, ReadRequest, Visibility};
 pub use server::{Backup, DatabaseInfo, Edition, Storage, StorageOptions};
 pub use table::{
     Check, Column, ColumnId, Computed, Constraint, DefaultConstraint, ForeignKey, Identity, Index, IndexId, KeyColumn,
-    ReferentialAction, Row, Table,
+    ReferentialAction, Row, SystemTime, Table,
 };
 pub use transaction::{Begin, LogPositions, Savepoint, Transaction};
 pub use write::{UpdateManner, identical};

@@ -45,6 +45,10 @@ pub struct Table {
     pub partitioned: bool,
     /// Which scheme that is, and by which column.
     pub partition: Option<PartitionKey>,
+    /// The period of its rows, where they have one.
+    pub system_time: Option<SystemTime>,
+    /// Whether it holds the past rows of another.
+    pub is_history: bool,
 }
 
 impl Table {
@@ -65,6 +69,8 @@ impl Table {
             system: false,
             partitioned: false,
             partition: None,
+            system_time: None,
+            is_history: false,
         }
     }
 
@@ -122,6 +128,15 @@ impl Table {
         }
         IndexId(self.indexes.iter().map(|index| index.index_id.0).max().unwrap_or(1).max(1) + 1)
     }
+}
+
+/// `PERIOD FOR SYSTEM_TIME`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SystemTime {
+    pub start: ColumnId,
+    pub end: ColumnId,
+    /// The table of past rows, while they are kept.
+    pub history: Option<ObjectId>,
 }
 
 #[derive(Clone, Debug)]

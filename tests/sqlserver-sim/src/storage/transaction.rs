@@ -26,6 +26,8 @@ pub struct Begin {
     pub cancelled: Arc<AtomicBool>,
     /// `LOCK_TIMEOUT`; None waits for ever.
     pub lock_timeout: Option<Duration>,
+    /// From -10 to 10; in a deadlock the lowest is the victim.
+    pub deadlock_priority: i8,
     /// Of the capture process itself: its commits don't count as work in the database.
     pub of_capture: bool,
 }
@@ -133,6 +135,11 @@ impl Transaction {
         self.begin.lock_timeout = timeout;
     }
 
+    /// From now on it has this rank in deadlocks.
+    pub fn set_deadlock_priority(&mut self, priority: i8) {
+        self.begin.deadlock_priority = priority;
+    }
+
     /// How long it waits for a lock; None for ever.
     pub fn lock_timeout(&self) -> Option<Duration> {
         self.begin.lock_timeout
@@ -149,6 +156,7 @@ impl Transaction {
             process: self.begin.session_id,
             cancelled: &self.begin.cancelled,
             timeout: self.begin.lock_timeout,
+            priority: self.begin.deadlock_priority,
         }
     }
 

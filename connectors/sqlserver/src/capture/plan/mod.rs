@@ -31,7 +31,7 @@ use millstream_core::schema_change::SchemaChangeKind;
 use super::instance::Instance;
 use super::origin::Origin;
 use super::shape::shape;
-use super::table::CapturedTable;
+use super::table::{CapturedTable, preferred};
 use crate::config::CaptureInstances;
 use crate::position::Lsn;
 use planner::Planner;
@@ -125,16 +125,16 @@ pub(crate) fn plan(table: &CapturedTable, following: &Following, gaps: Gaps, aft
     let in_use = table.instances.iter().find(|instance| instance.change_table == following.origin.change_table);
     let planner = Planner::new(table, following.clone(), gaps, from);
     // Another instance that reaches back as far as needed has lost nothing.
-    let complete = newest(ready.iter().copied().filter(|instance| instance.reaches_back_to(from)));
+    let complete = preferred(ready.iter().copied().filter(|instance| instance.reaches_back_to(from)));
     match (in_use, complete) {
         (Some(instance), _) if instance.reaches_back_to(from) => planner.go_on(instance, &ready, upto),
         (_, Some(instance)) => planner.go_over_first(instance, None, &ready, upto),
         (Some(instance), None) if instance.reaches_back_to(upto) => {
             let cause = "the server's cleanup removed changes before they were read";
-            planner.go_over_first(newest(ready.iter().copied()).unwrap_or(instance), Some(cause), &ready, upto)
+            planner.go_over_first(preferred(ready.iter().copied()).unwrap_or(instance), Some(cause), &ready, upto)
         }
         (Some(instance), None) if instance.start.is_some() => Plan::Overtaken,
-        (_, None) => match newest(ready.iter().copied()) {
+        (_, None) => match preferred(ready.iter().copied()) {
             Some(instance) => {
                 let cause = "a capture instance was dropped before its changes were read";
                 planner.go_over_first(instance, Some(cause), &ready, upto)
@@ -154,7 +154,7 @@ pub(crate) fn begin(
     kind: impl FnOnce(Arc<TableSchema>) -> SchemaChangeKind,
 ) -> Plan {
     let ready = ready(&table.instances, upto);
-    let Some(instance) = newest(ready.iter().copied()) else { return Plan::Uncaptured };
+    let Some(instance) = preferred(ready.iter().copied()) else { return Plan::Uncaptured };
     // One is made that knows the table as it is now.
     if gaps == Gaps::Hold && table.has_outgrown(instance) {
         return Plan::Uncaptured;
@@ -172,10 +172,6 @@ pub(crate) fn begin(
 /// An instance whose start lies above the stretch has no rows in it.
 fn ready(instances: &[Instance], upto: Lsn) -> Vec<&Instance> {
     instances.iter().filter(|instance| instance.reaches_back_to(upto)).collect()
-}
-
-fn newest<'a>(instances: impl Iterator<Item = &'a Instance>) -> Option<&'a Instance> {
-    instances.reduce(|best, next| if next.is_newer_than(best) { next } else { best })
 }
 
 fn oldest<'a>(instances: impl Iterator<Item = &'a Instance>) -> Option<&'a Instance> {

@@ -63,7 +63,7 @@ impl<'a> Planner<'a> {
     pub(super) fn read_to_the_end(mut self, instance: &Instance, ready: &[&Instance], upto: Lsn) -> Plan {
         let mut current = instance;
         // A table has two instances at most.
-        while let Some(next) = oldest(ready.iter().copied().filter(|other| other.is_newer_than(current))) {
+        while let Some(next) = oldest(ready.iter().copied().filter(|other| other.supersedes(current))) {
             let at = next.start.unwrap_or(upto).max(self.from);
             self.read_until(current, at.previous());
             self.go_over(next, at, at, None);

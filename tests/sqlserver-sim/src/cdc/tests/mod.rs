@@ -72,6 +72,7 @@ impl Harness {
             session_id: 51,
             cancelled: never_cancelled(),
             lock_timeout: Some(Duration::from_millis(100)),
+            deadlock_priority: 0,
             of_capture: false,
         })
     }

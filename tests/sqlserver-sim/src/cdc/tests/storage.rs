@@ -58,6 +58,7 @@ fn read_committed_waits_for_rows_that_others_hold() {
                 session_id: 52,
                 cancelled: crate::storage::never_cancelled(),
                 lock_timeout: Some(Duration::from_secs(20)),
+                deadlock_priority: 0,
                 of_capture: false,
             });
             ids(&reader.read_all(&request).unwrap())

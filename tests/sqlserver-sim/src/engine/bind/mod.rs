@@ -41,6 +41,8 @@ pub struct NamedColumn {
     pub at: usize,
     pub identity: bool,
     pub computed: bool,
+    /// Not among those that `*` stands for.
+    pub hidden: bool,
 }
 
 /// A source that can be named.

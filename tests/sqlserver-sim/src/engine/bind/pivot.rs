@@ -19,6 +19,21 @@ fn quoted(text: &str) -> String {
     format!("N'{}'", text.replace('\'', "''"))
 }
 
+/// sqlparser writes a variable as a name in brackets, in which it would be a column.
+pub fn with_variables(sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len());
+    let mut rest = sql;
+    while let Some(at) = rest.find("[@") {
+        let (before, tail) = rest.split_at(at);
+        out.push_str(before);
+        let end = tail.find(']').unwrap_or(tail.len());
+        out.push_str(tail.get(1..end).unwrap_or_default());
+        rest = tail.get(end + 1..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
 /// The last part of a name that stands as an expression.
 fn name_of(expression: &Expr) -> SqlResult<String> {
     match expression {
@@ -116,7 +131,7 @@ impl Binder<'_, '_> {
     /// A query that was written anew, in FROM.
     pub(super) fn rewritten(&mut self, sql: &str, alias: Option<&ast::TableAlias>) -> SqlResult<Source> {
         let alias = alias.ok_or_else(|| SqlError::syntax_near(")"))?;
-        let mut statements = parse::batch(sql)?.into_iter();
+        let mut statements = parse::batch(&with_variables(sql))?.into_iter();
         let Some(Kind::Select(query)) = statements.next().map(|statement| statement.kind) else {
             return Err(SqlError::syntax_near("FROM"));
         };

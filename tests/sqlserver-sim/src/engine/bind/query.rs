@@ -442,7 +442,7 @@ impl Binder<'_, '_> {
     }
 
     fn all_columns(&mut self, source: &NamedSource, outputs: &mut Outputs) -> SqlResult<()> {
-        for column in &source.columns {
+        for column in source.columns.iter().filter(|column| !column.hidden) {
             let reference = ColumnRef { depth: 0, source: source.slot, column: column.at };
             let expression =
                 Expression { node: Node::Column(reference), sql_type: column.sql_type, nullable: column.nullable };

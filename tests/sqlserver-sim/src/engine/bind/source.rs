@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor};
+use sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor, TableVersion};
 
 use crate::catalog;
 use crate::error::{SqlError, SqlResult};
@@ -14,7 +14,7 @@ use super::super::context::has_permission;
 use super::super::plan::{Access, Hints, Join, JoinKind, Query, RelationSource, Source, TableSource};
 use super::super::relation::Column;
 use super::super::statement::Name;
-use super::super::{module, parse};
+use super::super::{execute, module, parse};
 use super::{Binder, CommonTable, Level, NamedColumn, NamedSource, hint};
 
 /// A name of sqlparser's.
@@ -48,6 +48,7 @@ pub fn table_source(
                 at: column.slot()?,
                 identity: column.identity.is_some(),
                 computed: column.computed.is_some(),
+                hidden: column.hidden,
             })
         })
         .collect();
@@ -207,6 +208,17 @@ impl Binder<'_, '_> {
                     Some(arguments) => self.called(&name, arguments, alias.as_ref()),
                     None => self.named(&name, alias.as_ref(), hints),
                 }
+            }
+            TableFactor::Table { name, alias, args: None, version: Some(TableVersion::ForSystemTimeAsOf(time)), .. } => {
+                let name = object_name(name)?;
+                let query = execute::rows_as_of(self.execution, &name, &super::pivot::with_variables(&time.to_string()))?;
+                let own = ast::TableAlias {
+                    explicit: true,
+                    name: ast::Ident::new(name.object),
+                    columns: Vec::new(),
+                    at: None,
+                };
+                self.rewritten(&query, Some(alias.as_ref().unwrap_or(&own)))
             }
             TableFactor::Function { name, args, alias, with_ordinality: false, .. } => {
                 self.called(&object_name(name)?, args, alias.as_ref())
@@ -432,7 +444,7 @@ pub fn alias_columns(alias: Option<&ast::TableAlias>) -> Vec<String> {
 
 fn plain_column(column: &Column, at: usize) -> NamedColumn {
     let (sql_type, nullable) = (column.sql_type, column.nullable);
-    NamedColumn { name: Arc::clone(&column.name), sql_type, nullable, at, identity: false, computed: false }
+    NamedColumn { name: Arc::clone(&column.name), sql_type, nullable, at, identity: false, computed: false, hidden: false }
 }
 
 pub fn renamed_columns(columns: &[Column], renamed: &[String]) -> Vec<NamedColumn> {
@@ -480,6 +492,7 @@ pub fn named_columns(query: &Query, renamed: &[String], name: &str) -> SqlResult
             at,
             identity: false,
             computed: false,
+            hidden: false,
         });
     }
     Ok(named)

@@ -113,6 +113,10 @@ fn alter_in(execution: &mut Execution<'_>, target: &mut Target, actions: &[Alter
     for action in actions {
         match action {
             AlterAction::AddColumn(definition) => {
+                versioning::check_altered(target)?;
+                if definition.row_start.is_some() {
+                    return Err(SqlError::unsupported("GENERATED ALWAYS columns added to a table"));
+                }
                 let mut column = column(execution, &shape, definition)?;
                 missing_value(execution, target, &mut column, definition)?;
                 shape.push_column(column.clone());
@@ -127,13 +131,14 @@ fn alter_in(execution: &mut Execution<'_>, target: &mut Target, actions: &[Alter
             AlterAction::SystemVersioning(versioning) => {
                 return versioning::set(execution, target, versioning.as_ref());
             }
-            AlterAction::AddPeriod { .. } | AlterAction::DropPeriod => {
+            AlterAction::AddPeriod | AlterAction::DropPeriod => {
                 return Err(SqlError::unsupported("ALTER TABLE … ADD or DROP PERIOD"));
             }
             AlterAction::EnableTriggers { enable, names } => {
                 super::module::enable_triggers(execution, target, *enable, names)?
             }
             other => {
+                versioning::check_altered(target)?;
                 let own = alteration(target, other, execution)?;
                 if let AlterAction::EnableConstraints { enable: true, check_rows: true, .. } = other {
                     check_rows(execution, target, &own)?;

@@ -210,6 +210,7 @@ fn own_transaction(execution: &Execution<'_>) -> crate::storage::Transaction {
         session_id: execution.state.session_id,
         cancelled: Arc::clone(&execution.state.cancelled),
         lock_timeout: None,
+        deadlock_priority: 0,
         of_capture: false,
     })
 }

@@ -17,7 +17,7 @@ use super::super::state::Execution;
 use super::super::statement::{Assignment, Delete, Name, OutputClause, TriggerEvents, Update};
 use super::row::{Maker, named};
 use super::target::{self, Target};
-use super::{done, insert, module, reference, send, transaction};
+use super::{done, insert, module, reference, send, transaction, versioning};
 
 /// What a statement did to a row.
 #[derive(Clone, Debug)]
@@ -58,6 +58,7 @@ pub fn bind_output(
             at: 0,
             identity: false,
             computed: false,
+            hidden: false,
         };
         all.push(NamedSource {
             slot: width + 2,
@@ -133,6 +134,7 @@ pub fn write(
         session_id: execution.state.session_id,
         cancelled: Arc::clone(&execution.state.cancelled),
         lock_timeout: execution.state.options.lock_timeout,
+        deadlock_priority: execution.state.options.deadlock_priority,
         of_capture: false,
     };
     let mut own = execution.state.storage.begin(begin);
@@ -288,6 +290,10 @@ pub fn bind_assignments(
         };
         let slot = column.as_ref().and_then(crate::storage::Column::slot);
         if let Some(column) = &column {
+            if maker.check_given(slot.unwrap_or(usize::MAX)).is_err() {
+                let text = format!("Cannot update GENERATED ALWAYS columns in table '{}'.", maker.target.table.name);
+                return Err(SqlError::new(13_537, 16, text));
+            }
             if column.identity.is_some() {
                 return Err(SqlError::new(8102, 16, format!("Cannot update identity column '{}'.", column.name)));
             }
@@ -397,6 +403,7 @@ pub fn update(execution: &mut Execution<'_>, update: &Update, out: &mut OutputSi
             transaction.update(target.database, &target.table, &written, UpdateManner::InPlace)
         })?;
         let after: Vec<Row> = written.into_iter().map(|(_, row)| row).collect();
+        versioning::keep(execution, &rows.target, &changes)?;
         reference::check_children(execution, &rows.target, &after, "UPDATE")?;
         reference::parents_changed(execution, &rows.target, &changes, "UPDATE")?;
         let names: Vec<String> =
@@ -422,6 +429,7 @@ pub fn delete(execution: &mut Execution<'_>, delete: &Delete, out: &mut OutputSi
             .into_iter()
             .map(|found| Change { before: Some(found.row), after: None, found_with: found.with })
             .collect();
+        versioning::keep(execution, &rows.target, &changes)?;
         reference::parents_changed(execution, &rows.target, &changes, "DELETE")?;
         module::fire(execution, &rows.target, &changes, TriggerEvents::DELETE, &[], out)?;
         if let Some(output) = &output {

@@ -144,6 +144,7 @@ pub fn insert_slots(execution: &Execution<'_>, maker: &Maker, columns: Option<&[
             let explicit = execution.state.options.identity_insert == Some(key);
             let given = table.columns.iter().filter(|column| {
                 column.computed.is_none()
+                    && !column.hidden
                     && (column.identity.is_none() || explicit)
                     && column.sql_type != SqlType::RowVersion
             });
@@ -189,6 +190,7 @@ fn insert_values(
             values.push(match value {
                 None => None,
                 Some(value) => {
+                    maker.check_given(*slot)?;
                     let bound = Binder::new(execution).scalar(value)?;
                     if !bound.is_null_literal() {
                         maker.check_type(*slot, bound.sql_type)?;
@@ -225,6 +227,7 @@ pub fn insert_rows(
         });
     }
     for (slot, from) in slots.iter().zip(types) {
+        maker.check_given(*slot)?;
         maker.check_type(*slot, *from)?;
     }
     let mut given = Vec::with_capacity(rows.len());

@@ -16,7 +16,7 @@ use super::super::state::Execution;
 use super::super::statement::{Merge, MergeAction, MergeClause, MergeMatch, TriggerEvents};
 use super::data::{self, BoundAssignment, Change};
 use super::row::{Maker, named};
-use super::{done, module, reference, target, transaction};
+use super::{done, module, reference, target, transaction, versioning};
 
 /// The target's place among the rows that conditions see; the sources' come after it.
 const TARGET: usize = 0;
@@ -282,6 +282,7 @@ fn carry_out(execution: &mut Execution<'_>, maker: &Maker, writes: &Writes) -> S
         Ok(())
     })?;
     let written: Vec<Row> = writes.changes.iter().filter_map(|change| change.after.clone()).collect();
+    versioning::keep(execution, target, &writes.changes)?;
     reference::check_children(execution, target, &written, "MERGE")?;
     reference::parents_changed(execution, target, &writes.changes, "MERGE")
 }

@@ -27,8 +27,11 @@ pub fn set(execution: &mut Execution<'_>, words: &[String]) -> SqlResult<()> {
             "NOCOUNT" => options.no_count = on,
             "XACT_ABORT" => options.xact_abort = on,
             "IMPLICIT_TRANSACTIONS" => options.implicit_transactions = on,
-            "LOCK_TIMEOUT" | "-" => {
-                // -1 waits for ever; the minus is a word of its own.
+            // A minus is a word of its own.
+            "-" => {}
+            "DEADLOCK_PRIORITY" => deadlock_priority(execution, value, names.contains(&"-"))?,
+            "LOCK_TIMEOUT" => {
+                // -1 waits for ever.
                 let negative = names.contains(&"-");
                 let wait: u64 = value.parse().map_err(|_| SqlError::syntax_near(value))?;
                 options.lock_timeout = (!negative).then(|| Duration::from_millis(wait));
@@ -101,13 +104,31 @@ fn quiet(name: &str, value: &str) -> SqlResult<()> {
         }
         "LANGUAGE" => matches!(value, "US_ENGLISH" | "ENGLISH"),
         "DATEFORMAT" => value == "MDY",
-        "DEADLOCK_PRIORITY" => matches!(value, "NORMAL" | "0"),
         name if EITHER.contains(&name) => true,
         name if ON.contains(&name) => value == "ON",
         name if OFF.contains(&name) => value == "OFF",
         _ => return Err(SqlError::new(195, 15, format!("'{name}' is not a recognized SET option."))),
     };
     if holds { Ok(()) } else { Err(SqlError::unsupported(format!("SET {name} {value}"))) }
+}
+
+/// The words stand for -5, 0 and 5.
+fn deadlock_priority(execution: &mut Execution<'_>, value: &str, negative: bool) -> SqlResult<()> {
+    let priority = match value {
+        "LOW" => -5,
+        "NORMAL" => 0,
+        "HIGH" => 5,
+        number => {
+            let number: i8 =
+                number.parse().ok().filter(|number| *number <= 10).ok_or_else(|| SqlError::syntax_near(value))?;
+            if negative { -number } else { number }
+        }
+    };
+    execution.state.options.deadlock_priority = priority;
+    if let Some(transaction) = &mut execution.state.transaction {
+        transaction.set_deadlock_priority(priority);
+    }
+    Ok(())
 }
 
 fn isolation(execution: &mut Execution<'_>, level: &[&str]) -> SqlResult<()> {

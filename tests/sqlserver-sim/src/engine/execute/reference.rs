@@ -13,6 +13,7 @@ use super::super::state::Execution;
 use super::data::Change;
 use super::row::Maker;
 use super::target::Target;
+use super::versioning;
 
 fn values(table: &Table, columns: &[ColumnId], row: &Row) -> Vec<Value> {
     let value = |id: &ColumnId| table.column(*id).map_or(Value::Null, |column| table.value(column, row).clone());
@@ -154,6 +155,7 @@ fn follow(
                 .into_iter()
                 .map(|(_, row)| Change { before: Some(row), after: None, found_with: Vec::new() })
                 .collect();
+            versioning::keep(execution, &target, &changes)?;
             return parents_changed(execution, &target, &changes, operation);
         }
         (ReferentialAction::Cascade, Some(new)) => new,
@@ -186,6 +188,7 @@ fn follow(
         changes.push(Change { before: Some(row), after: Some(after), found_with: Vec::new() });
     }
     execution.state.transaction().update(database, child, &written, UpdateManner::InPlace)?;
+    versioning::keep(execution, &target, &changes)?;
     let after: Vec<Row> = written.into_iter().map(|(_, row)| row).collect();
     check_children(execution, &target, &after, operation)?;
     parents_changed(execution, &target, &changes, operation)

@@ -11,6 +11,7 @@ use super::super::expression::{Expression, Predicate};
 use super::super::parse;
 use super::super::state::Execution;
 use super::target::Target;
+use super::versioning;
 
 /// The columns of a table under a name, for expressions over its rows.
 pub fn named(table: &Table, name: &str, slot: usize) -> NamedSource {
@@ -22,6 +23,7 @@ pub fn named(table: &Table, name: &str, slot: usize) -> NamedSource {
             at: column.slot()?,
             identity: column.identity.is_some(),
             computed: column.computed.is_some(),
+            hidden: column.hidden,
         })
     };
     let columns = table.columns.iter().filter_map(column).collect();
@@ -157,6 +159,7 @@ impl Maker {
             let version = execution.state.storage.next_row_version(self.target.database)?;
             *place = Value::binary(&version.to_be_bytes());
         }
+        versioning::stamp(execution, &self.target.table, &mut values);
         if !self.computed.is_empty() {
             let row: Row = Row::from(values.clone());
             for (slot, expression) in &self.computed {
@@ -229,6 +232,21 @@ impl Maker {
     pub fn check_type(&self, slot: usize, from: SqlType) -> SqlResult<()> {
         let column = self.target.table.columns.iter().find(|column| column.slot() == Some(slot));
         column.map_or(Ok(()), |column| convert::check(from, column.sql_type, Manner::Implicit))
+    }
+
+    /// # Errors
+    /// 13536 for the period of a system-versioned table, which is set by itself.
+    pub fn check_given(&self, slot: usize) -> SqlResult<()> {
+        let Some(system_time) = &self.target.table.system_time else { return Ok(()) };
+        let is = |id| self.target.table.column(id).is_some_and(|column| column.slot() == Some(slot));
+        if !is(system_time.start) && !is(system_time.end) {
+            return Ok(());
+        }
+        let text = format!(
+            "Cannot insert an explicit value into a GENERATED ALWAYS column in table '{}'. Use INSERT with a column list to exclude the GENERATED ALWAYS column, or insert a DEFAULT into GENERATED ALWAYS column.",
+            self.target.table.name
+        );
+        Err(SqlError::new(13_536, 16, text))
     }
 
     /// # Errors

@@ -104,6 +104,7 @@ pub fn described(execution: &mut Execution<'_>, name: &str, schema: SchemaId, sh
         let made = index_of(&table, index)?;
         table.indexes.push(made);
     }
+    versioning::describe(&mut table, shape)?;
     Ok(table)
 }
 
@@ -151,6 +152,10 @@ pub fn column(execution: &mut Execution<'_>, table: &Table, definition: &ColumnD
         column.identity = Some(identity);
     }
     column.collation = definition.collation.as_deref().map(Arc::from);
+    column.hidden = definition.hidden;
+    if definition.row_start.is_some() {
+        column.nullable = false;
+    }
     if let Some((name, default)) = &definition.default {
         // An expression that can't be converted is refused now, not at the first row.
         let mut binder = Binder::new(execution);
@@ -230,6 +235,7 @@ pub fn drop_tables(execution: &mut Execution<'_>, names: &[Name], if_exists: boo
                 if !ddl.by_owner {
                     target::check_permission(execution, &target, "CONTROL")?;
                 }
+                versioning::check_dropped(&target)?;
                 super::module::drop_triggers(execution, &target)?;
                 execution.state.transaction().drop_table(target.database, target.table.object_id, &ddl)
             }

@@ -288,8 +288,8 @@ impl Reader<'_> {
         let mut actions = Vec::new();
         loop {
             if self.take("PERIOD") {
-                let (start, end) = self.period()?;
-                actions.push(AlterAction::AddPeriod { start, end });
+                self.period()?;
+                actions.push(AlterAction::AddPeriod);
                 if !self.take_token(&Token::Comma) {
                     return Ok(actions);
                 }

@@ -242,6 +242,8 @@ impl Places {
                 self.form = Some(self.depth);
                 true
             }
+            "SYSTEM_TIME" => previous.is_some_and(|previous| previous.is("FOR")),
+            "OF" => previous.is_some_and(|previous| previous.is("AS")),
             "JSON" => previous.is_some_and(|previous| previous.is("AS")),
             "OPENJSON" => {
                 opens

@@ -128,3 +128,39 @@ fn a_variant_tells_of_its_value() {
         "numeric,2,datetime2,5,NULL"
     );
 }
+
+#[test]
+fn system_versioned_tables_keep_past_rows() {
+    let storage = storage();
+    let mut client = Client::new(&storage);
+    client.ask("CREATE DATABASE d; USE d");
+    client.ask(
+        "CREATE TABLE t (id int PRIMARY KEY, v int,
+             since datetime2(3) GENERATED ALWAYS AS ROW START HIDDEN NOT NULL,
+             until datetime2(3) GENERATED ALWAYS AS ROW END HIDDEN NOT NULL,
+             PERIOD FOR SYSTEM_TIME (since, until)) WITH (SYSTEM_VERSIONING = ON (HISTORY_TABLE = dbo.past))",
+    );
+    client.ask("INSERT INTO t VALUES (1, 10), (2, 20)");
+    assert_eq!(client.ask("SELECT * FROM t ORDER BY id"), "1,10|2,20");
+    let second = || storage.clock().advance(Duration::from_secs(1));
+    second();
+    client.ask("UPDATE t SET v = 11 WHERE id = 1");
+    second();
+    client.ask("DELETE FROM t WHERE id = 2; MERGE t USING (SELECT 1 AS id) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET v = 12;");
+    assert_eq!(client.ask("SELECT id, v, DATEDIFF(second, since, until) FROM past ORDER BY until, id"), "1,10,1|1,11,1|2,20,2");
+    assert_eq!(client.ask("SELECT v, until FROM t"), "12,9999-12-31 23:59:59.999");
+    assert_eq!(
+        client.ask("DECLARE @at datetime2 = (SELECT MIN(since) FROM past); SELECT id, v FROM t FOR SYSTEM_TIME AS OF @at AS x WHERE x.id > 0 ORDER BY id"),
+        "1,10|2,20"
+    );
+    assert_eq!(client.ask("SELECT name, temporal_type FROM sys.tables ORDER BY name"), "past,1|t,2");
+    assert_eq!(client.fails("UPDATE t SET since = SYSUTCDATETIME()"), 13_537);
+    assert_eq!(client.fails("INSERT INTO t (id, v, since) VALUES (5, 5, SYSUTCDATETIME())"), 13_536);
+    assert_eq!(client.fails("DROP TABLE t"), 13_552);
+    assert_eq!(client.fails("TRUNCATE TABLE t"), 13_545);
+    client.ask("ALTER TABLE t SET (SYSTEM_VERSIONING = OFF); DELETE FROM t; DROP TABLE t");
+    assert_eq!(client.ask("SELECT COUNT(*) FROM past"), "3");
+    client.ask("EXEC sys.sp_cdc_enable_db; CREATE TABLE c (id int PRIMARY KEY, a datetime2 GENERATED ALWAYS AS ROW START NOT NULL, b datetime2 GENERATED ALWAYS AS ROW END NOT NULL, PERIOD FOR SYSTEM_TIME (a, b)) WITH (SYSTEM_VERSIONING = ON)");
+    client.ask("EXEC sys.sp_cdc_enable_table @source_schema = 'dbo', @source_name = 'c', @role_name = NULL; INSERT INTO c (id) VALUES (1); DELETE FROM c; EXEC sys.sp_cdc_scan");
+    assert_eq!(client.ask("SELECT __$operation, id, CAST(b AS date) FROM cdc.dbo_c_CT ORDER BY __$start_lsn"), "2,1,9999-12-31|1,1,9999-12-31");
+}
