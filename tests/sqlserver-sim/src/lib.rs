@@ -33,6 +33,8 @@ pub struct Options {
     pub server_name: String,
     /// The password of `sa`.
     pub password: String,
+    /// An access token of Microsoft Entra by which clients log in as `sa`, too.
+    pub access_token: Option<String>,
     /// Whether connections are encrypted.
     pub encryption: EncryptionPolicy,
     /// Which kind of server it takes itself for.
@@ -51,6 +53,7 @@ impl Default for Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             server_name: "SQLSERVER-SIM".to_owned(),
             password: "Simulated-1433".to_owned(),
+            access_token: None,
             encryption: EncryptionPolicy::default(),
             edition: Edition::default(),
             schedule: Schedule::default(),

@@ -146,6 +146,7 @@ fn serve(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         listen: SocketAddr::new(arguments.listen, arguments.port),
         server_name: arguments.server_name.clone(),
         password: arguments.password.clone(),
+        access_token: None,
         encryption: arguments.encryption.into(),
         schedule,
         edition: arguments.edition.into(),

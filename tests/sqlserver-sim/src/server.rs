@@ -76,6 +76,7 @@ struct Host {
     encryption: Encryption,
     wish: Wish,
     password: String,
+    access_token: Option<String>,
     storage: Arc<Storage>,
     connections: Arc<Connections>,
 }
@@ -120,6 +121,7 @@ impl Server {
             encryption,
             wish: options.encryption.wish(),
             password: options.password.clone(),
+            access_token: options.access_token.clone(),
             storage,
             connections: Arc::default(),
         });

@@ -116,10 +116,19 @@ impl Worker {
 }
 
 fn open(login: Login, host: &Host, session_id: u32, cancelled: Arc<AtomicBool>) -> Result<Session, SqlError> {
-    let Credentials::Password { user, password } = login.credentials else {
-        let message = "Login failed. The login is from an untrusted domain and cannot be used with Integrated \
-                       authentication.";
-        return Err(SqlError::new(18_452, 14, message));
+    let (user, password) = match login.credentials {
+        Credentials::Password { user, password } => (user, password),
+        Credentials::Token(token) if host.access_token.as_ref() == Some(&token) => {
+            ("sa".to_owned(), host.password.clone())
+        }
+        Credentials::Token(_) => {
+            return Err(SqlError::new(18_456, 14, "Login failed for user '<token-identified principal>'."));
+        }
+        Credentials::Integrated => {
+            let message = "Login failed. The login is from an untrusted domain and cannot be used with Integrated \
+                           authentication.";
+            return Err(SqlError::new(18_452, 14, message));
+        }
     };
     let login = session::Login {
         name: user,

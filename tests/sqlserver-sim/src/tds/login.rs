@@ -7,6 +7,12 @@ pub const LOGIN_BYTES_MAX: usize = 128 * 1024;
 
 const INTEGRATED_SECURITY: u8 = 0x80;
 const READ_ONLY_INTENT: u8 = 0x20;
+const EXTENSIONS_USED: u8 = 0x10;
+/// The extension that says who the client is by a token of a federation.
+const FEDERATED: u8 = 2;
+const EXTENSIONS_END: u8 = 0xff;
+/// How the federated token was come by, beside the lowest bit: the client had it already.
+const SECURITY_TOKEN: u8 = 1;
 
 /// The versions of the protocol that the server speaks; they differ in nothing that it says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +53,8 @@ pub enum Credentials {
         user: String,
         password: String,
     },
+    /// An access token of Microsoft Entra.
+    Token(String),
     /// Kerberos or NTLM, which this server can't check.
     Integrated,
 }
@@ -78,7 +86,7 @@ pub fn read(message: &[u8]) -> Result<Login, ProtocolError> {
     let _flags = fixed.u8("the login's options")?;
     let more_flags = fixed.u8("the login's options")?;
     let type_flags = fixed.u8("the login's options")?;
-    let _flags = fixed.u8("the login's options")?;
+    let last_flags = fixed.u8("the login's options")?;
     fixed.bytes(8, "the client's time zone and locale")?;
 
     let host = field(message, &mut fixed, "the host name")?;
@@ -86,17 +94,21 @@ pub fn read(message: &[u8]) -> Result<Login, ProtocolError> {
     let password = field(message, &mut fixed, "the password")?;
     let application = field(message, &mut fixed, "the application's name")?;
     let _server = field(message, &mut fixed, "the server's name")?;
-    // The extensions: offset and length of something that isn't text. None of them is needed here, and what isn't
+    // The extensions: offset and length of something that isn't text. Only tokens are of interest here, and what isn't
     // acknowledged isn't in force.
-    fixed.u32("the login's extensions")?;
+    let extensions_place = usize::from(fixed.u16("the login's extensions")?);
+    fixed.u16("the login's extensions")?;
+    let token = if last_flags & EXTENSIONS_USED == 0 { None } else { token(message, extensions_place)? };
     let library = field(message, &mut fixed, "the library's name")?;
     let language = field(message, &mut fixed, "the language")?;
     let database = field(message, &mut fixed, "the database")?;
 
-    let credentials = if more_flags & INTEGRATED_SECURITY == 0 {
-        Credentials::Password { user: text_of_utf16(user), password: clear_password(password) }
-    } else {
-        Credentials::Integrated
+    let credentials = match token {
+        Some(token) => Credentials::Token(token),
+        None if more_flags & INTEGRATED_SECURITY == 0 => {
+            Credentials::Password { user: text_of_utf16(user), password: clear_password(password) }
+        }
+        None => Credentials::Integrated,
     };
     Ok(Login {
         version,
@@ -109,6 +121,30 @@ pub fn read(message: &[u8]) -> Result<Login, ProtocolError> {
         database: text_of_utf16(database),
         read_only: type_flags & READ_ONLY_INTENT != 0,
     })
+}
+
+/// The access token among the extensions, if there is one. `place` is where the message says where they begin.
+fn token(message: &[u8], place: usize) -> Result<Option<String>, ProtocolError> {
+    const WHAT: &str = "the login's extensions";
+    let at = |place: usize| message.get(place..).map(Reader::new).ok_or(ProtocolError::Truncated(WHAT));
+    let begin = usize::try_from(at(place)?.u32(WHAT)?).unwrap_or(usize::MAX);
+    let mut extensions = at(begin)?;
+    loop {
+        let extension = extensions.u8(WHAT)?;
+        if extension == EXTENSIONS_END {
+            return Ok(None);
+        }
+        let bytes = usize::try_from(extensions.u32(WHAT)?).unwrap_or(usize::MAX);
+        let value = extensions.bytes(bytes, WHAT)?;
+        if extension == FEDERATED {
+            let mut value = Reader::new(value);
+            if value.u8(WHAT)? >> 1 != SECURITY_TOKEN {
+                return Err(ProtocolError::Unsupported("a federated login that isn't by an access token"));
+            }
+            let bytes = usize::try_from(value.u32(WHAT)?).unwrap_or(usize::MAX);
+            return Ok(Some(text_of_utf16(value.bytes(bytes, WHAT)?)));
+        }
+    }
 }
 
 /// A field that the fixed part says the place and the length of.
