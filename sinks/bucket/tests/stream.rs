@@ -201,6 +201,22 @@ async fn closing_stores_everything_and_a_closed_sink_says_so() {
 }
 
 #[tokio::test]
+async fn what_is_stored_between_two_positions_is_durable_once_somebody_has_waited_for_it() {
+    let mut world = World::live().await;
+    for generation in 2..20 {
+        // The position that is durable already tells nothing of it.
+        let reconciling = table(record(ITEMS, "items", TableState::Reconciling, generation));
+        world.accept(vec![reconciling], commit(1)).await;
+        world.sink.sync("db").await.unwrap();
+        world = world.crash(CONFIG).await;
+        assert_eq!(world.restored.tables[0].generation, generation);
+    }
+    world.sink.close().await.unwrap();
+    let error = world.sink.sync("db").await.unwrap_err();
+    assert!(error.diagnosis.contains("closed"), "{error}");
+}
+
+#[tokio::test]
 async fn a_checkpoint_waits_for_all_sources() {
     let mut options = options(CONFIG);
     options.sources.push(millstream_bucket::SourceOptions { name: "b".into(), default_schema: "shop".into() });
