@@ -267,7 +267,8 @@ impl Request {
             index,
             net_changes,
             filegroup: filegroup.as_text().map(str::to_owned),
-            allow_partition_switch: allowed,
+            // The parameter is for partitioned tables.
+            allow_partition_switch: allowed || !table.partitioned,
             partition_warning: partition_warning(&table, allowed),
             table,
         })

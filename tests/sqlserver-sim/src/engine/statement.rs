@@ -515,6 +515,8 @@ pub struct ColumnDefinition {
     /// `GENERATED ALWAYS AS ROW START` is true, `ROW END` false.
     pub row_start: Option<bool>,
     pub hidden: bool,
+    /// `COLUMN_SET FOR ALL_SPARSE_COLUMNS`.
+    pub column_set: bool,
     /// PRIMARY KEY, UNIQUE, CHECK and REFERENCES written with the column.
     pub constraints: Vec<ConstraintDefinition>,
 }

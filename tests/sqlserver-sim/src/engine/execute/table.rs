@@ -127,6 +127,7 @@ pub fn column(execution: &mut Execution<'_>, table: &Table, definition: &ColumnD
     let written = definition.data_type.as_ref().ok_or_else(|| SqlError::syntax_near(&definition.name))?;
     let sql_type = named_type(execution.state, written)?;
     let mut column = Column::new(&definition.name, sql_type);
+    column.column_set = definition.column_set;
     let primary =
         definition.constraints.iter().any(|constraint| matches!(constraint.kind, ConstraintKind::PrimaryKey { .. }));
     if primary && definition.nullable == Some(true) {

@@ -26,6 +26,7 @@ const COLUMN_WORDS: &[&str] = &[
     "COLLATE",
     "ROWGUIDCOL",
     "SPARSE",
+    "COLUMN_SET",
     "FOR",
     "PERSISTED",
     "GENERATED",
@@ -308,6 +309,7 @@ impl Reader<'_> {
             collation: None,
             row_start: None,
             hidden: false,
+            column_set: false,
             constraints: Vec::new(),
         };
         if self.take("AS") {
@@ -331,6 +333,8 @@ impl Reader<'_> {
         if self.take("NULL") {
             column.nullable = Some(true);
         } else if self.take_all(&["NOT", "FOR", "REPLICATION"]) || self.take_any(&["ROWGUIDCOL", "SPARSE"]) {
+        } else if self.take_all(&["COLUMN_SET", "FOR", "ALL_SPARSE_COLUMNS"]) {
+            column.column_set = true;
         } else if self.take_all(&["NOT", "NULL"]) {
             column.nullable = Some(false);
         } else if self.take("IDENTITY") {
