@@ -7,6 +7,7 @@
     reason = "what a test doesn't expect ends it"
 )]
 
+mod bulk;
 mod client;
 mod control;
 mod followers;

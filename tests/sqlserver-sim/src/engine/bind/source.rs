@@ -209,9 +209,16 @@ impl Binder<'_, '_> {
                     None => self.named(&name, alias.as_ref(), hints),
                 }
             }
-            TableFactor::Table { name, alias, args: None, version: Some(TableVersion::ForSystemTimeAsOf(time)), .. } => {
+            TableFactor::Table {
+                name,
+                alias,
+                args: None,
+                version: Some(TableVersion::ForSystemTimeAsOf(time)),
+                ..
+            } => {
                 let name = object_name(name)?;
-                let query = execute::rows_as_of(self.execution, &name, &super::pivot::with_variables(&time.to_string()))?;
+                let query =
+                    execute::rows_as_of(self.execution, &name, &super::pivot::with_variables(&time.to_string()))?;
                 let own = ast::TableAlias {
                     explicit: true,
                     name: ast::Ident::new(name.object),
@@ -444,7 +451,15 @@ pub fn alias_columns(alias: Option<&ast::TableAlias>) -> Vec<String> {
 
 fn plain_column(column: &Column, at: usize) -> NamedColumn {
     let (sql_type, nullable) = (column.sql_type, column.nullable);
-    NamedColumn { name: Arc::clone(&column.name), sql_type, nullable, at, identity: false, computed: false, hidden: false }
+    NamedColumn {
+        name: Arc::clone(&column.name),
+        sql_type,
+        nullable,
+        at,
+        identity: false,
+        computed: false,
+        hidden: false,
+    }
 }
 
 pub fn renamed_columns(columns: &[Column], renamed: &[String]) -> Vec<NamedColumn> {

@@ -41,11 +41,11 @@ pub use bulk::load as bulk_load;
 pub use control::{declare_table, drop_table_variable};
 pub use impersonation::{original as original_login, revert_to};
 pub use insert::filled_table;
-pub use versioning::as_of as rows_as_of;
 pub use procedure::{Given, call_by_name};
 pub use sequence::{next as next_in_sequence, type_of as sequence_type};
 pub use table::{described, drop_in_tempdb, drop_temporary};
 pub use transaction::{abandon, after_error, begin, commit, rollback, save};
+pub use versioning::as_of as rows_as_of;
 
 /// How a run of statements goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]

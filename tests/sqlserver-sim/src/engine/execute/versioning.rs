@@ -73,7 +73,12 @@ pub fn set(execution: &mut Execution<'_>, target: &Target, versioning: Option<&V
 }
 
 /// Lets past rows be kept from now on: in a new table, or in the one that is named.
-fn begin(execution: &mut Execution<'_>, database: DatabaseId, table: &Arc<Table>, versioning: &Versioning) -> SqlResult<()> {
+fn begin(
+    execution: &mut Execution<'_>,
+    database: DatabaseId,
+    table: &Arc<Table>,
+    versioning: &Versioning,
+) -> SqlResult<()> {
     if table.system_time.is_none() {
         let text = "Cannot set SYSTEM_VERSIONING to ON when SYSTEM_TIME period is not defined.";
         return Err(SqlError::new(13_510, 16, text));
@@ -92,7 +97,10 @@ fn begin(execution: &mut Execution<'_>, database: DatabaseId, table: &Arc<Table>
     let history = match existing {
         Some(Object::Table(history)) if same_columns(table, &history) => history.object_id,
         Some(_) => {
-            let text = format!("Setting SYSTEM_VERSIONING to ON failed because table '{}' has other columns than '{name}'.", table.name);
+            let text = format!(
+                "Setting SYSTEM_VERSIONING to ON failed because table '{}' has other columns than '{name}'.",
+                table.name
+            );
             return Err(SqlError::new(13_523, 16, text));
         }
         None => {
@@ -137,7 +145,8 @@ fn check(target: &Target, number: i32, what: &str) -> SqlResult<()> {
     if history(&target.table).is_none() {
         return Ok(());
     }
-    let text = format!("{what} '{}' because it is not a supported operation on system-versioned tables.", target.table.name);
+    let text =
+        format!("{what} '{}' because it is not a supported operation on system-versioned tables.", target.table.name);
     Err(SqlError::new(number, 16, text))
 }
 
@@ -147,7 +156,9 @@ pub fn check_altered(target: &Target) -> SqlResult<()> {
     if history(&target.table).is_none() {
         return Ok(());
     }
-    Err(SqlError::unsupported("ALTER TABLE of a system-versioned table; set SYSTEM_VERSIONING = OFF, alter both tables, and set it ON again"))
+    Err(SqlError::unsupported(
+        "ALTER TABLE of a system-versioned table; set SYSTEM_VERSIONING = OFF, alter both tables, and set it ON again",
+    ))
 }
 
 /// The end of the period of a row that is the newest.
@@ -219,7 +230,9 @@ pub fn as_of(execution: &Execution<'_>, name: &Name, time: &str) -> SqlResult<St
     let catalog = execution.state.catalog(target.database)?;
     let found = target.table.system_time.as_ref().and_then(|it| Some((it, catalog.table(it.history?)?)));
     let Some((system_time, history)) = found else {
-        let text = format!("Temporal FOR SYSTEM_TIME clause can only be used with system-versioned tables. '{name}' is not a system-versioned table.");
+        let text = format!(
+            "Temporal FOR SYSTEM_TIME clause can only be used with system-versioned tables. '{name}' is not a system-versioned table."
+        );
         return Err(SqlError::new(13_544, 16, text));
     };
     let bracketed = |name: &str| format!("[{}]", name.replace(']', "]]"));

@@ -147,7 +147,10 @@ fn system_versioned_tables_keep_past_rows() {
     client.ask("UPDATE t SET v = 11 WHERE id = 1");
     second();
     client.ask("DELETE FROM t WHERE id = 2; MERGE t USING (SELECT 1 AS id) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET v = 12;");
-    assert_eq!(client.ask("SELECT id, v, DATEDIFF(second, since, until) FROM past ORDER BY until, id"), "1,10,1|1,11,1|2,20,2");
+    assert_eq!(
+        client.ask("SELECT id, v, DATEDIFF(second, since, until) FROM past ORDER BY until, id"),
+        "1,10,1|1,11,1|2,20,2"
+    );
     assert_eq!(client.ask("SELECT v, until FROM t"), "12,9999-12-31 23:59:59.999");
     assert_eq!(
         client.ask("DECLARE @at datetime2 = (SELECT MIN(since) FROM past); SELECT id, v FROM t FOR SYSTEM_TIME AS OF @at AS x WHERE x.id > 0 ORDER BY id"),
@@ -162,5 +165,8 @@ fn system_versioned_tables_keep_past_rows() {
     assert_eq!(client.ask("SELECT COUNT(*) FROM past"), "3");
     client.ask("EXEC sys.sp_cdc_enable_db; CREATE TABLE c (id int PRIMARY KEY, a datetime2 GENERATED ALWAYS AS ROW START NOT NULL, b datetime2 GENERATED ALWAYS AS ROW END NOT NULL, PERIOD FOR SYSTEM_TIME (a, b)) WITH (SYSTEM_VERSIONING = ON)");
     client.ask("EXEC sys.sp_cdc_enable_table @source_schema = 'dbo', @source_name = 'c', @role_name = NULL; INSERT INTO c (id) VALUES (1); DELETE FROM c; EXEC sys.sp_cdc_scan");
-    assert_eq!(client.ask("SELECT __$operation, id, CAST(b AS date) FROM cdc.dbo_c_CT ORDER BY __$start_lsn"), "2,1,9999-12-31|1,1,9999-12-31");
+    assert_eq!(
+        client.ask("SELECT __$operation, id, CAST(b AS date) FROM cdc.dbo_c_CT ORDER BY __$start_lsn"),
+        "2,1,9999-12-31|1,1,9999-12-31"
+    );
 }
