@@ -102,26 +102,33 @@ impl Which<'_> {
                 format!("t.object_id IN ({})", ids.join(", "))
             }
             Which::Selection(selection) if selection.patterns.is_empty() => "1 = 0".to_owned(),
-            Which::Selection(selection) => {
-                let patterns: Vec<String> = selection.patterns.iter().map(pattern_condition).collect();
-                format!("t.is_ms_shipped = 0 AND ({})", patterns.join(" OR "))
-            }
+            Which::Selection(selection) => format!("t.is_ms_shipped = 0 AND ({})", selected(&selection.patterns)),
         }
     }
 }
 
-fn pattern_condition(pattern: &TablePattern) -> String {
-    let schema = literal(&pattern.schema);
-    match pattern.table.strip_suffix('%') {
-        Some("") => format!("s.name = {schema}"),
-        Some(beginning) => {
-            let escape =
-                |letter: char| matches!(letter, '_' | '%' | '[' | '|').then_some('|').into_iter().chain([letter]);
-            let escaped: String = beginning.chars().flat_map(escape).collect();
-            format!("(s.name = {schema} AND t.name LIKE {} ESCAPE N'|')", literal(&(escaped + "%")))
+/// A condition that patterns make. Names are listed by schema: a thousand conditions to choose from would be tried one
+/// after the other for each table.
+fn selected(patterns: &[TablePattern]) -> String {
+    let mut by_schema: BTreeMap<&str, Vec<&TablePattern>> = BTreeMap::new();
+    patterns.iter().for_each(|pattern| by_schema.entry(&pattern.schema).or_default().push(pattern));
+    let of_schema = |(schema, patterns): (&str, Vec<&TablePattern>)| {
+        let (wild, exact): (Vec<_>, Vec<_>) = patterns.into_iter().partition(|pattern| pattern.is_wildcard());
+        let mut names: Vec<String> = wild.into_iter().map(wildcard).collect();
+        if !exact.is_empty() {
+            let exact: Vec<String> = exact.iter().map(|pattern| literal(&pattern.table)).collect();
+            names.push(format!("t.name IN ({})", exact.join(", ")));
         }
-        None => format!("(s.name = {schema} AND t.name = {})", literal(&pattern.table)),
-    }
+        format!("(s.name = {} AND ({}))", literal(schema), names.join(" OR "))
+    };
+    by_schema.into_iter().map(of_schema).collect::<Vec<_>>().join(" OR ")
+}
+
+fn wildcard(pattern: &TablePattern) -> String {
+    let beginning = pattern.table.strip_suffix('%').unwrap_or(&pattern.table);
+    let escape = |letter: char| matches!(letter, '_' | '%' | '[' | '|').then_some('|').into_iter().chain([letter]);
+    let escaped: String = beginning.chars().flat_map(escape).collect();
+    format!("t.name LIKE {} ESCAPE N'|'", literal(&(escaped + "%")))
 }
 
 async fn read_tables(connection: &mut Connection, condition: &str) -> Result<BTreeMap<i32, LiveTable>, QueryError> {
@@ -293,11 +300,13 @@ mod tests {
     #[test]
     fn a_selection_becomes_a_condition() {
         let pattern = |schema: &str, table: &str| TablePattern { schema: schema.into(), table: table.into() };
-        let selection = Selection { patterns: vec![pattern("dbo", "o'r"), pattern("dbo", "a_%"), pattern("x", "%")] };
+        let patterns =
+            [("dbo", "o'r"), ("x", "%"), ("dbo", "a_%"), ("dbo", "b")].map(|(schema, table)| pattern(schema, table));
+        let selection = Selection { patterns: patterns.into() };
         assert_eq!(
             Which::Selection(&selection).condition(),
-            "t.is_ms_shipped = 0 AND ((s.name = N'dbo' AND t.name = N'o''r') OR (s.name = N'dbo' AND t.name LIKE \
-             N'a|_%' ESCAPE N'|') OR s.name = N'x')"
+            "t.is_ms_shipped = 0 AND ((s.name = N'dbo' AND (t.name LIKE N'a|_%' ESCAPE N'|' OR t.name IN (N'o''r', \
+             N'b'))) OR (s.name = N'x' AND (t.name LIKE N'%' ESCAPE N'|')))"
         );
         assert_eq!(Which::Objects(&[1, -2]).condition(), "t.object_id IN (1, -2)");
         assert_eq!(Which::Objects(&[]).condition(), "1 = 0");

@@ -132,13 +132,14 @@ fn is_latin1(collation: &str) -> bool {
 /// The expressions for all columns of a table, in the schema's order, each under its own name. `qualifier` stands
 /// before each column's name: an alias with its dot, or nothing.
 pub(crate) fn select_list(table: &TableSchema, qualifier: &str) -> String {
-    let select = |column: &Column| {
-        let name = quoted(&column.name);
-        let expression =
-            ColumnType::parse(&column.source_type).select(&format!("{qualifier}{name}"), column.collation.as_deref());
-        format!("{expression} AS {name}")
-    };
+    let select = |column: &Column| format!("{} AS {}", select_column(column, qualifier), quoted(&column.name));
     table.columns.iter().map(select).collect::<Vec<_>>().join(", ")
+}
+
+/// The expression for one column.
+pub(crate) fn select_column(column: &Column, qualifier: &str) -> String {
+    let place = format!("{qualifier}{}", quoted(&column.name));
+    ColumnType::parse(&column.source_type).select(&place, column.collation.as_deref())
 }
 
 #[cfg(test)]

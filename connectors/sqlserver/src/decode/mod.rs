@@ -26,7 +26,7 @@ mod number;
 mod row_decoder;
 mod temporal;
 
-pub(crate) use column_type::{ColumnType, select_list};
+pub(crate) use column_type::{ColumnType, select_column, select_list};
 pub(crate) use row_decoder::RowDecoder;
 
 use millstream_core::row::ValueTooLong;

@@ -4,16 +4,50 @@ use std::fmt::Write;
 
 use tiberius::numeric::Numeric;
 
+/// The most decimal digits that a `u64` has.
+const DIGITS_MAX: usize = 20;
+
+/// Appends a number with leading zeros up to a width of 1 at least. Formatting by the standard library takes several
+/// times as long, and most rows have a date or a price.
+pub(crate) fn write_padded(value: u64, width_min: usize, out: &mut String) {
+    let mut digits = [b'0'; DIGITS_MAX];
+    let (mut rest, mut length) = (value, 0);
+    for digit in digits.iter_mut().rev() {
+        if rest == 0 && length >= width_min {
+            break;
+        }
+        // A digit fits.
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+        length += 1;
+    }
+    let written = digits.get(DIGITS_MAX - length..).unwrap_or_default();
+    out.push_str(str::from_utf8(written).unwrap_or_default());
+}
+
 /// Appends a decimal with all digits of its scale: `-0.050`.
 pub(crate) fn write_decimal(value: Numeric, out: &mut String) {
-    let (negative, digits) = (value.value() < 0, value.value().unsigned_abs());
+    let (negative, magnitude) = (value.value() < 0, value.value().unsigned_abs());
     let scale = usize::from(value.scale());
-    // One digit stands before the point at least. Writing to a String doesn't fail.
-    let digits = format!("{digits:0>width$}", width = scale + 1);
-    let (whole, fraction) = digits.split_at_checked(digits.len() - scale).unwrap_or((&digits, ""));
     if negative {
         out.push('-');
     }
+    match (u64::try_from(magnitude), 10_u64.checked_pow(u32::from(value.scale()))) {
+        (Ok(magnitude), Some(unit)) => {
+            write_padded(magnitude / unit, 1, out);
+            if scale > 0 {
+                out.push('.');
+                write_padded(magnitude % unit, scale, out);
+            }
+        }
+        _ => write_long_decimal(magnitude, scale, out),
+    }
+}
+
+fn write_long_decimal(magnitude: u128, scale: usize, out: &mut String) {
+    // One digit stands before the point at least.
+    let digits = format!("{magnitude:0>width$}", width = scale + 1);
+    let (whole, fraction) = digits.split_at_checked(digits.len() - scale).unwrap_or((&digits, ""));
     out.push_str(whole);
     if scale > 0 {
         out.push('.');
@@ -52,6 +86,9 @@ mod tests {
         assert_eq!(text(-50, 3), "-0.050");
         assert_eq!(text(123_456, 2), "1234.56");
         assert_eq!(text(-7, 0), "-7");
+        assert_eq!(text(i128::from(u64::MAX), 19), "1.8446744073709551615");
+        assert_eq!(text(i128::from(u64::MAX) + 1, 19), "1.8446744073709551616");
+        assert_eq!(text(-1, 20), "-0.00000000000000000001");
         let most = 10_i128.pow(38) - 1;
         assert_eq!(text(most, 38), format!("0.{}", "9".repeat(38)));
         assert_eq!(text(-most, 0), format!("-{}", "9".repeat(38)));

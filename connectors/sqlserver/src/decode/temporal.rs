@@ -4,10 +4,10 @@
 //! has a `T` between the two and a `Z` behind, with at least three digits of the second: what has no time zone counts
 //! as UTC. Only `datetimeoffset` knows better, and says how far from UTC its own clock was.
 
-use std::fmt::{self, Write};
-
 use millstream_core::calendar;
 use tiberius::time::{Date, DateTime, DateTime2, DateTimeOffset, SmallDateTime, Time};
+
+use super::number::write_padded;
 
 const DAYS_1_TO_1970: i64 = 719_162;
 const DAYS_1900_TO_1970: i64 = 25_567;
@@ -77,8 +77,11 @@ pub(crate) fn write_date_time_offset(moment: DateTimeOffset, out: &mut String) -
     };
     write_moment(there, out)?;
     out.pop();
-    let sign = if offset < 0 { '-' } else { '+' };
-    written(write!(out, "{sign}{:02}:{:02}", offset.abs() / 60, offset.abs() % 60))
+    out.push(if offset < 0 { '-' } else { '+' });
+    write_padded(offset.unsigned_abs() / 60, 2, out);
+    out.push(':');
+    write_padded(offset.unsigned_abs() % 60, 2, out);
+    Ok(())
 }
 
 fn point(moment: DateTime2) -> Result<Moment, OutOfRange> {
@@ -107,7 +110,12 @@ fn write_day(days_since_1970: i64, out: &mut String) -> Result<(), OutOfRange> {
     if !(1..=9_999).contains(&year) {
         return Err(OutOfRange);
     }
-    written(write!(out, "{year:04}-{month:02}-{day:02}"))
+    write_padded(u64::try_from(year).map_err(|_| OutOfRange)?, 4, out);
+    out.push('-');
+    write_padded(u64::from(month), 2, out);
+    out.push('-');
+    write_padded(u64::from(day), 2, out);
+    Ok(())
 }
 
 fn write_clock(nanos: u64, digits: u8, out: &mut String) -> Result<(), OutOfRange> {
@@ -115,17 +123,16 @@ fn write_clock(nanos: u64, digits: u8, out: &mut String) -> Result<(), OutOfRang
     if seconds >= SECONDS_PER_DAY {
         return Err(OutOfRange);
     }
-    written(write!(out, "{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60))?;
-    if digits == 0 {
-        return Ok(());
+    write_padded(seconds / 3_600, 2, out);
+    out.push(':');
+    write_padded(seconds / 60 % 60, 2, out);
+    out.push(':');
+    write_padded(seconds % 60, 2, out);
+    if digits > 0 {
+        out.push('.');
+        write_padded(fraction / 10_u64.pow(9_u32.saturating_sub(u32::from(digits))), usize::from(digits), out);
     }
-    let fraction = fraction / 10_u64.pow(9_u32.saturating_sub(u32::from(digits)));
-    written(write!(out, ".{fraction:0width$}", width = usize::from(digits)))
-}
-
-/// Writing to a String doesn't fail.
-fn written(outcome: fmt::Result) -> Result<(), OutOfRange> {
-    outcome.map_err(|_| OutOfRange)
+    Ok(())
 }
 
 #[cfg(test)]

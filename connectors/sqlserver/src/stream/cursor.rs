@@ -14,11 +14,12 @@ use millstream_core::row::RowBatch;
 use millstream_core::schema::{TableName, TableSchema};
 use tiberius::Row;
 
+use super::values;
 use crate::capture::catalog::{int, lsn};
 use crate::capture::plan::{Change, Step, Stretch};
 use crate::capture::shape::may_be_left_out;
 use crate::connect::Connection;
-use crate::decode::{RowDecoder, select_list};
+use crate::decode::RowDecoder;
 use crate::error::{QueryError, number};
 use crate::position::Lsn;
 use crate::quote::quoted;
@@ -325,7 +326,7 @@ fn decoder<'a>(
         *kept = None;
     }
     let (_, decoder, select) =
-        kept.get_or_insert_with(|| (Arc::clone(schema), RowDecoder::new(schema), select_list(schema, "")));
+        kept.get_or_insert_with(|| (Arc::clone(schema), RowDecoder::new(schema), values::select(schema)));
     (decoder, select.as_str())
 }
 

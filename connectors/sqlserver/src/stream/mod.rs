@@ -19,6 +19,7 @@ mod idle;
 mod rows;
 mod start;
 mod tables;
+mod values;
 
 use std::sync::Arc;
 

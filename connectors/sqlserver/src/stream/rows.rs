@@ -72,12 +72,14 @@ fn lacks_values(
 }
 
 fn same_identity(schema: &TableSchema, old: Option<RowRef<'_>>, new: Option<RowRef<'_>>) -> bool {
-    let value = |row: Option<RowRef<'_>>, column: usize| {
-        let mut bytes = Vec::new();
-        row.and_then(|row| row.get(column)).unwrap_or(ValueRef::Null).encode_into(&mut bytes);
-        bytes
-    };
-    schema.identity.columns.iter().all(|column| value(old, *column) == value(new, *column))
+    fn value(row: Option<RowRef<'_>>, column: usize) -> ValueRef<'_> {
+        row.and_then(|row| row.get(column)).unwrap_or(ValueRef::Null)
+    }
+    schema.identity.columns.iter().all(|column| match (value(old, *column), value(new, *column)) {
+        // The two zeros are equal, but not the same.
+        (ValueRef::Real(old), ValueRef::Real(new)) => old.to_bits() == new.to_bits(),
+        (old, new) => old == new,
+    })
 }
 
 /// Whether the new row of an update holds all its values. A large one that the update didn't touch is NULL in both
