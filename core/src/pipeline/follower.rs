@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use crate::change::{Commit, Delivery, Event, RowChanges};
@@ -29,6 +29,7 @@ use super::passes::Passes;
 use super::recheck::{Answer, Rechecks};
 use super::status::{ConnectionStatus, SourceStatus};
 use super::tables::Tables;
+use super::waiters::{CurrentWaiter, FenceAsked, Synced};
 use super::{PipelineError, PipelineOptions};
 
 /// How often the status is renewed and the source's head asked for.
@@ -68,23 +69,6 @@ pub(super) enum Ended {
     Clear { history: OpenHistory, report: Option<PassReport> },
 }
 
-/// Somebody who waits until a fence is durable and all tables are settled.
-struct CurrentWaiter {
-    fence: Position,
-    reply: oneshot::Sender<()>,
-}
-
-/// What came of waiting for the sink on behalf of those who wait.
-type Synced = (Result<(), SinkError>, Vec<CurrentWaiter>);
-
-/// The head that somebody wants to be current with, as the source told it.
-struct FenceAsked {
-    /// The session in which it was asked for.
-    session: u64,
-    head: Result<Position, SourceError>,
-    reply: oneshot::Sender<()>,
-}
-
 /// What came of asking for the head for the status.
 pub(super) struct HeadAsked {
     pub(super) asked_at: Instant,
@@ -110,7 +94,7 @@ pub(super) struct Follower {
     /// A commit held back because rows before it are being asked for.
     pub(super) held_commit: Option<Commit>,
     /// Whether the sink has parts of a transaction without its commit.
-    open: bool,
+    pub(super) open: bool,
     /// The records, as of the last accepted commit, of tables that the stream has changed since; `None` for tables that
     /// weren't tracked. A stream that starts over delivers those changes again, and what comes before them.
     pub(super) undo: BTreeMap<TableName, Option<TableRecord>>,
@@ -121,11 +105,11 @@ pub(super) struct Follower {
     restored_unfinished: bool,
     pub(super) last_history_id: u64,
     pub(super) durable: watch::Receiver<Option<Position>>,
-    fences: FuturesUnordered<BoxFuture<'static, FenceAsked>>,
+    pub(super) fences: FuturesUnordered<BoxFuture<'static, FenceAsked>>,
     /// Counts the sessions with the source.
-    session: u64,
-    waiters: Vec<CurrentWaiter>,
-    syncs: FuturesUnordered<BoxFuture<'static, Synced>>,
+    pub(super) session: u64,
+    pub(super) waiters: Vec<CurrentWaiter>,
+    pub(super) syncs: FuturesUnordered<BoxFuture<'static, Synced>>,
     /// What the session with the source was opened for.
     selection: Selection,
     /// Selected tables that exist and aren't tracked, until the stream tells of them: nobody is current without them.
@@ -497,59 +481,8 @@ impl Follower {
         }
     }
 
-    fn ask_fence(&mut self, reply: oneshot::Sender<()>) {
-        let (connector, session) = (Arc::clone(&self.connector), self.session);
-        self.fences.push(Box::pin(async move {
-            let head = detached(async move { connector.head().await }).await;
-            FenceAsked { session, head, reply }
-        }));
-    }
-
-    /// Whoever waits goes on waiting if the head couldn't be told: it is asked for again. What went wrong ends this
-    /// session, but not if it belongs to an earlier one: that has ended already, mostly of the same cause, and a log
-    /// that was lost once would count as lost twice.
-    fn on_fence(&mut self, FenceAsked { session, head, reply }: FenceAsked) -> Result<(), Interruption> {
-        match head {
-            Ok(fence) => self.waiters.push(CurrentWaiter { fence, reply }),
-            Err(error) => {
-                self.ask_fence(reply);
-                if session == self.session {
-                    return Err(error.into());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn answer_waiters(&mut self) {
-        let is_settled = self.expected.is_empty() && self.tables.iter().all(|table| table.is_settled());
-        if self.waiters.is_empty() || !is_settled || self.is_reselected() {
-            return;
-        }
-        let durable = self.durable.borrow().clone();
-        let settled_at_the_end = self.held_commit.is_none() && !self.open;
-        let (ready, waiting) = std::mem::take(&mut self.waiters).into_iter().partition::<Vec<_>, _>(|waiter| {
-            settled_at_the_end && durable.as_ref().is_some_and(|durable| *durable >= waiter.fence)
-        });
-        self.waiters = waiting;
-        if !ready.is_empty() {
-            let (sink, name) = (Arc::clone(&self.sink), self.name.clone());
-            self.syncs.push(Box::pin(async move { (sink.sync(&name).await, ready) }));
-        }
-    }
-
-    fn on_synced(&mut self, synced: Result<(), SinkError>, waiters: Vec<CurrentWaiter>) -> Result<(), Interruption> {
-        synced?;
-        self.publish_status();
-        for waiter in waiters {
-            // A waiter that has gone away needs no answer.
-            let _ = waiter.reply.send(());
-        }
-        Ok(())
-    }
-
     /// Whether the sink wants other tables than before, as it does once a changed configuration is deployed.
-    fn is_reselected(&self) -> bool {
+    pub(super) fn is_reselected(&self) -> bool {
         self.sink.selection(&self.name) != self.selection
     }
 

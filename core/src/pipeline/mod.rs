@@ -15,6 +15,7 @@ mod recheck;
 mod schema_changes;
 mod status;
 mod tables;
+mod waiters;
 
 use std::sync::Arc;
 use std::time::Duration;
