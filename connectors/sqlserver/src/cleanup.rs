@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use millstream_core::error::{SourceError, chain};
 use millstream_core::selection::Selection;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::Cleanup;
 use crate::connect::{Connection, Connector};
@@ -67,9 +67,11 @@ impl Cleaner {
 async fn clean(connector: &Connector, selection: &Selection, acknowledged: Lsn) -> Result<(), SourceError> {
     // Removing many rows takes a while.
     let mut connection = connector.open_for_rows().await?;
-    // The procedure takes only LSNs that the mapping knows.
-    let query =
-        format!("SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping WHERE start_lsn <= {}", acknowledged.literal());
+    // The procedure takes only LSNs of transactions that the mapping knows; scans of an idle log write others into it.
+    let query = format!(
+        "SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping WHERE start_lsn <= {} AND tran_id <> 0x00",
+        acknowledged.literal()
+    );
     let row = connection.row("look for the newest acknowledged commit", &query, &[]).await?;
     let mark = row.and_then(|row| row.try_get::<&[u8], _>(0).ok().flatten().and_then(Lsn::from_bytes));
     let Some(mark) = mark.filter(|mark| !mark.is_zero()) else { return Ok(()) };
@@ -94,7 +96,10 @@ async fn clean_up(connection: &mut Connection, instance: &str, mark: Lsn) -> Res
             if matches!(
                 error.number(),
                 Some(number::CDC_LSN_OUTSIDE | number::CDC_LSN_UNKNOWN | number::CDC_INSTANCE_UNKNOWN)
-            ) => {}
+            ) =>
+        {
+            debug!(instance, error = chain(&error), "nothing to remove from a change table");
+        }
         Err(error) if connection.is_spoilt() => return Err(error.into()),
         Err(error) => warn!(instance, error = chain(&error), "can't remove acknowledged rows from a change table"),
     }

@@ -114,10 +114,15 @@ impl Caretaker {
         }
     }
 
-    /// The older of two instances, if no restart can need it any more. Only one that an instance of our making has
-    /// taken over from: two that others made are none of our business.
+    /// The older of two instances, if no restart can need it any more. Two that others made are none of our business,
+    /// unless the table waits for an instance that there is no room for; those of a table that was renamed since look as
+    /// if others had made them.
     fn dispensable(&self, name: &TableName, table: &CapturedTable) -> Option<Want> {
-        let newest = table.preferred().filter(|newest| statements::is_own_name(name, &newest.name))?;
+        let newest = table.preferred()?;
+        let is_ours = statements::is_own_name(name, &newest.name);
+        if !is_ours && table.wanted_next(|_| false).is_none() {
+            return None;
+        }
         let (in_use, since) = self.in_use_since.get(name)?;
         let is_done = in_use.is_none_or(|in_use| in_use == newest.change_table);
         let is_durable = is_done && self.progress.acknowledged() >= *since;

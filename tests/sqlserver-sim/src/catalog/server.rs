@@ -26,14 +26,21 @@ const SETTINGS: [Setting; 8] = [
     (16_384, "Agent XPs", 1, "Enable or disable Agent XPs"),
 ];
 
+/// What a setting is set to, and what the server runs with.
+fn set_to((_, name, first, _): Setting, scope: &Scope<'_>) -> (i32, i32) {
+    let (configured, running) = scope.storage().settings().option(name, i64::from(first));
+    let number = |value| i32::try_from(value).unwrap_or(first);
+    (number(configured), number(running))
+}
+
 fn settings_view() -> Arc<dyn Relation> {
     View::of(|_| SETTINGS.to_vec())
         .field("configuration_id", INT, |it, _| int(it.0))
         .field("name", nvarchar(35), |it, _| text(it.1))
-        .nullable("value", SqlType::Variant, |it, _| int(it.2))
+        .nullable("value", SqlType::Variant, |it, scope| int(set_to(*it, scope).0))
         .always("minimum", SqlType::Variant, int(-1))
         .always("maximum", SqlType::Variant, int(i32::MAX))
-        .nullable("value_in_use", SqlType::Variant, |it, _| int(it.2))
+        .nullable("value_in_use", SqlType::Variant, |it, scope| int(set_to(*it, scope).1))
         .field("description", nvarchar(255), |it, _| text(it.3))
         .always("is_dynamic", BIT, bit(true))
         .always("is_advanced", BIT, bit(true))
