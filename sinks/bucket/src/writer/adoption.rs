@@ -30,7 +30,8 @@ use crate::op::ObjectRef;
 use crate::row_state::{Output, Place, RowState};
 use crate::store::{Direction, KeyRange, Keyspace};
 
-/// How many rows that are listed with an object are looked at: more only if as many have lost it with one batch.
+/// How many rows that are listed with an object are looked at. Those that are found to have lost it are taken off the
+/// list, so there are more only if as many have lost it with one batch.
 const LISTED_LOOKED_AT_MAX: usize = 64;
 
 /// How a slice of rows is filed.
@@ -57,13 +58,6 @@ impl Adopted {
     }
 }
 
-/// Where an object was found.
-struct Found {
-    /// The key that it is listed under.
-    listed: Vec<u8>,
-    address: Vec<u8>,
-}
-
 impl Ledger {
     /// Takes over, for each output of a row that it doesn't have yet, what is left behind of it.
     pub(super) fn adopt_all(
@@ -81,9 +75,9 @@ impl Ledger {
                 let slot = self.bucket(output.definition, output.bucket)?;
                 let wanted = self.wanted(slot, &output)?;
                 if !before.outputs.iter().any(|old| old.is_same_object(&wanted))
-                    && let Some(found) = self.find_left(table, &wanted)?
+                    && let Some(from) = self.find_left(table, &wanted)?
                 {
-                    adopted = self.adopt(placing.address, &found, &wanted, placed)?;
+                    adopted = self.adopt(placing.address, &from, &wanted, placed)?;
                 }
             }
             all.push(adopted);
@@ -91,8 +85,8 @@ impl Ledger {
         Ok(all)
     }
 
-    /// An object left behind that a row should take over.
-    fn find_left(&self, table: TableKey, wanted: &Output<'_>) -> Result<Option<Found>, SinkError> {
+    /// The row that has left an object behind which another should take over.
+    fn find_left(&mut self, table: TableKey, wanted: &Output<'_>) -> Result<Option<Vec<u8>>, SinkError> {
         let object = key::left_object(table, wanted.bucket, wanted.object_type, wanted.object_id);
         let equal = key::left_content(object.clone(), wanted.content_hash);
         if let Some(found) = self.listed(&equal, wanted, 1)?.pop() {
@@ -103,17 +97,19 @@ impl Ledger {
     }
 
     /// Rows among those listed with an object that still have it, `found_max` at most.
-    fn listed(&self, prefix: &[u8], wanted: &Output<'_>, found_max: usize) -> Result<Vec<Found>, SinkError> {
+    fn listed(&mut self, prefix: &[u8], wanted: &Output<'_>, found_max: usize) -> Result<Vec<Vec<u8>>, SinkError> {
         let mut found = Vec::new();
         let store = Arc::clone(&self.store);
         let scan = store.scan(Keyspace::Lookups, &KeyRange::prefix(prefix), Direction::Forward);
         for pair in scan.take(LISTED_LOOKED_AT_MAX) {
             let (listed, _) = pair?;
-            let address = key::left_row(&listed)?.to_vec();
-            let Some(state) = self.row(&address)? else { continue };
-            let state = RowState::decode(&state)?;
-            if state.outputs.iter().any(|output| is_adoptable(output, wanted)) {
-                found.push(Found { listed, address });
+            let address = key::left_row(&listed)?;
+            let state = self.row(address)?;
+            let state = state.as_deref().map(RowState::decode).transpose()?;
+            if state.is_some_and(|state| state.outputs.iter().any(|output| is_adoptable(output, wanted))) {
+                found.push(address.to_vec());
+            } else {
+                self.batch.delete(Keyspace::Lookups, &listed);
             }
             if found.len() == found_max {
                 break;
@@ -126,26 +122,25 @@ impl Ledger {
     fn adopt(
         &mut self,
         address: &[u8],
-        found: &Found,
+        from: &[u8],
         wanted: &Output<'_>,
         placed: &mut Placed,
     ) -> Result<Option<Adopted>, SinkError> {
-        let Some(bytes) = self.row(&found.address)? else { return Ok(None) };
+        let Some(bytes) = self.row(from)? else { return Ok(None) };
         let mut state = RowState::decode(&bytes)?;
         let Some(at) = state.outputs.iter().position(|output| is_adoptable(output, wanted)) else { return Ok(None) };
         let output = state.outputs.remove(at);
         let Place::Log { op_id, .. } = output.place else { return Ok(None) };
-        let object = output.object(&found.address);
+        let object = output.object(from);
         self.batch.put(Keyspace::Lookups, &key::owner(output.bucket, &object), address);
-        self.batch.delete(Keyspace::Lookups, &found.listed);
         let adopted = Adopted { op_id, content_hash: output.content_hash, origin: object.row.to_vec() };
         self.retain_live(&mut state);
         if state.is_tombstone() {
-            self.set_row(&found.address, None);
+            self.set_row(from, None);
             placed.emptied += 1;
         } else {
             let state = state.encode();
-            self.set_row(&found.address, Some(state));
+            self.set_row(from, Some(state));
         }
         Ok(Some(adopted))
     }

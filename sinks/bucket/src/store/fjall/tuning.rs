@@ -1,6 +1,6 @@
 //! How much memory, disk and work the engine may take. Every bound is here.
 //!
-//! In memory together 93 MiB at most: the block cache, and for each keyspace its memtable [`SEALED_MEMTABLES_MAX`] + 1
+//! In memory together 87 MiB at most: the block cache, and for each keyspace its memtable [`SEALED_MEMTABLES_MAX`] + 1
 //! times over. To that come what the allocator adds and what a merge has in hand, about a third of it.
 
 use std::path::Path;
@@ -57,7 +57,7 @@ const FILTER_BITS_PER_KEY: f32 = 10.0;
 pub(super) fn memtable_bytes_max(keyspace: Keyspace) -> u64 {
     match keyspace {
         Keyspace::Ops | Keyspace::Rows => LARGE_MEMTABLE_BYTES_MAX,
-        Keyspace::Lookups => LARGE_MEMTABLE_BYTES_MAX / 2,
+        Keyspace::Lookups => LARGE_MEMTABLE_BYTES_MAX / 4,
         Keyspace::Meta | Keyspace::Buckets | Keyspace::History => SMALL_MEMTABLE_BYTES_MAX,
     }
 }
