@@ -10,6 +10,7 @@
 pub mod calendar;
 pub mod change;
 pub mod error;
+pub mod open_scan;
 pub mod outbox;
 pub mod pipeline;
 pub mod position;

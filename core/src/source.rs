@@ -67,6 +67,11 @@ pub trait SourceConnector: Send + Sync {
         Ok(self.discover(selection).await?.tables)
     }
 
+    /// The schemas that have tables, of a source whose tables are in several; for somebody who wants to see all of them.
+    async fn schemas(&self) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
+    }
+
     /// Which of these tables, none of which [`discover`](SourceConnector::discover) found, may exist all the same, hidden
     /// from a user who may not read them. A connector of which nothing is hidden answers with none.
     async fn hidden(&self, _tables: &[TableName]) -> Result<Vec<HiddenTable>, SourceError> {
@@ -171,6 +176,20 @@ pub struct KeyRange {
     pub upto: Option<Cursor>,
 }
 
+impl KeyRange {
+    /// All identities, divided behind each of these, which come in the table's order.
+    pub fn divided_at(ends: Vec<Cursor>) -> Vec<KeyRange> {
+        let mut ranges = Vec::with_capacity(ends.len() + 1);
+        let mut after = None;
+        for end in ends {
+            ranges.push(KeyRange { after: after.take(), upto: Some(end.clone()) });
+            after = Some(end);
+        }
+        ranges.push(KeyRange { after, upto: None });
+        ranges
+    }
+}
+
 /// Which rows to read.
 #[derive(Debug, Clone)]
 pub enum ReadScope {
@@ -226,4 +245,22 @@ pub struct Problem {
     pub found: String,
     /// What mends it, exactly: SQL, or configuration.
     pub remedy: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_everything() {
+        let cursor = |text: &str| Cursor(text.to_owned());
+        let found = KeyRange::divided_at(vec![cursor("a"), cursor("b")]);
+        let expected = [
+            KeyRange { after: None, upto: Some(cursor("a")) },
+            KeyRange { after: Some(cursor("a")), upto: Some(cursor("b")) },
+            KeyRange { after: Some(cursor("b")), upto: None },
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(KeyRange::divided_at(Vec::new()), [KeyRange::default()]);
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use millstream_core::error::SourceError;
+use millstream_core::open_scan::{OpenScans, ScannedPart};
 use millstream_core::position::Position;
 use millstream_core::schema::{IdentityKind, TableName, TableSchema};
 use millstream_core::selection::Selection;
@@ -21,7 +22,7 @@ use crate::discover;
 use crate::log::{self, Head};
 use crate::position::{MySqlPosition, PositionError};
 use crate::progress::Progress;
-use crate::read::{self, Answer, RowSizes, Scans};
+use crate::read::{self, Answer, RowSizes};
 use crate::{fence, stream};
 
 /// Why the catalog doesn't show a table that was there.
@@ -35,7 +36,7 @@ const DISCOVERIES_MAX: usize = 10;
 struct MySqlSource {
     connector: Arc<Connector>,
     progress: Arc<Progress>,
-    scans: Scans,
+    scans: OpenScans,
     row_sizes: RowSizes,
     /// Names this replica to the server.
     replica_id: u32,
@@ -55,7 +56,7 @@ impl MySqlConfig {
         Ok(Arc::new(MySqlSource {
             connector,
             progress: Arc::default(),
-            scans: Scans::default(),
+            scans: OpenScans::new(read::SCAN_IDLE_MAX),
             row_sizes: RowSizes::default(),
             replica_id,
         }))
@@ -156,13 +157,15 @@ impl MySqlSource {
         range: KeyRange,
         limit_rows: usize,
     ) -> Result<Chunk, SourceError> {
-        let Answer { rows, next, unread: _ } = match range.after {
+        let ScannedPart { rows, next } = match range.after {
             Some(cursor) => self.scans.resume(&cursor, &table).await?,
             None => {
                 let reached = self.progress.reached();
                 let mut connection = self.connector.open_for_rows().await?;
                 fence::await_visible(&mut connection, self.limit(), reached.as_ref()).await?;
-                self.scans.begin(connection.conn, table, limit_rows).await?
+                let conn = connection.conn;
+                let query = |table, parts| read::read_whole(conn, table, parts);
+                self.scans.begin(&table, read::part_limit(limit_rows), query).await?
             }
         };
         Ok(Chunk { rows, high: self.head().await?, next })

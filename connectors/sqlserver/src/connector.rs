@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use millstream_core::error::SourceError;
+use millstream_core::open_scan::{OpenScans, ScannedPart};
 use millstream_core::position::Position;
 use millstream_core::schema::{IdentityKind, TableName, TableSchema};
 use millstream_core::selection::Selection;
 use millstream_core::source::{
-    Catalog, Chunk, DeliveryStream, Discovery, HiddenTable, KeyRange, Problem, ReadRequest, ReadScope, SourceConnector,
+    Catalog, Chunk, DeliveryStream, Discovery, HiddenTable, KeyRange, Problem, ReadRequest, ReadScope, Remarks,
+    SourceConnector,
 };
 
 use crate::capture::plan::Gaps;
@@ -20,9 +22,11 @@ use crate::config::SqlServerConfig;
 use crate::connect::{Connection, Connector};
 use crate::discover::{self, Which};
 use crate::fence::{self, Fence};
+use crate::noticed::Noticed;
 use crate::position::{Lsn, PositionError, SqlServerPosition};
 use crate::progress::Progress;
-use crate::read::{self, Answer, Scans};
+use crate::pulse::Pulse;
+use crate::read::{self, Answer};
 use crate::stream;
 
 /// How often the catalog may have changed since it was read before.
@@ -35,8 +39,9 @@ const CAPTURE_WAIT_MAX: Duration = Duration::from_secs(60);
 struct SqlServerSource {
     connector: Arc<Connector>,
     progress: Arc<Progress>,
-    scans: Scans,
+    scans: OpenScans,
     cleaner: Cleaner,
+    noticed: Arc<Noticed>,
     /// Which tables are followed, once they are.
     followed: Mutex<Selection>,
 }
@@ -53,8 +58,9 @@ impl SqlServerConfig {
         Ok(Arc::new(SqlServerSource {
             connector,
             progress: Arc::default(),
-            scans: Scans::default(),
+            scans: OpenScans::new(read::SCAN_IDLE_MAX),
             cleaner: Cleaner::default(),
+            noticed: Arc::default(),
             followed: Mutex::default(),
         }))
     }
@@ -99,11 +105,13 @@ impl SqlServerSource {
         let gaps = Gaps::of(self.connector.settings().capture_instances);
         let patience_ends = Instant::now() + CAPTURE_WAIT_MAX;
         let mut fence = Fence::default();
+        let mut pulse = Pulse::new(Arc::clone(&self.noticed));
         let mut seen: Option<Found> = None;
         let mut readings = 0;
         while readings < DIFFERENT_READINGS_MAX {
             // Statements up to here are in the history, so shapes can be told for this place; not for a later one.
             let scanned = fence.scanned(connection).await?;
+            pulse.feel(connection, fence.seen()).await?;
             let lsn = self.furthest_scanned(connection, scanned.map_or(Lsn::ZERO, |scanned| scanned.lsn)).await?;
             let found = capture::followed(connection, selection, gaps, lsn).await?;
             match seen.as_ref().filter(|seen| seen.tables == found.tables) {
@@ -116,8 +124,8 @@ impl SqlServerSource {
                             true => Arc::clone(table),
                             false => Arc::new(capture::without_partitions(table)),
                         };
-                        let last_commit = scanned.and_then(|scanned| scanned.last_commit);
-                        let position = SqlServerPosition { epoch: self.progress.epoch(), lsn, last_commit };
+                        let mark = scanned.and_then(|scanned| scanned.mark);
+                        let position = SqlServerPosition { epoch: self.progress.epoch(), lsn, mark };
                         let tables = seen.tables.iter().map(unsure).collect();
                         return Ok(Discovery { tables, position: Position::from(&position) });
                     }
@@ -166,9 +174,13 @@ impl SqlServerSource {
         range: KeyRange,
         limit_rows: usize,
     ) -> Result<Chunk, SourceError> {
-        let Answer { rows, next } = match range.after {
+        let ScannedPart { rows, next } = match range.after {
             Some(cursor) => self.scans.resume(&cursor, &table).await?,
-            None => self.scans.begin(self.connector.open_for_rows().await?, table, limit_rows).await?,
+            None => {
+                let connection = self.connector.open_for_rows().await?;
+                let query = |table, parts| read::read_whole(connection, table, parts);
+                self.scans.begin(&table, read::part_limit(limit_rows), query).await?
+            }
         };
         Ok(Chunk { rows, high: self.head().await?, next })
     }
@@ -211,6 +223,15 @@ impl SourceConnector for SqlServerSource {
         Ok(found.iter().map(|table| Arc::new(table.schema())).collect())
     }
 
+    async fn schemas(&self) -> Result<Vec<String>, SourceError> {
+        let query = "SELECT DISTINCT s.name FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
+                     WHERE t.is_ms_shipped = 0 AND s.name <> N'cdc'";
+        let mut reader = self.connector.reader().await?;
+        let rows = reader.connection.rows("list the schemas that have tables", query, &[]).await?;
+        self.connector.give_back(reader);
+        Ok(rows.iter().filter_map(|row| row.try_get::<&str, _>(0).ok().flatten().map(str::to_owned)).collect())
+    }
+
     async fn hidden(&self, tables: &[TableName]) -> Result<Vec<HiddenTable>, SourceError> {
         let mut reader = self.connector.reader().await?;
         let missing: Vec<(TableName, Option<i32>)> = tables.iter().map(|table| (table.clone(), None)).collect();
@@ -234,7 +255,8 @@ impl SourceConnector for SqlServerSource {
     async fn stream(&self, from: &Position, catalog: Catalog) -> Result<DeliveryStream, SourceError> {
         let from = parse(from)?;
         *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = catalog.selection.clone();
-        stream::open(Arc::clone(&self.connector), Arc::clone(&self.progress), from, catalog).await
+        let (connector, progress, noticed) = (&self.connector, &self.progress, &self.noticed);
+        stream::open(Arc::clone(connector), Arc::clone(progress), Arc::clone(noticed), from, catalog).await
     }
 
     async fn split(&self, table: &TableSchema, parts: usize) -> Result<Vec<KeyRange>, SourceError> {
@@ -259,6 +281,10 @@ impl SourceConnector for SqlServerSource {
             }
             scope => self.read_by_key(&table, &scope, limit_rows).await,
         }
+    }
+
+    fn remarks(&self) -> Remarks {
+        self.noticed.remarks()
     }
 
     async fn acknowledge(&self, position: &Position) -> Result<(), SourceError> {

@@ -54,19 +54,7 @@ pub(crate) async fn split(conn: &mut Conn, schema: &TableSchema, parts: usize) -
         _ if rows <= ROWS_STEPPED_MAX => step_along(conn, &plan, rows / parts, parts).await?,
         _ => Vec::new(),
     };
-    Ok(ranges(ends))
-}
-
-/// Each end begins the next range.
-fn ranges(ends: Vec<Cursor>) -> Vec<KeyRange> {
-    let mut ranges = Vec::with_capacity(ends.len() + 1);
-    let mut after = None;
-    for end in ends {
-        ranges.push(KeyRange { after: after.take(), upto: Some(end.clone()) });
-        after = Some(end);
-    }
-    ranges.push(KeyRange { after, upto: None });
-    ranges
+    Ok(KeyRange::divided_at(ends))
 }
 
 async fn between_extremes(
@@ -146,18 +134,6 @@ mod tests {
         assert_eq!(even_ends(0, 2, 4).collect::<Vec<_>>(), Vec::<i128>::new());
         let all = even_ends(i128::from(i64::MIN), i128::from(u64::MAX), 3).collect::<Vec<_>>();
         assert!(all.is_sorted() && all.len() == 2);
-    }
-
-    #[test]
-    fn ranges_cover_everything() {
-        assert_eq!(ranges(Vec::new()), [KeyRange::default()]);
-        let cursor = |text: &str| Some(Cursor(text.to_owned()));
-        let expected = [
-            KeyRange { after: None, upto: cursor("a") },
-            KeyRange { after: cursor("a"), upto: cursor("b") },
-            KeyRange { after: cursor("b"), upto: None },
-        ];
-        assert_eq!(ranges(vec![Cursor("a".to_owned()), Cursor("b".to_owned())]), expected);
     }
 
     #[test]

@@ -11,5 +11,5 @@ mod split;
 mod statement;
 
 pub(crate) use chunk::{Answer, read_keys, read_range};
-pub(crate) use scan::Scans;
+pub(crate) use scan::{SCAN_IDLE_MAX, part_limit, read_whole};
 pub(crate) use split::{estimate_rows, split};

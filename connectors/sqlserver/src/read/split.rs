@@ -61,19 +61,7 @@ pub(crate) async fn split(
         _ if rows <= ROWS_STEPPED_MAX => step_along(connection, &plan, first, rows / parts, parts).await?,
         _ => Vec::new(),
     };
-    Ok(ranges(ends))
-}
-
-/// Each end begins the next range.
-fn ranges(ends: Vec<Cursor>) -> Vec<KeyRange> {
-    let mut ranges = Vec::with_capacity(ends.len() + 1);
-    let mut after = None;
-    for end in ends {
-        ranges.push(KeyRange { after: after.take(), upto: Some(end.clone()) });
-        after = Some(end);
-    }
-    ranges.push(KeyRange { after, upto: None });
-    ranges
+    Ok(KeyRange::divided_at(ends))
 }
 
 async fn between_extremes(
@@ -159,20 +147,5 @@ mod tests {
         assert_eq!(ends(5, 6, 4), [0_i64; 0]);
         let all = ends(i64::MIN, i64::MAX, 3);
         assert!(all.len() == 2 && all.is_sorted(), "{all:?}");
-    }
-
-    #[test]
-    fn ranges_cover_everything_in_order() {
-        let cursor = |text: &str| Cursor(text.to_owned());
-        let found = ranges(vec![cursor("a"), cursor("b")]);
-        assert_eq!(
-            found,
-            [
-                KeyRange { after: None, upto: Some(cursor("a")) },
-                KeyRange { after: Some(cursor("a")), upto: Some(cursor("b")) },
-                KeyRange { after: Some(cursor("b")), upto: None },
-            ]
-        );
-        assert_eq!(ranges(Vec::new()), [KeyRange::default()]);
     }
 }
