@@ -263,7 +263,7 @@ fn keys_of_more_than_fourteen_columns_have_no_net_changes_22865() {
         .collect();
     harness.alter(&table, Alteration::AddIndex(wide), "").unwrap();
     let wide = ("@index_name", Value::text("wide"));
-    assert_eq!(refused(&harness, &[wide.clone()]), 22865);
+    assert_eq!(refused(&harness, std::slice::from_ref(&wide)), 22865);
     let without = [wide, ("@supports_net_changes", Value::Bit(false))];
     harness.exec("sp_cdc_enable_table", &arguments(&without)).unwrap();
 }
