@@ -13,6 +13,7 @@ mod control;
 mod followers;
 mod login;
 mod other_clients;
+mod prepared;
 mod program;
 mod programs;
 mod requests;

@@ -313,11 +313,8 @@ fn element_row(element: Option<&str>, columns: &[FormColumn], row: &[Value], out
         let mut path: Vec<String> = column.name.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let bare = path.last().is_none_or(|last| matches!(last.as_str(), "text()" | "node()" | "data()" | "*"));
         let is_data = path.last().is_some_and(|last| last == "data()");
-        if bare {
-            path.pop();
-        }
-        let element_of_own = !bare;
-        let last = if element_of_own { path.pop() } else { None };
+        // What stands bare has no element of its own.
+        let last = path.pop().filter(|_| !bare);
         go_to(&mut open, &path, &mut inner);
         if is_data && data {
             inner.push(' ');

@@ -18,11 +18,7 @@ pub fn statement(execution: &mut Execution<'_>, kind: &Kind, out: &mut OutputSin
     match kind {
         Kind::DeclareCursor { name, definition } => declare(execution, name, definition)?,
         Kind::OpenCursor(name) => open(execution, name)?,
-        Kind::CloseCursor(name) => {
-            if find(execution, name)?.open.take().is_none() {
-                return Err(not_open());
-            }
-        }
+        Kind::CloseCursor(name) => find(execution, name)?.open.take().map(|_| ()).ok_or_else(not_open)?,
         Kind::DeallocateCursor(name) => {
             find(execution, name)?;
             let key = folded(&name.name);
