@@ -95,7 +95,12 @@ async fn clean_up(connection: &mut Connection, instance: &str, mark: Lsn) -> Res
         Err(error)
             if matches!(
                 error.number(),
-                Some(number::CDC_LSN_OUTSIDE | number::CDC_LSN_UNKNOWN | number::CDC_INSTANCE_UNKNOWN)
+                Some(
+                    number::CDC_LSN_OUTSIDE
+                        | number::CDC_LSN_UNKNOWN
+                        | number::CDC_INSTANCE_GONE
+                        | number::CDC_INSTANCE_UNKNOWN
+                )
             ) =>
         {
             debug!(instance, error = chain(&error), "nothing to remove from a change table");

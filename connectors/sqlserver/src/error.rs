@@ -58,7 +58,9 @@ pub(crate) mod number {
     pub(crate) const CDC_INSTANCE_EXISTS: u32 = 22926;
     /// The table to capture isn't there.
     pub(crate) const CDC_TABLE_UNKNOWN: u32 = 22931;
-    /// The capture instance isn't there.
+    /// The database hasn't the capture instance.
+    pub(crate) const CDC_INSTANCE_GONE: u32 = 22920;
+    /// The table hasn't the capture instance.
     pub(crate) const CDC_INSTANCE_UNKNOWN: u32 = 22960;
     /// The table has two capture instances already.
     pub(crate) const CDC_THIRD_INSTANCE: u32 = 22962;
@@ -210,7 +212,7 @@ fn server_remedy(error: u32, class: u8) -> Option<&'static str> {
             "Turn change data capture on for the database: EXEC sys.sp_cdc_enable_db; `millstream check` prints all \
              that is missing"
         }
-        CDC_TABLE_DISABLED | CDC_INSTANCE_UNKNOWN => {
+        CDC_TABLE_DISABLED | CDC_INSTANCE_GONE | CDC_INSTANCE_UNKNOWN => {
             "Turn change data capture on for the table; `millstream check` prints the exact statement"
         }
         SNAPSHOT_NOT_ALLOWED => "Report this: no statement of Millstream's needs snapshot isolation",
