@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use crate::failure::Failure;
@@ -27,6 +27,8 @@ pub(crate) type Connection = Client<Compat<TcpStream>>;
 /// Ends with the process that it is, and all that it holds is gone.
 pub(crate) struct SimulatedServer {
     process: Child,
+    /// Kept open, as a server that has nobody to tell something to ends.
+    _output: Lines<BufReader<ChildStdout>>,
     address: SocketAddr,
     directory: TempDir,
 }
@@ -46,12 +48,12 @@ impl SimulatedServer {
             .spawn()
             .map_err(Failure::own(format!("starting {name}")))?;
         let stdout = process.stdout.take().ok_or_else(|| Failure::Setup(format!("{name} has no output")))?;
-        let said = BufReader::new(stdout).lines().next_line().await.map_err(Failure::own(format!("reading {name}")))?;
-        let said = said.unwrap_or_default();
+        let mut output = BufReader::new(stdout).lines();
+        let said = output.next_line().await.map_err(Failure::own(format!("reading {name}")))?.unwrap_or_default();
         let address = said.split_once("listens on ").and_then(|(_, rest)| rest.split(';').next()?.parse().ok());
         let address =
             address.ok_or_else(|| Failure::Setup(format!("{name} doesn't say where it listens: {said:?}")))?;
-        Ok(Self { process, address, directory })
+        Ok(Self { process, _output: output, address, directory })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
