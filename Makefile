@@ -37,7 +37,7 @@ check: ## Formatting and lints, warnings being errors
 fmt: ## Format the code
 	$(call here,with-tools cargo fmt --all)
 
-bench: ## The figures, as ratios to mysqldump and mysqlbinlog on this machine
+bench: ## The figures, as ratios to the raw tools on this machine
 	$(call here,bench)
 
 soak: ## Random changes, stops and kills against the oracle, for SECONDS=600
