@@ -16,7 +16,7 @@ use crate::arguments::Run;
 use crate::config::Config;
 use crate::control::ControlSocket;
 use crate::deployment::Deployment;
-use crate::engine::{self, Engine};
+use crate::engine::{self, Engine, Waiting};
 use crate::failure::{Failure, INTERRUPTED};
 use crate::log;
 use crate::output::Bars;
@@ -89,6 +89,7 @@ async fn follow(
     let current = if until_current { Either::Left(engine.until_current()) } else { Either::Right(pending()) };
     tokio::pin!(current);
     let mut ticker = interval(BARS_INTERVAL);
+    let mut waiting = Waiting::new();
     let outcome = loop {
         tokio::select! {
             () = signals.next() => {
@@ -106,7 +107,12 @@ async fn follow(
                 }
                 error!(%source, "{failure}");
             }
-            _ = ticker.tick() => bars.show(&engine::progress(engine.sources())),
+            _ = ticker.tick() => {
+                bars.show(&engine::progress(engine.sources()));
+                if until_current && let Some(news) = waiting.news(engine.sources()) {
+                    info!("{news}");
+                }
+            }
         }
     };
     (engine, outcome)

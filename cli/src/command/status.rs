@@ -39,14 +39,22 @@ fn as_json(status: &StatusReport) -> Value {
         object
     };
     let source = |source: &SourceReport| {
-        json!({
+        let mut object = json!({
             "name": source.name,
             "type": source.kind,
             "position": source.position,
             "head": source.head,
             "behind_ms": source.behind_ms,
             "tables": source.tables.iter().map(table).collect::<Vec<_>>(),
-        })
+        });
+        if let (Some(trouble), Some(object)) = (&source.trouble, object.as_object_mut()) {
+            let remedy = trouble.remedy.iter().flat_map(|remedy| [". ", remedy]);
+            object.insert(
+                "reason".into(),
+                json!(std::iter::once(trouble.diagnosis.as_str()).chain(remedy).collect::<String>()),
+            );
+        }
+        object
     };
     json!({
         "sources": status.sources.iter().map(source).collect::<Vec<_>>(),
@@ -135,7 +143,7 @@ fn print_tables(source: &SourceReport, out: &mut Out) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::ProgressReport;
+    use crate::control::{ProgressReport, TroubleReport};
 
     fn status() -> StatusReport {
         let table = |name: &str, state: &str, reason: Option<&str>| TableReport {
@@ -189,6 +197,14 @@ mod tests {
                 r#""checkpoint":{"op_id":17,"position":"binlog.000002:1547"}}"#
             )
         );
+    }
+
+    #[test]
+    fn a_source_in_trouble_says_why() {
+        let mut status = status();
+        let remedy = Some("start it".into());
+        status.sources[0].trouble = Some(TroubleReport { diagnosis: "the job stands still".into(), remedy });
+        assert_eq!(as_json(&status)["sources"][0]["reason"], "the job stands still. start it");
     }
 
     #[test]

@@ -8,7 +8,6 @@ use millstream_bucket::{BucketSink, StoredTable};
 use millstream_core::pipeline::{ConnectionStatus, Handle, RequestError, SourceStatus, TableStatus};
 use millstream_core::reconcile::PassSummary;
 use millstream_core::schema::TableName;
-use millstream_core::table::TableState;
 use tokio::time::{interval, sleep};
 
 use crate::control::{
@@ -17,7 +16,7 @@ use crate::control::{
 };
 use crate::engine::naming::{Candidate, find};
 use crate::engine::stored::{answer_from, checkpoint_report, table_report};
-use crate::engine::{Followed, blocking, is_deploying};
+use crate::engine::{Followed, Waiting, blocking, is_deploying};
 use crate::failure::Failure;
 
 /// How often whoever waits for a reading is told of its progress.
@@ -61,7 +60,12 @@ impl FollowingService {
         .await
     }
 
-    async fn verify(&self, source: Option<&str>, wanted: &[String]) -> Result<VerifyReport, Failure> {
+    async fn verify(
+        &self,
+        source: Option<&str>,
+        wanted: &[String],
+        replies: &Replies,
+    ) -> Result<VerifyReport, Failure> {
         let mut chosen: Vec<(&Followed, Option<Vec<TableName>>)> = Vec::new();
         if wanted.is_empty() {
             chosen.extend(self.named(source).map(|source| (source, None)));
@@ -80,6 +84,11 @@ impl FollowingService {
         let mut all = VerifyReport::default();
         for outcome in join_all(compared).await {
             let (source, report) = outcome?;
+            for table in &report.tables {
+                if let Some(remark) = self.remark(&source, &table.table) {
+                    replies.send(Reply::Note(format!("{}: {remark}", table.table))).await?;
+                }
+            }
             all.tables.extend(report.tables.into_iter().map(|table| verified_table(&source, table)));
             all.not_compared.extend(report.not_compared.into_iter().map(|table| NotComparedReport {
                 source: source.clone(),
@@ -88,6 +97,12 @@ impl FollowingService {
             }));
         }
         Ok(all)
+    }
+
+    /// What is amiss with a table although it is live.
+    fn remark(&self, source: &str, table: &TableName) -> Option<String> {
+        let followed = self.sources.iter().find(|followed| followed.name == source)?;
+        followed.handle.status().tables.into_iter().find(|status| status.table == *table)?.reason
     }
 
     async fn reload(&self, source: Option<&str>, name: &str) -> Result<ReloadReport, Failure> {
@@ -130,10 +145,16 @@ impl FollowingService {
     ) -> Result<T, Failure> {
         tokio::pin!(work);
         let mut ticker = interval(PROGRESS_INTERVAL);
+        let mut waiting = Waiting::new();
         loop {
             tokio::select! {
                 outcome = &mut work => return outcome,
-                _ = ticker.tick() => replies.send(Reply::Progress(progress(&self.sources))).await?,
+                _ = ticker.tick() => {
+                    if let Some(news) = waiting.news(&self.sources) {
+                        replies.send(Reply::Note(news)).await?;
+                    }
+                    replies.send(Reply::Progress(progress(&self.sources))).await?;
+                }
             }
         }
     }
@@ -144,7 +165,7 @@ impl Service for FollowingService {
         let reply = match &request {
             Request::Status => Reply::Status(self.status().await?),
             Request::Verify { source, tables } => {
-                let work = self.verify(source.as_deref(), tables);
+                let work = self.verify(source.as_deref(), tables, &replies);
                 Reply::Verified(self.with_progress(&replies, work).await?)
             }
             Request::Reload { source, table } => {
@@ -224,9 +245,10 @@ fn source_report(status: SourceStatus, position: Option<String>, tables: &[Store
     tables.sort_by(|a, b| a.table.cmp(&b.table));
     // The pipeline looked at the head a moment ago. Where it had nothing more to read then, what is stored since is the
     // newest that is known.
+    let trouble = trouble(&status);
     let head = if status.behind_ms == Some(0) { position.clone() } else { status.head };
     SourceReport {
-        trouble: trouble(&status.connection),
+        trouble,
         name: status.name,
         kind: status.kind,
         position,
@@ -245,15 +267,16 @@ fn overlaid(mut report: TableReport, live: Option<&TableStatus>, source: &str) -
         if report.progress.is_some() {
             report.progress = progress_report(source, live).or(report.progress);
         }
-        if report.state != TableState::Live.word() && report.reason.is_none() {
+        // What is stored may be a moment younger or older.
+        if report.state == live.state && report.reason.is_none() {
             report.reason.clone_from(&live.reason);
         }
     }
     report
 }
 
-fn trouble(connection: &ConnectionStatus) -> Option<TroubleReport> {
-    match connection {
+fn trouble(status: &SourceStatus) -> Option<TroubleReport> {
+    match &status.connection {
         ConnectionStatus::Retrying { error, attempts } => Some(TroubleReport {
             diagnosis: format!("{error} (attempt {attempts}, trying again)"),
             remedy: Some("see that the database runs and can be reached; `millstream check` tells more".into()),
@@ -262,7 +285,10 @@ fn trouble(connection: &ConnectionStatus) -> Option<TroubleReport> {
             diagnosis: "it isn't being followed any more".into(),
             remedy: Some("see the log for why, and start millstream again".into()),
         }),
-        ConnectionStatus::Starting | ConnectionStatus::Following => None,
+        ConnectionStatus::Starting | ConnectionStatus::Following => status
+            .standstill
+            .as_ref()
+            .map(|remark| TroubleReport { diagnosis: remark.found.clone(), remedy: Some(remark.remedy.clone()) }),
     }
 }
 

@@ -4,6 +4,7 @@ mod following;
 mod naming;
 mod request;
 mod stored;
+mod waiting;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -28,6 +29,7 @@ pub(crate) use following::{FollowingService, progress};
 pub(crate) use naming::full_name;
 use request::CatchUpService;
 use stored::StoredService;
+pub(crate) use waiting::Waiting;
 
 /// The store's folder within the data folder.
 const STORE_FOLDER: &str = "store";

@@ -18,6 +18,11 @@ impl Candidate<'_> {
         self.table.name == name || self.table.to_string() == name || self.full_name() == name
     }
 
+    fn is_called_in_any_case(&self, name: &str) -> bool {
+        let names = [self.table.name.clone(), self.table.to_string(), self.full_name()];
+        names.iter().any(|own| own.to_lowercase() == name.to_lowercase())
+    }
+
     fn full_name(&self) -> String {
         full_name(self.source, &self.table.to_string())
     }
@@ -28,9 +33,16 @@ pub(crate) fn full_name(source: &str, table: &str) -> String {
     format!("{source}.{table}")
 }
 
-/// The one table that a name means.
+/// The one table that a name means. Many databases don't tell letters apart by case, so neither does this where a name
+/// means no table as it is written.
 pub(super) fn find<'a>(candidates: &[Candidate<'a>], name: &str) -> Result<Candidate<'a>, Failure> {
-    let found: Vec<Candidate<'a>> = candidates.iter().copied().filter(|candidate| candidate.is_called(name)).collect();
+    let called = |is_called: &dyn Fn(&Candidate<'_>) -> bool| {
+        candidates.iter().copied().filter(|candidate| is_called(candidate)).collect::<Vec<Candidate<'a>>>()
+    };
+    let mut found = called(&|candidate| candidate.is_called(name));
+    if found.is_empty() {
+        found = called(&|candidate| candidate.is_called_in_any_case(name));
+    }
     match found[..] {
         [] => Err(Failure::new(
             format!("no table `{name}` is being followed"),
@@ -64,6 +76,10 @@ mod tests {
         for name in ["u.v", "shop.u.v", "my.shop.u.v"] {
             assert_eq!(find(&all, name).unwrap(), all[3], "{name}");
         }
+        assert_eq!(find(&all, "SHOP.U.V").unwrap(), all[3]);
+        let twins = [TableName::new("shop", "t"), TableName::new("shop", "T")];
+        let twins: Vec<Candidate<'_>> = twins.iter().map(|table| Candidate { source: "my", table }).collect();
+        assert_eq!(find(&twins, "T").unwrap(), twins[1]);
         let remedy = |name: &str| find(&all, name).unwrap_err().into_parts().1;
         assert_eq!(remedy("shop.t"), "write `my.shop.t` or `ma.shop.t`");
         assert_eq!(remedy("t"), "write `my.shop.t` or `log.t` or `ma.shop.t`");

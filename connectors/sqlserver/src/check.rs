@@ -16,7 +16,7 @@ use tiberius::Row;
 
 use crate::capture::catalog::Catalog;
 use crate::connect::{Connection, Connector};
-use crate::error::{QueryError, connection_problem};
+use crate::error::connection_problem;
 use database::Database;
 use permissions::Permissions;
 
@@ -43,7 +43,7 @@ pub(crate) async fn check(connector: &Connector, selection: &Selection) -> Resul
             problems.extend(views::problems(connection, catalog.tables(), &permissions).await?);
         }
         // What is lacking has been told above.
-        Err(error) if is_refusal(&error) => {}
+        Err(error) if error.is_refusal() => {}
         Err(error) => return Err(error.into()),
     }
     // The worst first; among equals the order above, from the database to its tables.
@@ -60,18 +60,11 @@ fn problem(
     Problem { severity, subject: subject.into(), found: found.into(), remedy: remedy.into() }
 }
 
-/// Whether the server answered, and the answer is no: the user lacks a permission, or this server doesn't know what
-/// it is asked for.
-fn is_refusal(error: &QueryError) -> bool {
-    const CLASS_MAX: u8 = 16;
-    matches!(&error.error, tiberius::error::Error::Server(server) if (11..=CLASS_MAX).contains(&server.class()))
-}
-
 /// The rows of a query that may be refused: `None` then.
 async fn attempt(connection: &mut Connection, query: &str) -> Result<Option<Vec<Row>>, SourceError> {
     match connection.rows("check the server", query, &[]).await {
         Ok(rows) => Ok(Some(rows)),
-        Err(error) if is_refusal(&error) => Ok(None),
+        Err(error) if error.is_refusal() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -4,9 +4,10 @@
 //! may not want to keep that many. Since a stream only ever asks for what follows an acknowledged position, whatever
 //! lies before one is of no use to us; whether it is to others only the operator knows.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use millstream_core::error::{SourceError, chain};
@@ -31,7 +32,12 @@ const ROWS_PER_DELETE: u32 = 4_500;
 pub(crate) struct Cleaner {
     last: Mutex<Option<Instant>>,
     running: Arc<AtomicBool>,
+    refused: Arc<Refused>,
 }
+
+/// The instances for which the server refused a mark. Once that is nothing much, as others clean up beside us; an
+/// instance that stays here keeps what should go.
+type Refused = Mutex<HashSet<String>>;
 
 impl Cleaner {
     /// Begins a cleanup in the background if it is wanted, time has come, and none is running.
@@ -42,9 +48,10 @@ impl Cleaner {
         if self.running.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (connector, progress, running) = (Arc::clone(connector), Arc::clone(progress), Arc::clone(&self.running));
+        let (connector, progress) = (Arc::clone(connector), Arc::clone(progress));
+        let (running, refused) = (Arc::clone(&self.running), Arc::clone(&self.refused));
         tokio::spawn(async move {
-            if let Err(error) = clean(&connector, &selection, progress.acknowledged()).await {
+            if let Err(error) = clean(&connector, &selection, progress.acknowledged(), &refused).await {
                 // The next attempt may do better, and the server's own cleanup goes on beside it.
                 warn!(error = chain(&error), "can't remove acknowledged rows from change tables");
             }
@@ -64,10 +71,16 @@ impl Cleaner {
 }
 
 /// Removes what lies before the newest commit that is acknowledged, of the selected tables' instances.
-async fn clean(connector: &Connector, selection: &Selection, acknowledged: Lsn) -> Result<(), SourceError> {
+async fn clean(
+    connector: &Connector,
+    selection: &Selection,
+    acknowledged: Lsn,
+    refused: &Refused,
+) -> Result<(), SourceError> {
     // Removing many rows takes a while.
     let mut connection = connector.open_for_rows().await?;
     // The procedure takes only LSNs of transactions that the mapping knows; scans of an idle log write others into it.
+    // It goes back to the first transaction that ended at the same time, to three milliseconds.
     let query = format!(
         "SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping WHERE start_lsn <= {} AND tran_id <> 0x00",
         acknowledged.literal()
@@ -75,40 +88,50 @@ async fn clean(connector: &Connector, selection: &Selection, acknowledged: Lsn) 
     let row = connection.row("look for the newest acknowledged commit", &query, &[]).await?;
     let mark = row.and_then(|row| row.try_get::<&[u8], _>(0).ok().flatten().and_then(Lsn::from_bytes));
     let Some(mark) = mark.filter(|mark| !mark.is_zero()) else { return Ok(()) };
-    for instance in instances(&mut connection, selection, mark).await? {
-        clean_up(&mut connection, &instance, mark).await?;
+    let instances = instances(&mut connection, selection, mark).await?;
+    lock(refused).retain(|instance| instances.contains(instance));
+    for instance in instances {
+        clean_up(&mut connection, &instance, mark, refused).await?;
     }
     Ok(())
 }
 
 /// One instance. Trouble with it is told, and none of the others'; a connection that broke is everybody's.
-async fn clean_up(connection: &mut Connection, instance: &str, mark: Lsn) -> Result<(), SourceError> {
+async fn clean_up(
+    connection: &mut Connection,
+    instance: &str,
+    mark: Lsn,
+    refused: &Refused,
+) -> Result<(), SourceError> {
+    use number::{CDC_INSTANCE_GONE, CDC_INSTANCE_UNKNOWN, CDC_LSN_OUTSIDE, CDC_LSN_UNKNOWN};
+    const FAILED: &str = "can't remove acknowledged rows from a change table";
     let statement = format!(
         "EXEC sys.sp_cdc_cleanup_change_table @capture_instance = {}, @low_water_mark = {}, @threshold = \
          {ROWS_PER_DELETE}",
         literal(instance),
         mark.literal()
     );
-    match connection.execute(format!("clean up capture instance {instance}"), &statement).await {
-        Ok(()) => info!(instance, before = %mark, "removed acknowledged rows from a change table"),
-        // The server's own cleanup has been there meanwhile, or the instance has been dropped.
-        Err(error)
-            if matches!(
-                error.number(),
-                Some(
-                    number::CDC_LSN_OUTSIDE
-                        | number::CDC_LSN_UNKNOWN
-                        | number::CDC_INSTANCE_GONE
-                        | number::CDC_INSTANCE_UNKNOWN
-                )
-            ) =>
-        {
-            debug!(instance, error = chain(&error), "nothing to remove from a change table");
+    let Err(error) = connection.execute(format!("clean up capture instance {instance}"), &statement).await else {
+        lock(refused).remove(instance);
+        info!(instance, before = %mark, "removed acknowledged rows from a change table");
+        return Ok(());
+    };
+    match error.number() {
+        Some(CDC_INSTANCE_GONE | CDC_INSTANCE_UNKNOWN) => {
+            debug!(instance, error = chain(&error), "an instance was dropped before it was cleaned up");
         }
-        Err(error) if connection.is_spoilt() => return Err(error.into()),
-        Err(error) => warn!(instance, error = chain(&error), "can't remove acknowledged rows from a change table"),
+        // The server's own cleanup has been there meanwhile; else that is worth knowing, but not every time.
+        Some(CDC_LSN_OUTSIDE | CDC_LSN_UNKNOWN) if !lock(refused).insert(instance.to_owned()) => {
+            debug!(instance, before = %mark, error = chain(&error), "{FAILED}");
+        }
+        _ if connection.is_spoilt() => return Err(error.into()),
+        _ => warn!(instance, before = %mark, error = chain(&error), "{FAILED}"),
     }
     Ok(())
+}
+
+fn lock(refused: &Refused) -> MutexGuard<'_, HashSet<String>> {
+    refused.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The selected tables' instances that hold anything before this.

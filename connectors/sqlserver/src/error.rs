@@ -93,6 +93,13 @@ impl QueryError {
         self.error.code()
     }
 
+    /// Whether the server answered, and the answer is no: the user lacks a permission, or this server doesn't know what it
+    /// is asked for.
+    pub(crate) fn is_refusal(&self) -> bool {
+        const CLASS_MAX: u8 = 16;
+        matches!(&self.error, Error::Server(server) if (11..=CLASS_MAX).contains(&server.class()))
+    }
+
     /// For the first connection of all: a database that can't be entered is a wrong name, or a user that lacks.
     pub(crate) fn of_first_login(self) -> SourceError {
         use number::{DATABASE_ACCESS_DENIED, DATABASE_UNKNOWN, LOGIN_DATABASE};
@@ -123,10 +130,15 @@ impl From<QueryError> for SourceError {
         let QueryError { what, error } = error;
         match remedy(&error) {
             Some(remedy) => SourceError::definite(format!("{what}: {}", text(&error)), remedy),
-            None => SourceError::transient(what, error),
+            None => SourceError::transient(what, Answered(error)),
         }
     }
 }
+
+/// The driver's error behind ours, in plain words.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", text(.0))]
+struct Answered(Error);
 
 /// An error met while connecting, as a problem for `check`. `address` is the server's, without user and password.
 pub(crate) fn connection_problem(address: &str, error: &SourceError) -> Problem {
@@ -146,8 +158,17 @@ fn text(error: &Error) -> String {
         Error::Server(server) => format!("{} (error {})", server.message().trim_end(), server.code()),
         // Behind the reason the driver gives advice to programmers.
         Error::Tls(reason) => reason.split(" To connect anyway").next().unwrap_or_default().to_owned(),
+        Error::Io { message, .. } => plain(message).to_owned(),
         other => chain(other),
     }
+}
+
+/// What a line's failure says, without the wrapping that the driver gives it, each time it passes through one of its
+/// layers, and without the addresses of pages for programmers.
+fn plain(message: &str) -> &str {
+    const WRAPPING: &str = "An error occurred during the attempt of performing I/O: ";
+    let inner = message.rsplit(WRAPPING).next().unwrap_or(message);
+    inner.split(": https://").next().unwrap_or(inner)
 }
 
 fn is_about_the_table(error: u32) -> bool {
@@ -269,7 +290,8 @@ fn reaching_remedy(error: &SourceError, address: &str) -> String {
 fn answer(error: &SourceError) -> Option<&Error> {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(current) = cause {
-        if let Some(answer) = current.downcast_ref::<Error>() {
+        let answered = current.downcast_ref::<Answered>().map(|Answered(answer)| answer);
+        if let Some(answer) = answered.or_else(|| current.downcast_ref::<Error>()) {
             return Some(answer);
         }
         cause = current.source();
@@ -278,13 +300,13 @@ fn answer(error: &SourceError) -> Option<&Error> {
 }
 
 fn io_kind(error: &SourceError) -> Option<io::ErrorKind> {
+    if let Some(Error::Io { kind, .. }) = answer(error) {
+        return Some(*kind);
+    }
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(current) = cause {
         if let Some(io) = current.downcast_ref::<io::Error>() {
             return Some(io.kind());
-        }
-        if let Some(Error::Io { kind, .. }) = current.downcast_ref::<Error>() {
-            return Some(*kind);
         }
         cause = current.source();
     }
@@ -297,13 +319,9 @@ mod tests {
 
     #[test]
     fn what_somebody_must_change_is_definite_and_says_what() {
-        for (number, word) in [
-            (18456, "password"),
-            (229, "check"),
-            (22901, "sp_cdc_enable_db"),
-            (22985, "table"),
-            (102, "version"),
-        ] {
+        for (number, word) in
+            [(18456, "password"), (229, "check"), (22901, "sp_cdc_enable_db"), (22985, "table"), (102, "version")]
+        {
             let remedy = server_remedy(number, 14).unwrap_or_default();
             assert!(remedy.contains(word), "{number}: {remedy}");
         }
@@ -323,6 +341,16 @@ mod tests {
         let problem = connection_problem("db:1433/shop", &error);
         assert_eq!(problem.severity, Severity::Error);
         assert!(problem.remedy.contains("start the server"), "{problem:?}");
+    }
+
+    #[test]
+    fn a_line_that_breaks_is_told_once_and_for_people() {
+        let wrapping = "An error occurred during the attempt of performing I/O: ";
+        let message = format!("{wrapping}peer closed connection without sending TLS close_notify: https://docs.rs/x#y");
+        let error = QueryError::new("look at the log", Error::Io { kind: io::ErrorKind::UnexpectedEof, message });
+        let expected = "look at the log: peer closed connection without sending TLS close_notify";
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(chain(&SourceError::from(error)), expected);
     }
 
     #[test]

@@ -26,15 +26,15 @@ use tiberius::Row;
 use crate::connect::Connection;
 use crate::discover::Which;
 use crate::error::{QueryError, number};
-use crate::position::{LastCommit, Lsn};
+use crate::position::{Lsn, Mark};
 
 /// How far the log has been scanned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scanned {
     /// Everything committed at or before this is in the change tables.
     pub(crate) lsn: Lsn,
-    /// The last transaction that was captured, if it is the last entry of the mapping.
-    pub(crate) last_commit: Option<LastCommit>,
+    /// The last entry of the mapping.
+    pub(crate) mark: Option<Mark>,
 }
 
 /// What one stream knows of scans.
@@ -44,6 +44,8 @@ pub(crate) struct Fence {
     waiting: Option<(Lsn, Scans)>,
     /// The furthest that empty scans have been seen to cover.
     covered: Lsn,
+    /// The scans as they were seen last; `None` without capture.
+    seen: Option<Scans>,
 }
 
 /// How many scans there have been, as far as the view tells.
@@ -69,10 +71,11 @@ impl Fence {
     /// tables, again and again: what idle databases have covered is found out over several calls.
     pub(crate) async fn scanned(&mut self, connection: &mut Connection) -> Result<Option<Scanned>, QueryError> {
         let Look { end, scans, mapped, is_captured } = Look::take(connection).await?;
+        self.seen = is_captured.then(|| scans.unwrap_or_default());
         if !is_captured {
             // Nothing will ever be scanned, and of nothing that is all: places go on, so that nobody waits for ever.
             self.covered = self.covered.max(end);
-            return Ok(Some(Scanned { lsn: self.covered, last_commit: None }));
+            return Ok(Some(Scanned { lsn: self.covered, mark: None }));
         }
         self.look(end, scans);
         Ok(match mapped {
@@ -80,6 +83,11 @@ impl Fence {
             Some(mapped) => Some(Scanned { lsn: self.covered, ..mapped }),
             None => None,
         })
+    }
+
+    /// The scans as they were seen last; `None` without capture.
+    pub(crate) fn seen(&self) -> Option<Scans> {
+        self.seen
     }
 
     fn look(&mut self, end: Lsn, scans: Option<Scans>) {
@@ -134,7 +142,7 @@ impl Look {
         const WHAT: &str = "look at the log and how far it has been captured";
         let scans = "SELECT TOP (1) session_id, empty_scan_count FROM sys.dm_cdc_log_scan_sessions \
                      WHERE session_id > 0 AND scan_phase = N'Done' ORDER BY session_id DESC";
-        let mapping = "SELECT TOP (1) start_lsn, DATEDIFF_BIG(millisecond, '19700101', tran_end_time), tran_id \
+        let mapping = "SELECT TOP (1) start_lsn, DATEDIFF_BIG(millisecond, '19700101', tran_end_time) \
                        FROM cdc.lsn_time_mapping ORDER BY start_lsn DESC";
         let asked = connection.rows(WHAT, &format!("{LOG_END}; {scans}; {mapping}"), &[]).await;
         let rows = match asked {
@@ -154,11 +162,8 @@ impl Look {
 
 fn mapped(row: &Row) -> Option<Scanned> {
     let lsn = row.try_get::<&[u8], _>(0).ok().flatten().and_then(Lsn::from_bytes)?;
-    // Rows that scans write while nothing happens are no transactions.
-    let is_commit = row.try_get::<&[u8], _>(2).ok().flatten().is_some_and(|id| id.iter().any(|byte| *byte != 0));
-    let ended = row.try_get::<i64, _>(1).ok().flatten();
-    let last_commit = ended.filter(|_| is_commit).map(|ended_at_ms| LastCommit { lsn, ended_at_ms });
-    Some(Scanned { lsn, last_commit })
+    let at_ms = row.try_get::<i64, _>(1).ok().flatten();
+    Some(Scanned { lsn, mark: at_ms.map(|at_ms| Mark { lsn, at_ms }) })
 }
 
 /// Whether a selected table has a capture instance that has no rows yet up to this place, since the capture process

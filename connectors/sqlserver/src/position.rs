@@ -117,24 +117,25 @@ pub(crate) struct SqlServerPosition {
     pub(crate) epoch: u16,
     /// Every transaction whose commit has this LSN or a lower one lies before.
     pub(crate) lsn: Lsn,
-    /// The last transaction known to lie before. A log in which it ended at another time isn't the one that was
-    /// followed.
-    pub(crate) last_commit: Option<LastCommit>,
+    /// The last entry that the capture process had made before, if it had made any. A log in which that is another isn't
+    /// the one that was followed.
+    pub(crate) mark: Option<Mark>,
 }
 
-/// A transaction that was captured, by which a log is recognised.
+/// An entry of `cdc.lsn_time_mapping`, by which a log is recognised: a transaction that was captured, or a place at which
+/// the capture process found nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LastCommit {
-    /// Its commit's LSN.
+pub(crate) struct Mark {
+    /// The commit's LSN, or the place.
     pub(crate) lsn: Lsn,
-    /// When it ended, in milliseconds since 1970 by the clock on the server's wall, as `cdc.lsn_time_mapping` has it.
-    pub(crate) ended_at_ms: i64,
+    /// When the transaction ended, or nothing was found, in milliseconds since 1970 by the clock on the server's wall.
+    pub(crate) at_ms: i64,
 }
 
 impl SqlServerPosition {
     /// A place and nothing else.
     pub(crate) fn at(epoch: u16, lsn: Lsn) -> Self {
-        Self { epoch, lsn, last_commit: None }
+        Self { epoch, lsn, mark: None }
     }
 
     fn order(&self) -> u128 {
@@ -157,11 +158,11 @@ impl TryFrom<&Position> for SqlServerPosition {
 }
 
 impl fmt::Display for SqlServerPosition {
-    /// `0000002c:00000108:0003 commit=0000002c:00000108:0003@1795312800123 epoch=1`; what doesn't apply is left out.
+    /// `0000002c:00000108:0003 mark=0000002c:00000108:0003@1795312800123 epoch=1`; what doesn't apply is left out.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.lsn)?;
-        if let Some(LastCommit { lsn, ended_at_ms }) = self.last_commit {
-            write!(formatter, " commit={lsn}@{ended_at_ms}")?;
+        if let Some(Mark { lsn, at_ms }) = self.mark {
+            write!(formatter, " mark={lsn}@{at_ms}")?;
         }
         match self.epoch {
             0 => Ok(()),
@@ -180,11 +181,11 @@ impl FromStr for SqlServerPosition {
         let mut position = Self::at(0, lsn);
         for field in fields {
             match field.split_once('=') {
-                Some(("commit", value)) => {
-                    let commit = value.split_once('@').and_then(|(lsn, ended_at_ms)| {
-                        Some(LastCommit { lsn: lsn.parse().ok()?, ended_at_ms: ended_at_ms.parse().ok()? })
-                    });
-                    position.last_commit = Some(commit.ok_or(error("the commit can't be read"))?);
+                Some(("mark", value)) => {
+                    let mark = value
+                        .split_once('@')
+                        .and_then(|(lsn, at_ms)| Some(Mark { lsn: lsn.parse().ok()?, at_ms: at_ms.parse().ok()? }));
+                    position.mark = Some(mark.ok_or(error("the mark can't be read"))?);
                 }
                 Some(("epoch", value)) => {
                     position.epoch = value.parse().map_err(|_| error("the epoch is no number"))?;
@@ -255,11 +256,10 @@ mod tests {
         fn positions_come_back_from_their_text(
             epoch in any::<u16>(),
             lsn in lsns(),
-            last_commit in any::<Option<(u32, i64)>>(),
+            mark in any::<Option<(u32, i64)>>(),
         ) {
-            let last_commit =
-                last_commit.map(|(block, ended_at_ms)| LastCommit { lsn: Lsn::new(1, block, 2), ended_at_ms });
-            let position = SqlServerPosition { epoch, lsn, last_commit };
+            let mark = mark.map(|(block, at_ms)| Mark { lsn: Lsn::new(1, block, 2), at_ms });
+            let position = SqlServerPosition { epoch, lsn, mark };
             prop_assert_eq!(position.to_string().parse::<SqlServerPosition>().unwrap(), position);
         }
 
@@ -270,7 +270,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_fail_otherwise_than_by_an_error(text in "[0-9a-f]{0,9}:[0-9a-f]{0,9}:[0-9a-f]{0,5}( (commit|epoch)=[0-9a-f:@-]{0,30}){0,3}|.{0,40}") {
+        fn no_text_makes_the_reader_fail_otherwise_than_by_an_error(text in "[0-9a-f]{0,9}:[0-9a-f]{0,9}:[0-9a-f]{0,5}( (mark|epoch)=[0-9a-f:@-]{0,30}){0,3}|.{0,40}") {
             if let Ok(position) = text.parse::<SqlServerPosition>() {
                 prop_assert_eq!(position.to_string().parse::<SqlServerPosition>().unwrap(), position);
             }

@@ -135,7 +135,10 @@ async fn a_stopped_agent_is_told_at_once() {
     let found = of_jobs(&database).await;
     let [problem] = &found[..] else { panic!("{found:#?}") };
     assert_eq!(problem.severity, Severity::Error);
-    assert!(problem.subject.contains("SQL Server Agent") && problem.remedy.contains("Start the service"), "{problem:?}");
+    assert!(
+        problem.subject.contains("SQL Server Agent") && problem.remedy.contains("Start the service"),
+        "{problem:?}"
+    );
     database.sim().control().start_agent().unwrap();
     assert!(of_jobs(&database).await.is_empty());
 }
@@ -176,7 +179,21 @@ async fn a_capture_job_that_stands_still_is_told_after_a_while() {
     database.sim().control().advance_clock(Duration::from_secs(3_600));
     let found = problems(&database, &["t"]).await;
     let problem = only(&found, "capture job");
-    assert!(problem.found.contains("3600 s ago") && problem.remedy.contains("sp_cdc_start_job"), "{problem:?}");
+    assert!(problem.found.contains("stands still") && problem.remedy.contains("sp_cdc_start_job"), "{problem:?}");
+    database.sim().control().scan("shop").unwrap();
+    database.sim().control().advance_clock(Duration::from_secs(20));
+    let found = problems(&database, &["t"]).await;
+    assert!(only(&found, "capture job").found.contains("stands still"), "three scans are missing: {found:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_comes_with_the_first_table_isnt_missed_before() {
+    let database = Database::start_with(Options { schedule: Schedule::Jobs, ..Options::default() });
+    database.run("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)");
+    let found = problems(&database, &["t"]).await;
+    assert!(about(&found, "capture job").is_empty(), "{found:#?}");
+    database.run(&only(&found, "table dbo.t").remedy);
+    assert!(of_jobs(&database).await.is_empty());
 }
 
 #[tokio::test]

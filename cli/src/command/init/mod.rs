@@ -5,7 +5,6 @@ mod template;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use millstream_core::schema::TableSchema;
 use millstream_core::selection::{Selection, TablePattern};
@@ -52,18 +51,22 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
     };
     let connector = source.connector()?;
     let schema = source.default_schema().unwrap_or_else(|| given.database.clone());
-    let everything = TablePattern { schema: schema.clone(), table: "%".into() };
-    let selection = Selection { patterns: vec![everything] };
+    let mut schemas = connector.schemas().await?;
+    schemas.push(schema.clone());
+    schemas.sort();
+    schemas.dedup();
+    let everything = schemas.into_iter().map(|schema| TablePattern { schema, table: "%".into() });
+    let selection = Selection { patterns: everything.collect() };
     let tables = connector.tables(&selection).await?;
     if tables.is_empty() {
         refuse_nothing(&given.database, &schema, &connector.check(&selection).await?)?;
     }
     // What is left out of the sync config is nobody's concern.
-    let written = tables.iter().filter(|table| template::data_query(table).is_ok());
+    let written = tables.iter().filter(|table| template::data_query(table, &schema).is_ok());
     let patterns = written.map(|table| TablePattern::exactly(&table.table)).collect();
     let problems = connector.check(&Selection { patterns }).await?;
 
-    let files = files(config, &given, &tables, config_file, &folder);
+    let files = files(config, template::sync_config(&given.database, &schema, &tables), &given, config_file, &folder);
     refuse_existing(&files, arguments.force)?;
     for file in &files {
         write(file).map_err(|error| {
@@ -71,7 +74,10 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
         })?;
     }
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-    report(&given, &tables, &files, (errors, problems.len() - errors), config_file)
+    let left_out: Vec<&TableSchema> =
+        tables.iter().map(AsRef::as_ref).filter(|table| template::data_query(table, &schema).is_err()).collect();
+    let found = (tables.len(), left_out.as_slice());
+    report(&given, found, &files, (errors, problems.len() - errors), config_file)
 }
 
 /// A file's name as it is written in a configuration in this folder.
@@ -84,20 +90,10 @@ fn seen_from(folder: &Path, file: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
-fn files(
-    config: String,
-    given: &Given,
-    tables: &[Arc<TableSchema>],
-    config_file: &Path,
-    folder: &Path,
-) -> Vec<NewFile> {
+fn files(config: String, sync_config: String, given: &Given, config_file: &Path, folder: &Path) -> Vec<NewFile> {
     let mut files = vec![
         NewFile { path: config_file.to_owned(), content: config, mode: PUBLIC_MODE },
-        NewFile {
-            path: config::within(folder, SYNC_CONFIG_FILE),
-            content: template::sync_config(&given.database, tables),
-            mode: PUBLIC_MODE,
-        },
+        NewFile { path: config::within(folder, SYNC_CONFIG_FILE), content: sync_config, mode: PUBLIC_MODE },
     ];
     // A password that is in the environment already needs no file.
     if let Some(password) = &given.password {
@@ -157,13 +153,13 @@ fn write(file: &NewFile) -> io::Result<()> {
 
 fn report(
     given: &Given,
-    tables: &[Arc<TableSchema>],
+    (tables, left_out): (usize, &[&TableSchema]),
     files: &[NewFile],
     (errors, warnings): (usize, usize),
     config_file: &Path,
 ) -> Result<(), Failure> {
     let mut out = Out::new();
-    out.line(format!("Found {} in {}.", counted(tables.len(), "table"), given.uri))?;
+    out.line(format!("Found {} in {}.", counted(tables, "table"), given.uri))?;
     for file in files {
         let note = match &file.path {
             path if path.ends_with(ENVIRONMENT_FILE) => "  (holds the password; keep it out of version control)",
@@ -172,7 +168,7 @@ fn report(
         };
         out.line(format!("Wrote {}{note}", file.path.display()))?;
     }
-    for table in tables.iter().filter(|table| template::data_query(table).is_err()) {
+    for table in left_out {
         out.line(format!("Left out {}: the sync config says why.", table.table))?;
     }
     let found = [(errors, "problem"), (warnings, "warning")];

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use millstream_core::schema::{Column, IdentityKind, TableSchema};
+use millstream_core::schema::{Column, IdentityKind, TableName, TableSchema};
 
 use crate::config::Kind;
 
@@ -125,16 +125,20 @@ const SYNC_CONFIG_TAIL: &str = "
   #     - SELECT * FROM \"tasks\" WHERE \"tasks\".\"team_id\" = bucket.team_id
 ";
 
-pub(super) fn sync_config(database: &str, tables: &[std::sync::Arc<TableSchema>]) -> String {
+/// `home` is the schema of tables that are named without one.
+pub(super) fn sync_config(database: &str, home: &str, tables: &[std::sync::Arc<TableSchema>]) -> String {
     let mut text = SYNC_CONFIG_HEAD.to_owned();
     let mut selected = 0;
     for table in tables {
-        match data_query(table) {
+        match data_query(table, home) {
             Ok(query) => {
                 selected += 1;
                 text.push_str(&format!("      - {}\n", scalar(&query)));
             }
-            Err(reason) => text.push_str(&format!("      # {}: {reason}\n", table.table.name.escape_default())),
+            Err(reason) => {
+                let name = if table.table.schema == home { table.table.name.clone() } else { table.table.to_string() };
+                text.push_str(&format!("      # {}: {reason}\n", name.escape_default()));
+            }
         }
     }
     if selected == 0 {
@@ -147,8 +151,8 @@ pub(super) fn sync_config(database: &str, tables: &[std::sync::Arc<TableSchema>]
 }
 
 /// The query that selects a whole table with an `id`; or why there is none.
-pub(super) fn data_query(table: &TableSchema) -> Result<String, &'static str> {
-    if table.table.name.contains('%') {
+pub(super) fn data_query(table: &TableSchema, home: &str) -> Result<String, &'static str> {
+    if table.table.name.contains('%') || table.table.schema.contains('%') {
         return Err("a % in a name stands for the rest of a name here; rename the table to have it in a bucket");
     }
     if table.identity.kind == IdentityKind::WholeRow {
@@ -167,7 +171,13 @@ pub(super) fn data_query(table: &TableSchema) -> Result<String, &'static str> {
     for column in table.columns.iter().filter(|column| column.name.starts_with('_') && !is_binary(column)) {
         selected.push_str(&format!(", {}", quoted(&column.name)));
     }
-    Ok(format!("SELECT {selected} FROM {}", quoted(&table.table.name)))
+    let TableName { schema, name } = &table.table;
+    let from = match schema == home {
+        true => quoted(name),
+        // Clients see tables by their own names alone, which two schemas may have.
+        false => format!("{}.{} AS {}", quoted(schema), quoted(name), quoted(&format!("{schema}_{name}"))),
+    };
+    Ok(format!("SELECT {selected} FROM {from}"))
 }
 
 /// A column as part of an id.
@@ -194,7 +204,7 @@ fn scalar(query: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use millstream_core::schema::{Identity, TableName};
+    use millstream_core::schema::Identity;
 
     use super::*;
 
@@ -225,17 +235,17 @@ mod tests {
             (&[("id", "binary(16)")], &[0], "SELECT hex(\"id\") AS id, * FROM \"t\""),
             (&[("id", "int"), ("_rev", "int")], &[0], "SELECT *, \"_rev\" FROM \"t\""),
         ] {
-            assert_eq!(data_query(&table("t", columns, identity)).unwrap(), query);
+            assert_eq!(data_query(&table("t", columns, identity), "shop").unwrap(), query);
         }
-        assert!(data_query(&table("t", &[("a", "int")], &[])).is_err());
+        assert!(data_query(&table("t", &[("a", "int")], &[]), "shop").is_err());
         for name in ["t%", "100%_x"] {
-            assert!(data_query(&table(name, &[("id", "int")], &[0])).is_err());
+            assert!(data_query(&table(name, &[("id", "int")], &[0]), "shop").is_err());
         }
     }
 
     #[test]
     fn odd_names_survive_sql_and_yaml() {
-        let query = data_query(&table("a\"b: c #1", &[("id", "int")], &[0])).unwrap();
+        let query = data_query(&table("a\"b: c #1", &[("id", "int")], &[0]), "shop").unwrap();
         assert_eq!(query, "SELECT * FROM \"a\"\"b: c #1\"");
         assert_eq!(scalar(&query), "'SELECT * FROM \"a\"\"b: c #1\"'");
         assert_eq!(source_name("my shop/ä"), "my_shop__");
@@ -244,10 +254,13 @@ mod tests {
     #[test]
     fn what_is_written_is_what_the_reader_takes() {
         let tables = [table("orders", &[("id", "int")], &[0]), table("log", &[("a", "int")], &[])];
-        let text = sync_config("shop", &tables.map(std::sync::Arc::new));
+        let text = sync_config("shop", "shop", &tables.clone().map(std::sync::Arc::new));
         assert!(text.contains("      - SELECT * FROM \"orders\"\n"));
         assert!(text.contains("      # log: has no key"));
-        for text in [text, sync_config("shop", &[])] {
+        let elsewhere = sync_config("shop", "dbo", &tables.map(std::sync::Arc::new));
+        assert!(elsewhere.contains("      - SELECT * FROM \"shop\".\"orders\" AS \"shop_orders\"\n"), "{elsewhere}");
+        assert!(elsewhere.contains("      # shop.log: has no key"), "{elsewhere}");
+        for text in [text, elsewhere, sync_config("shop", "shop", &[])] {
             let parsed = millstream_sync_config::SyncConfig::parse(&text, "sync-config.yaml");
             assert_eq!(parsed.map(|config| config.warnings().to_vec()), Ok(Vec::new()), "{text}");
         }

@@ -8,11 +8,12 @@
 //! what has been done already is an error that means success, and the catalog tells what remains.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use millstream_core::error::{SourceError, chain};
 use millstream_core::schema::TableName;
+use millstream_core::source::Remark;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
@@ -37,10 +38,23 @@ pub(crate) struct Caretaker {
     /// The task's list, if there is a task.
     errands: Option<watch::Sender<BTreeSet<Errand>>>,
     task: Option<AbortHandle>,
+    failures: Arc<Failures>,
     /// What an administrator has been told.
     told: HashSet<Want>,
     /// Since which place each table is read through the instance that it is, or through none.
     in_use_since: HashMap<TableName, (Option<i32>, Lsn)>,
+}
+
+/// Why statements couldn't be run, by their tables.
+type Failures = Mutex<BTreeMap<TableName, Remark>>;
+
+/// What became of a statement.
+enum Outcome {
+    Done,
+    /// Somebody else had done it.
+    WasDone,
+    /// The catalog that wanted it was an older one: the table has two instances.
+    Outdated,
 }
 
 /// One statement to run.
@@ -62,11 +76,13 @@ impl Caretaker {
     pub(crate) fn new(connector: Arc<Connector>, progress: Arc<Progress>) -> Self {
         let is_active = connector.settings().capture_instances == CaptureInstances::Auto;
         let (errands, list) = watch::channel(BTreeSet::new());
-        let task = is_active.then(|| tokio::spawn(run(connector, list)).abort_handle());
+        let failures = Arc::<Failures>::default();
+        let task = is_active.then(|| tokio::spawn(run(connector, list, Arc::clone(&failures))).abort_handle());
         Self {
             progress,
             errands: is_active.then_some(errands),
             task,
+            failures,
             told: HashSet::new(),
             in_use_since: HashMap::new(),
         }
@@ -75,6 +91,31 @@ impl Caretaker {
     /// Whether instances that are missing are made.
     pub(crate) fn is_active(&self) -> bool {
         self.errands.is_some()
+    }
+
+    /// Which tables' statements can't be run, and why.
+    pub(crate) fn failures(&self) -> BTreeMap<TableName, Remark> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What an administrator has to do for tables that are followed for the time being without all of their columns, or
+    /// without the key that they have now.
+    pub(crate) fn left_to_others(&self, catalog: &Catalog) -> BTreeMap<TableName, Remark> {
+        if self.is_active() {
+            return BTreeMap::new();
+        }
+        let taken = |name: &str| catalog.is_taken(name);
+        let remark = |(name, table): (&TableName, &CapturedTable)| {
+            let Want { reason, statement } = table.wanted_next(taken)?;
+            let remedy = match table.instances.len() {
+                0 | 1 => format!("Run: {statement};"),
+                // The server refuses a third.
+                _ => "It has two instances, which is the most there can be: `millstream check` tells which to drop"
+                    .to_owned(),
+            };
+            Some((name.clone(), Remark { found: format!("{reason}, so Millstream can't, either"), remedy }))
+        };
+        catalog.tables().iter().filter_map(remark).collect()
     }
 
     /// Looks after what the catalog shows. `in_use` are the change tables read from, of held tables none, and `after` is
@@ -147,22 +188,28 @@ impl Caretaker {
 }
 
 /// Runs what is on the list, until it is dropped.
-async fn run(connector: Arc<Connector>, mut list: watch::Receiver<BTreeSet<Errand>>) {
+async fn run(connector: Arc<Connector>, mut list: watch::Receiver<BTreeSet<Errand>>, failures: Arc<Failures>) {
     let mut connection: Option<Connection> = None;
     let mut not_before: HashMap<Errand, Instant> = HashMap::new();
     loop {
         let errands: Vec<Errand> = list.borrow_and_update().iter().cloned().collect();
         not_before.retain(|errand, _| errands.contains(errand));
+        let failed = || failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failed().retain(|table, _| errands.iter().any(|errand| errand.table == *table));
         for errand in errands {
             if not_before.get(&errand).is_some_and(|moment| Instant::now() < *moment) {
                 continue;
             }
             let pause = match carry_out(&connector, &mut connection, &errand).await {
-                Ok(()) => {
-                    info!(table = %errand.table, reason = %errand.want.reason, statement = %errand.want.statement, "changed the table's capture");
+                Ok(outcome) => {
+                    if matches!(outcome, Outcome::Done) {
+                        info!(table = %errand.table, reason = %errand.want.reason, statement = %errand.want.statement, "changed the table's capture");
+                    }
+                    failed().remove(&errand.table);
                     SETTLES_WITHIN
                 }
                 Err(error) => {
+                    failed().insert(errand.table.clone(), failure(&errand, &error));
                     let error = chain(&error);
                     warn!(table = %errand.table, reason = %errand.want.reason, run = %errand.want.statement, %error, "can't change the table's capture; trying again");
                     connection = None;
@@ -180,22 +227,39 @@ async fn run(connector: Arc<Connector>, mut list: watch::Receiver<BTreeSet<Erran
     }
 }
 
-async fn carry_out(connector: &Connector, kept: &mut Option<Connection>, errand: &Errand) -> Result<(), SourceError> {
+/// What to say of a statement that couldn't be run.
+fn failure(errand: &Errand, error: &SourceError) -> Remark {
+    let statement = &errand.want.statement;
+    let (why, remedy) = match error {
+        SourceError::Definite { diagnosis, remedy } => {
+            (diagnosis.clone(), format!("{remedy}. Or run, as a member of db_owner: {statement};"))
+        }
+        other => (chain(other), format!("It is tried again; or run: {statement};")),
+    };
+    Remark { found: format!("Millstream can't: {why}"), remedy }
+}
+
+async fn carry_out(
+    connector: &Connector,
+    kept: &mut Option<Connection>,
+    errand: &Errand,
+) -> Result<Outcome, SourceError> {
     if kept.as_ref().is_none_or(Connection::is_spoilt) {
         *kept = Some(connector.open().await?);
     }
-    let Some(connection) = kept else { return Ok(()) };
+    let Some(connection) = kept else { return Ok(Outcome::Outdated) };
     let what = format!("change the capture of {}", errand.table);
     match connection.execute(what, &errand.want.statement).await {
-        Err(error) if !is_done_already(&error) => Err(error.into()),
-        _ => Ok(()),
+        Ok(()) => Ok(Outcome::Done),
+        Err(error) if is_done_already(&error) => Ok(Outcome::WasDone),
+        Err(error) if error.number() == Some(number::CDC_THIRD_INSTANCE) => Ok(Outcome::Outdated),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Somebody else made or dropped the instance first.
 fn is_done_already(error: &QueryError) -> bool {
     use number::*;
-    let numbers =
-        [CDC_INSTANCE_EXISTS, CDC_THIRD_INSTANCE, CDC_INSTANCE_UNKNOWN, CDC_TABLE_DISABLED, CDC_TABLE_UNKNOWN];
+    let numbers = [CDC_INSTANCE_EXISTS, CDC_INSTANCE_UNKNOWN, CDC_TABLE_DISABLED, CDC_TABLE_UNKNOWN];
     error.number().is_some_and(|number| numbers.contains(&number))
 }

@@ -50,6 +50,7 @@ struct Mark {
 #[derive(Debug, Clone)]
 struct Glance {
     object: i32,
+    made_ms: i64,
     name: TableName,
     partitions: Option<PartitionMark>,
     instances: Vec<GlanceInstance>,
@@ -155,7 +156,8 @@ impl Catalog {
         const WHAT: &str = "look at the tables and their capture instances";
         let query = |instances: &str, joined: &str| {
             format!(
-                "SELECT t.object_id, s.name, t.name, DATEDIFF(minute, GETUTCDATE(), GETDATE()), p.mark, {instances} \
+                "SELECT t.object_id, s.name, t.name, DATEDIFF(minute, GETUTCDATE(), GETDATE()), p.mark, \
+                 DATEDIFF_BIG(millisecond, '19700101', t.create_date), {instances} \
                  FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
                  LEFT JOIN ({MARKS}) AS p ON p.object_id = t.object_id {joined} \
                  WHERE {} ORDER BY t.object_id; {behind}",
@@ -192,7 +194,8 @@ impl Catalog {
                     let name = TableName::new(text(row, 1), text(row, 2));
                     let partitions = optional_text(row, 4).and_then(|mark| mark.parse().ok());
                     let instances = instance.into_iter().collect();
-                    glances.push(Glance { object, name, partitions, instances });
+                    let made_ms = row.try_get::<i64, _>(5).ok().flatten().unwrap_or_default();
+                    glances.push(Glance { object, made_ms, name, partitions, instances });
                 }
             }
         }
@@ -220,6 +223,7 @@ impl Catalog {
             let instances = glance.instances.iter().filter_map(|instance| instance.complete(&read, live)).collect();
             let table = CapturedTable {
                 object: glance.object,
+                made_ms: glance.made_ms,
                 name: glance.name.clone(),
                 columns: live.columns.clone(),
                 has_primary_key: !live.primary_key.is_empty(),
@@ -243,8 +247,8 @@ impl GlanceInstance {
     /// `None` for a table without an instance.
     fn read(row: &Row) -> Option<Self> {
         // Zero is what an instance has that the capture process hasn't noticed, if not NULL.
-        let start = lsn(row, 6).filter(|start| !start.is_zero());
-        Some(Self { change_table: int(row, 5)?, start, last_statement: lsn(row, 7) })
+        let start = lsn(row, 7).filter(|start| !start.is_zero());
+        Some(Self { change_table: int(row, 6)?, start, last_statement: lsn(row, 8) })
     }
 
     /// `None` if it has been dropped since.

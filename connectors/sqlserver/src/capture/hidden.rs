@@ -18,7 +18,8 @@ use crate::error::{QueryError, number};
 use crate::quote::{literal, quoted, quoted_table};
 
 const REASON: &str = "the table isn't shown to the user any more: SELECT on it was taken away";
-const REASON_IN_DOUBT: &str = "the table isn't shown to the user any more: it was dropped, or SELECT on it was taken away";
+const REASON_IN_DOUBT: &str =
+    "the table isn't shown to the user any more: it was dropped, or SELECT on it was taken away";
 
 /// Those of some missing tables that may exist all the same. Each comes with its object id if that is known.
 pub(crate) async fn hidden(

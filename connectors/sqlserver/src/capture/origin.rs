@@ -16,6 +16,9 @@ use super::partitions::PartitionMark;
 pub(crate) struct Origin {
     /// The table's object id: given to no other object while this one exists, and kept when it is renamed.
     pub(crate) object: i32,
+    /// When the table was made, in milliseconds since 1970 by the clock on the server's wall. Another database may have
+    /// an object with the same id.
+    pub(crate) made_ms: i64,
     /// The object id of the change table of the capture instance in use. Instances' names are given again, this isn't.
     pub(crate) change_table: i32,
     /// The table's partitions; `None` if it isn't known which they were there.
@@ -24,7 +27,7 @@ pub(crate) struct Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "object={} change_table={}", self.object, self.change_table)?;
+        write!(formatter, "object={} made={} change_table={}", self.object, self.made_ms, self.change_table)?;
         self.partitions.map_or(Ok(()), |mark| write!(formatter, " partitions={mark}"))
     }
 }
@@ -36,13 +39,14 @@ impl FromStr for Origin {
         let parse = || {
             let mut fields = text.split(' ');
             let object = fields.next()?.strip_prefix("object=")?.parse().ok()?;
+            let made_ms = fields.next()?.strip_prefix("made=")?.parse().ok()?;
             let change_table = fields.next()?.strip_prefix("change_table=")?.parse().ok()?;
             let mark = |field: &str| field.strip_prefix("partitions=")?.parse().ok();
             let partitions = match fields.next() {
                 Some(field) => Some(mark(field)?),
                 None => None,
             };
-            fields.next().is_none().then_some(Self { object, change_table, partitions })
+            fields.next().is_none().then_some(Self { object, made_ms, change_table, partitions })
         };
         parse().ok_or(NotAnOrigin)
     }
@@ -59,11 +63,12 @@ mod tests {
     #[test]
     fn an_origin_comes_back_from_its_text() {
         for partitions in [None, "144115188075855872".parse().ok()] {
-            let origin = Origin { object: 245_575_913, change_table: -7, partitions };
+            let origin = Origin { object: 245_575_913, made_ms: -1, change_table: -7, partitions };
             assert_eq!(origin.to_string().parse(), Ok(origin));
         }
-        let broken = ["", "object=1", "object=1 change_table=x", "change_table=1 object=2"];
-        for text in broken.into_iter().chain(["object=1 change_table=2 3", "object=1 change_table=2 partitions="]) {
+        let broken = ["", "object=1", "object=1 made=2 change_table=x", "change_table=1 made=2 object=2"];
+        let longer = ["object=1 made=2 change_table=2 3", "object=1 made=2 change_table=2 partitions="];
+        for text in broken.into_iter().chain(longer) {
             assert_eq!(text.parse::<Origin>(), Err(NotAnOrigin), "{text}");
         }
     }

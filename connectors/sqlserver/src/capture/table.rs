@@ -13,6 +13,8 @@ use crate::discover::LiveColumn;
 pub(crate) struct CapturedTable {
     /// Its object id.
     pub(crate) object: i32,
+    /// When it was made, in milliseconds since 1970 by the clock on the server's wall.
+    pub(crate) made_ms: i64,
     /// What it is called now.
     pub(crate) name: TableName,
     /// Its columns now.
@@ -130,6 +132,7 @@ mod tests {
     fn table(columns: &[(i32, &str)], instances: Vec<Instance>) -> CapturedTable {
         CapturedTable {
             object: 5,
+            made_ms: 3,
             name: TableName::new("dbo", "t"),
             columns: columns.iter().map(|(id, name)| live(captured(*id, name, "int"))).collect(),
             has_primary_key: true,

@@ -1,16 +1,14 @@
 //! Whether the log is being captured, fast enough, and how long changes are kept.
 
 use millstream_core::error::SourceError;
-use millstream_core::source::{Problem, Severity};
+use millstream_core::source::{Problem, Remark, Severity};
 use tiberius::Row;
 
-use super::{attempt, bit, int, problem, text};
+use super::{attempt, bit, problem, text};
 use crate::config::Cleanup;
 use crate::connect::Connection;
+use crate::pulse;
 
-/// A scan that ended longer ago than this, and than two pauses between scans, is none of a job that runs: after a busy
-/// time a scan takes a while. In seconds.
-const SCAN_AGE_MAX_SECONDS: i64 = 300;
 /// Changes that are kept for less than this are gone after one night in which nobody was there. In minutes.
 const RETENTION_MIN_MINUTES: i64 = 24 * 60;
 /// Changes that are looked for less often than this come late for nothing. In seconds.
@@ -40,12 +38,15 @@ pub(super) async fn problems(connection: &mut Connection, cleanup: Cleanup) -> R
     // Without an agent that runs, what its jobs do or don't is no news.
     let agent = if has_agent { agent_problem(connection).await? } else { None };
     let jobs = Jobs::read(connection).await?;
-    let capture = if has_agent { jobs.capture_problem() } else { None };
+    // It is made with the first capture instance.
+    let is_wanted = has_agent
+        && !attempt(connection, "SELECT TOP (1) 1 FROM cdc.change_tables").await?.unwrap_or_default().is_empty();
+    let capture = if is_wanted { jobs.capture_problem() } else { None };
     let pace = jobs.pace().filter(|_| has_agent);
     match agent.or(capture) {
         Some(reason) => problems.push(reason),
         None => {
-            problems.extend(scan_problem(connection, pace).await?);
+            problems.extend(scan_problem(connection).await?);
             if let Some(pace) = pace {
                 problems.extend(pace.problem(&scans(connection).await?));
             }
@@ -56,22 +57,10 @@ pub(super) async fn problems(connection: &mut Connection, cleanup: Cleanup) -> R
 }
 
 /// Unless scans come one after the other.
-async fn scan_problem(connection: &mut Connection, pace: Option<Pace>) -> Result<Option<Problem>, SourceError> {
-    let remedy = match connection.server.engine.has_agent() {
-        true => "EXEC sys.sp_cdc_start_job @job_type = N'capture';",
-        false => "SELECT * FROM sys.dm_cdc_errors ORDER BY entry_time DESC; -- tells what the scheduler met",
-    };
-    let query = "SELECT MAX(session_id), DATEDIFF(second, MAX(end_time), GETDATE()) \
-                 FROM sys.dm_cdc_log_scan_sessions WHERE session_id > 0";
-    let rows = attempt(connection, query).await?.unwrap_or_default();
-    let Some(row) = rows.first() else { return Ok(None) };
-    let age_max = SCAN_AGE_MAX_SECONDS.max(pace.map_or(0, |pace| pace.pause_seconds.saturating_mul(2)));
-    let found = match (int(row, 0), int(row, 1)) {
-        (None, _) => "the log hasn't been scanned since the server started".to_owned(),
-        (_, Some(age)) if i64::from(age) > age_max => format!("the log was scanned {age} s ago for the last time"),
-        _ => return Ok(None),
-    };
-    Ok(Some(problem(Severity::Error, "capture job", found, remedy)))
+async fn scan_problem(connection: &mut Connection) -> Result<Option<Problem>, SourceError> {
+    let standstill = pulse::look(connection).await?;
+    let remark = standstill.map(|standstill| standstill.remark(connection.server.engine.has_agent()));
+    Ok(remark.map(|Remark { found, remedy }| problem(Severity::Error, "capture job", found, remedy)))
 }
 
 async fn agent_problem(connection: &mut Connection) -> Result<Option<Problem>, SourceError> {
@@ -164,7 +153,10 @@ impl Pace {
         }
         let is_full = |(count, _): &(i64, i64)| *count >= transactions;
         let latency = scans.first().map_or(0, |(_, latency)| *latency);
-        if scans.len() >= FULL_SCANS_MIN && scans.iter().take(FULL_SCANS_MIN).all(is_full) && latency > LATENCY_MAX_SECONDS {
+        if scans.len() >= FULL_SCANS_MIN
+            && scans.iter().take(FULL_SCANS_MIN).all(is_full)
+            && latency > LATENCY_MAX_SECONDS
+        {
             return warn(
                 format!(
                     "it falls behind: changes come {latency} s late, and of each scan it takes {transactions} \
@@ -215,7 +207,10 @@ mod tests {
     fn a_job_that_falls_behind_is_told_from_one_that_was_busy_once() {
         let stock = Pace { continuous: true, transactions: 500, cycles: 10, pause_seconds: 5 };
         let late = stock.problem(&[(500, 120), (500, 100), (700, 90), (3, 1)]).unwrap();
-        assert!(late.found.contains("120 s late") && late.remedy.contains("@maxtrans = 5000, @maxscans = 100"), "{late:?}");
+        assert!(
+            late.found.contains("120 s late") && late.remedy.contains("@maxtrans = 5000, @maxscans = 100"),
+            "{late:?}"
+        );
         assert_eq!(stock.problem(&[(500, 20), (500, 10), (500, 5)]), None, "it keeps up");
         assert_eq!(stock.problem(&[(500, 120), (20, 100), (500, 90)]), None, "it catches up");
         assert_eq!(stock.problem(&[]), None);

@@ -77,6 +77,9 @@ fn without_match(pattern: &TablePattern, names: &[TableName], visible: bool, per
 
 fn correction(pattern: &TablePattern, names: &[TableName]) -> String {
     match nearest(pattern, names) {
+        Some(name) if name.to_lowercase() == pattern.to_string().to_lowercase() => {
+            format!("write {name}: names in the sync config are told apart by case")
+        }
         Some(name) => format!("did you mean {name}?"),
         None => "correct the name in the sync config".to_owned(),
     }

@@ -29,7 +29,7 @@ pub(super) async fn problems(
     let collation = connection.server.collation.clone();
     for table in catalog.tables().values() {
         problems.extend(unreadable(connection, table, permissions).await?);
-        problems.extend(capture_problems(table, settings, catalog));
+        problems.extend(capture_problems(table, settings, catalog, permissions));
         problems.extend(key_problem(table));
         problems.extend(computed_problem(table));
         problems.extend(collation_problem(table, &collation));
@@ -64,13 +64,19 @@ fn subject(table: &TableName) -> String {
 }
 
 /// What its capture lacks.
-fn capture_problems(table: &CapturedTable, settings: &Settings, catalog: &Catalog) -> Vec<Problem> {
+fn capture_problems(
+    table: &CapturedTable,
+    settings: &Settings,
+    catalog: &Catalog,
+    permissions: &Permissions,
+) -> Vec<Problem> {
     // Without change data capture there is nothing to say about single tables yet.
     if !catalog.is_enabled() {
         return Vec::new();
     }
     let taken = |name: &str| catalog.is_taken(name);
-    let automatic = settings.capture_instances == CaptureInstances::Auto;
+    // Whoever may not run the statements can't do without somebody who may.
+    let automatic = settings.capture_instances == CaptureInstances::Auto && permissions.is_owner();
     let wanted = |severity, want: Want| {
         let remedy = match automatic {
             true => format!("Nothing has to be done, Millstream runs it: {};", want.statement),

@@ -8,18 +8,18 @@
 //! ([`partitions`](crate::capture::partitions)). Where nobody knows what its partitions were, it waits for its
 //! [`Anchor`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use millstream_core::schema::TableName;
 use millstream_core::schema_change::SchemaChangeKind;
-use millstream_core::source::HiddenTable;
+use millstream_core::source::{HiddenTable, Remark};
 
 use super::idle::Agenda;
 use super::tables::{Standing, Tables};
 use crate::capture::catalog::Catalog;
 use crate::capture::partitions::PartitionMark;
-use crate::capture::plan::{Change, Gaps, Plan, Step, begin, plan};
+use crate::capture::plan::{Change, Following, Gaps, Plan, Step, begin, plan};
 use crate::capture::statements::ENABLE_DATABASE;
 use crate::capture::table::CapturedTable;
 use crate::position::Lsn;
@@ -51,6 +51,8 @@ pub(super) struct Waiting {
     anchors: HashMap<i32, Anchor>,
     /// Whether somebody is about to make instances.
     help_is_coming: bool,
+    /// Why they could not, where they could not.
+    failures: BTreeMap<TableName, Remark>,
 }
 
 /// A place that nothing was switched behind which these partitions don't show.
@@ -127,7 +129,12 @@ const ANOTHER: &str = "the name denotes another table now, which is read once th
 
 impl Waiting {
     pub(super) fn new(help_is_coming: bool) -> Self {
-        Self { since: HashMap::new(), anchors: HashMap::new(), help_is_coming }
+        Self { since: HashMap::new(), anchors: HashMap::new(), help_is_coming, failures: BTreeMap::new() }
+    }
+
+    /// The tables whose instances can't be made by whoever is about to.
+    pub(super) fn set_failures(&mut self, failures: BTreeMap<TableName, Remark>) {
+        self.failures = failures;
     }
 
     fn planned(&mut self, tables: &Tables, name: &TableName, table: &CapturedTable, reach: Reach) -> Next {
@@ -135,7 +142,11 @@ impl Waiting {
         let Reach { after, upto, .. } = reach;
         let standing = tables.get(name);
         let (replaces, reason) = match standing {
-            Some(Standing::Followed(following)) if following.origin.object != table.object => (true, ANOTHER),
+            Some(Standing::Followed(Following { origin, .. }))
+                if (origin.object, origin.made_ms) != (table.object, table.made_ms) =>
+            {
+                (true, ANOTHER)
+            }
             Some(Standing::Followed(following)) if following.origin.partitions != table.partitions => (true, SWITCHED),
             Some(Standing::Followed(following)) => {
                 self.anchors.remove(&table.object);
@@ -155,7 +166,13 @@ impl Waiting {
             None => SchemaChangeKind::Created { schema, empty: false },
         });
         match planned {
-            Plan::Follow(..) if anchor > upto => if replaces { Next::Hold(reason) } else { Next::Nothing },
+            Plan::Follow(..) if anchor > upto => {
+                if replaces {
+                    Next::Hold(reason)
+                } else {
+                    Next::Nothing
+                }
+            }
             planned => Next::Steps(planned),
         }
     }
@@ -163,7 +180,7 @@ impl Waiting {
     /// The place where a table may be begun, which may lie above what can be read now.
     fn anchor(&mut self, tables: &Tables, table: &CapturedTable, reach: Reach) -> Lsn {
         // Whoever followed it under another name knows its partitions.
-        if tables.knows(table.object, table.partitions) {
+        if tables.knows(table) {
             return reach.after;
         }
         let seen_now = Anchor { partitions: table.partitions, at: reach.end };
@@ -191,7 +208,10 @@ impl Waiting {
             return None;
         }
         let (reason, remedy) = why_uncaptured(name, table, catalog);
-        let remedy = remedy.filter(|_| !is_coming || since.elapsed() >= READY_WITHIN);
+        let (reason, remedy) = match self.failures.get(name) {
+            Some(Remark { found, remedy }) => (format!("{reason}; {found}"), Some(remedy.clone())),
+            None => (reason, remedy.filter(|_| !is_coming || since.elapsed() >= READY_WITHIN)),
+        };
         match standing {
             Some(Standing::Held { reason: told, .. }) if *told == reason => None,
             _ => Some(SchemaChangeKind::Unreadable { reason, remedy }),

@@ -12,7 +12,7 @@ use millstream_core::row::ValueTooLong;
 use millstream_core::schema::TableName;
 use millstream_core::schema_change::{SchemaChange, SchemaChangeKind};
 use millstream_core::selection::Selection;
-use millstream_core::source::HiddenTable;
+use millstream_core::source::{HiddenTable, Remark};
 use tracing::warn;
 
 use super::agenda::{Overtaken, Reach, Waiting, agenda, missing};
@@ -26,8 +26,10 @@ use crate::capture::catalog::Catalog;
 use crate::capture::plan::Change;
 use crate::connect::{Connection, Connector};
 use crate::fence::Fence;
-use crate::position::{LastCommit, Lsn, SqlServerPosition};
+use crate::noticed::Noticed;
+use crate::position::{Lsn, Mark, SqlServerPosition};
 use crate::progress::Progress;
+use crate::pulse::Pulse;
 
 /// A delivery is due this often, even if nothing happens.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
@@ -85,9 +87,11 @@ impl From<Obstacle> for Halt {
 pub(super) struct Follower {
     connector: Arc<Connector>,
     progress: Arc<Progress>,
+    noticed: Arc<Noticed>,
     connection: Connection,
     selection: Selection,
     fence: Fence,
+    pulse: Pulse,
     catalog: Catalog,
     tables: Tables,
     waiting: Waiting,
@@ -96,8 +100,8 @@ pub(super) struct Follower {
     epoch: u16,
     /// Everything up to here has been handed over.
     after: Lsn,
-    /// The last transaction known to lie before it.
-    last_commit: Option<LastCommit>,
+    /// The last entry of the capture process before it, as far as is known.
+    mark: Option<Mark>,
     /// The transaction whose rows are being handed on.
     open: Option<Lsn>,
     /// Whether a part of it has been handed over.
@@ -116,6 +120,7 @@ impl Follower {
     pub(super) fn new(
         connector: Arc<Connector>,
         progress: Arc<Progress>,
+        noticed: Arc<Noticed>,
         connection: Connection,
         outbox: Outbox,
         from: &SqlServerPosition,
@@ -123,12 +128,15 @@ impl Follower {
     ) -> Self {
         let caretaker = Caretaker::new(Arc::clone(&connector), Arc::clone(&progress));
         let waiting = Waiting::new(caretaker.is_active());
+        let pulse = Pulse::new(Arc::clone(&noticed));
         Self {
             connector,
             progress,
+            noticed,
             connection,
             selection: catalog.selection.clone(),
             fence: Fence::default(),
+            pulse,
             catalog: Catalog::default(),
             tables: Tables::new(catalog),
             waiting,
@@ -136,7 +144,7 @@ impl Follower {
             outbox,
             epoch: from.epoch,
             after: from.lsn,
-            last_commit: from.last_commit,
+            mark: from.mark,
             open: None,
             open_is_parted: false,
             rested: from.lsn,
@@ -161,17 +169,19 @@ impl Follower {
     /// One reading. Says whether it should go on at once.
     async fn poll(&mut self) -> Result<bool, End> {
         let scanned = self.fence.scanned(&mut self.connection).await.map_err(SourceError::from)?;
+        self.pulse.feel(&mut self.connection, self.fence.seen()).await.map_err(SourceError::from)?;
         // Places handed over once have been scanned, even if this server's views don't show it any more.
         let upto = scanned.map_or(self.after, |scanned| scanned.lsn.max(self.after));
-        let last_commit = scanned.and_then(|scanned| scanned.last_commit).filter(|commit| commit.lsn <= upto);
+        let mark = scanned.and_then(|scanned| scanned.mark);
         let looked = self.catalog.look_to_end(&mut self.connection, &self.selection).await;
         let reach = Reach { after: self.after, upto, end: looked.map_err(SourceError::from)? };
         let moved = upto > self.after;
         match self.read(reach).await {
             Ok(()) => {
                 self.plans_outdated = 0;
-                self.finish(upto, last_commit).await?;
+                self.finish(upto, mark).await?;
                 self.caretaker.attend(&self.catalog, &self.tables_in_use(), self.after);
+                self.noticed.set_tables(self.remarks());
                 Ok(moved)
             }
             Err(Halt::End(end)) => Err(end),
@@ -188,8 +198,18 @@ impl Follower {
         self.tables.iter().map(in_use).collect()
     }
 
+    /// What is amiss with tables that are followed.
+    fn remarks(&self) -> BTreeMap<TableName, Remark> {
+        let is_followed = |name: &TableName| matches!(self.tables.get(name), Some(Standing::Followed(_)));
+        let mut remarks = self.caretaker.left_to_others(&self.catalog);
+        remarks.extend(self.caretaker.failures());
+        remarks.retain(|name, _| is_followed(name));
+        remarks
+    }
+
     async fn read(&mut self, reach: Reach) -> Result<(), Halt> {
         self.doubted.clear();
+        self.waiting.set_failures(self.caretaker.failures());
         let hidden = self.hidden().await?;
         let planned = agenda(&self.tables, &self.catalog, &hidden, &mut self.waiting, reach);
         let mut agenda = planned.map_err(|Overtaken| Obstacle::Outdated)?;
@@ -277,8 +297,8 @@ impl Follower {
         let Some(open) = self.open.filter(|open| *open < commit) else { return Ok(()) };
         self.close(open);
         if self.outbox.is_full() {
-            let last_commit = self.commit_at(open).await?;
-            self.hand_over(last_commit).await?;
+            let mark = self.mark_at(open).await?;
+            self.hand_over(mark).await?;
         }
         Ok(())
     }
@@ -291,13 +311,13 @@ impl Follower {
         self.tables.rest();
     }
 
-    /// The transaction of a commit, with the time of its end.
-    async fn commit_at(&mut self, commit: Lsn) -> Result<Option<LastCommit>, SourceError> {
-        Ok(super::start::last_commit(&mut self.connection, commit).await?)
+    /// The entry of a commit.
+    async fn mark_at(&mut self, commit: Lsn) -> Result<Option<Mark>, SourceError> {
+        Ok(super::start::mark_at(&mut self.connection, commit).await?)
     }
 
     /// Everything up to here has been read.
-    async fn finish(&mut self, upto: Lsn, last_commit: Option<LastCommit>) -> Result<(), End> {
+    async fn finish(&mut self, upto: Lsn, mark: Option<Mark>) -> Result<(), End> {
         if let Some(open) = self.open {
             self.close(open);
         }
@@ -308,17 +328,17 @@ impl Follower {
         self.rested = upto;
         self.outbox.rest();
         self.tables.rest();
-        self.hand_over(last_commit).await
+        self.hand_over(mark).await
     }
 
     /// Hands over all whole transactions, up to the last one's commit.
-    async fn hand_over(&mut self, last_commit: Option<LastCommit>) -> Result<(), End> {
-        self.last_commit = last_commit.or(self.last_commit);
-        self.committed_at_ms = match self.last_commit {
-            Some(commit) => self.catalog.utc_ms(commit.ended_at_ms),
+    async fn hand_over(&mut self, mark: Option<Mark>) -> Result<(), End> {
+        self.mark = mark.or(self.mark);
+        self.committed_at_ms = match self.mark {
+            Some(mark) => self.catalog.utc_ms(mark.at_ms),
             None => millstream_core::table::now_ms(),
         };
-        let position = SqlServerPosition { epoch: self.epoch, lsn: self.rested, last_commit: self.last_commit };
+        let position = SqlServerPosition { epoch: self.epoch, lsn: self.rested, mark: self.mark };
         // First, so that a read that is asked for on account of this delivery isn't older than it.
         self.progress.reach(self.rested);
         self.outbox.set_committed_at(self.committed_at_ms);
@@ -332,8 +352,8 @@ impl Follower {
     /// Hands over a part of the open transaction, and before it all whole ones.
     async fn hand_over_part(&mut self) -> Result<(), End> {
         if self.outbox.has_rested() {
-            let last_commit = self.commit_at(self.rested).await?;
-            self.hand_over(last_commit).await?;
+            let mark = self.mark_at(self.rested).await?;
+            self.hand_over(mark).await?;
         }
         if self.outbox.overflows() {
             self.outbox.hand_over_part().await?;
@@ -352,8 +372,8 @@ impl Follower {
             return Err(SourceError::transient("read a large transaction to its end", error).into());
         }
         if self.outbox.has_rested() {
-            let last_commit = self.commit_at(self.rested).await?;
-            self.hand_over(last_commit).await?;
+            let mark = self.mark_at(self.rested).await?;
+            self.hand_over(mark).await?;
         }
         self.open = None;
         self.rested = self.after;

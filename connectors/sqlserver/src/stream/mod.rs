@@ -30,6 +30,7 @@ use millstream_core::source::{Catalog, DeliveryStream};
 use tokio::sync::mpsc;
 
 use crate::connect::Connector;
+use crate::noticed::Noticed;
 use crate::position::SqlServerPosition;
 use crate::progress::Progress;
 use follower::{End, Follower};
@@ -38,6 +39,7 @@ use follower::{End, Follower};
 pub(crate) async fn open(
     connector: Arc<Connector>,
     progress: Arc<Progress>,
+    noticed: Arc<Noticed>,
     from: SqlServerPosition,
     catalog: Catalog,
 ) -> Result<DeliveryStream, SourceError> {
@@ -52,7 +54,7 @@ pub(crate) async fn open(
     progress.follow(from.epoch, from.lsn);
     let (sender, receiver) = mpsc::channel(DELIVERIES_MAX);
     let outbox = Outbox::new(sender.clone());
-    let follower = Follower::new(connector, progress, connection, outbox, &from, &catalog);
+    let follower = Follower::new(connector, progress, noticed, connection, outbox, &from, &catalog);
     tokio::spawn(async move {
         match follower.run().await {
             End::Abandoned => {}

@@ -7,8 +7,8 @@ use millstream_core::schema::TableName;
 use millstream_core::source::Catalog;
 
 use crate::capture::origin::Origin;
-use crate::capture::partitions::PartitionMark;
 use crate::capture::plan::Following;
+use crate::capture::table::CapturedTable;
 
 /// What is known of one table.
 #[derive(Debug, Clone)]
@@ -58,10 +58,11 @@ impl Tables {
         self.standings.iter()
     }
 
-    /// Whether the object is followed under any name, and has had these partitions all the while.
-    pub(super) fn knows(&self, object: i32, partitions: Option<PartitionMark>) -> bool {
+    /// Whether a table is followed under any name, and has had its partitions all the while.
+    pub(super) fn knows(&self, table: &CapturedTable) -> bool {
+        let now = (table.object, table.made_ms, table.partitions);
         let is_it = |standing: &Standing| match standing {
-            Standing::Followed(Following { origin, .. }) => origin.object == object && origin.partitions == partitions,
+            Standing::Followed(Following { origin, .. }) => (origin.object, origin.made_ms, origin.partitions) == now,
             Standing::Held { .. } => false,
         };
         self.standings.values().any(is_it)

@@ -1,5 +1,7 @@
 //! Columns added, dropped, retyped and renamed.
 
+use millstream_core::selection::{Selection, TablePattern};
+
 use super::world::{Auto, Manual, World};
 
 const ONE_TABLE: &str = "CREATE TABLE dbo.t (id int PRIMARY KEY, a varchar(10)); \
@@ -26,6 +28,36 @@ async fn column_added_without_a_new_instance() {
     assert_eq!(world.rows("t"), ["(a='a', id=1)", "(a='b', id=2)", "(a='c', id=3)"]);
     assert_eq!((world.news(), world.cost()), (vec!["t altered keep".to_owned()], 1));
     assert_eq!(world.state("t"), "live");
+    let reason = |world: &World| world.handle().status().tables[0].reason.clone();
+    world.until_true_unscanned("what is left out is told", |world| reason(world).is_some()).await;
+    let told = reason(&world).unwrap();
+    assert!(told.contains("doesn't capture b") && told.contains("@capture_instance = N'dbo_t_2'"), "{told}");
+    world.enable("t", "dbo_t_2");
+    world.until_true("b is captured", |world| world.rows("t").iter().any(|row| row.contains("b="))).await;
+    world.settle().await;
+    world.until_true("nothing is left out", |world| reason(world).is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_millstream_may_not_capture_is_held_with_the_reason() {
+    let mut world = World::new(Auto, ONE_TABLE);
+    world.follow_as_plain_user("GRANT SELECT ON SCHEMA::dbo TO ms");
+    world.enable("t", "dbo_t");
+    world.scan();
+    world.start();
+    world.settle().await;
+    world.sql("ALTER TABLE dbo.t ADD b int NULL");
+    world.until_true("the reason is told", |world| world.state("t").contains("Millstream can't")).await;
+    let state = world.state("t");
+    assert!(state.contains("doesn't capture b") && state.contains("error 22904"), "{state}");
+    assert!(state.contains("Or run, as a member of db_owner: EXEC sys.sp_cdc_enable_table"), "{state}");
+    let selection = Selection { patterns: vec![TablePattern { schema: "dbo".into(), table: "t%".into() }] };
+    let problems = world.connector().check(&selection).await.unwrap();
+    let of_table = problems.iter().find(|problem| problem.subject == "table dbo.t").unwrap();
+    assert!(of_table.remedy.starts_with("EXEC sys.sp_cdc_enable_table"), "{of_table:?}");
+    world.sql("ALTER ROLE db_owner ADD MEMBER ms");
+    world.until_true("b is captured", |world| world.state("t") == "live").await;
+    world.settle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

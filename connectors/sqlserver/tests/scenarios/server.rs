@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use millstream_core::selection::{Selection, TablePattern};
 use millstream_sqlserver_sim::Restore;
 
 use super::world::{Manual, World};
@@ -85,6 +86,70 @@ async fn a_narrowing_that_stops_the_scan_ends_when_the_table_is_captured_anew() 
     world.until_true("t is read again", |world| world.rows("t").len() == 2).await;
     world.settle().await;
     assert_eq!(world.rows("t"), ["(a='b', id=2)", "(a='short', id=1)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_that_breaks_is_told_with_what_mends_it() {
+    let mut world = World::new(Manual, "CREATE TABLE dbo.t (id int PRIMARY KEY, a int)");
+    world.sql("CREATE TABLE dbo.t2 (id int PRIMARY KEY)");
+    world.enable("t", "dbo_t");
+    world.enable("t2", "dbo_t2");
+    world.scan();
+    world.start();
+    world.settle().await;
+    assert_eq!(world.handle().status().standstill, None);
+    world.sql("INSERT INTO dbo.t VALUES (1, 70000); UPDATE dbo.t SET a = 7; INSERT INTO dbo.t2 VALUES (1)");
+    world.sql("ALTER TABLE dbo.t ALTER COLUMN a smallint");
+    world.control().scan("shop").unwrap_err();
+    world.until_true_unscanned("it is told", |world| world.handle().status().standstill.is_some()).await;
+    let remark = world.handle().status().standstill.unwrap();
+    assert!(remark.found.contains("error 220") || remark.found.contains("error 8115"), "{remark:?}");
+    let disable = remark.remedy.split(';').next().unwrap().to_owned();
+    assert!(disable.contains("sp_cdc_disable_table") && disable.contains("N'dbo_t'"), "{remark:?}");
+    let selection = Selection { patterns: vec![TablePattern { schema: "dbo".into(), table: "t%".into() }] };
+    let problems = world.connector().check(&selection).await.unwrap();
+    assert!(problems.iter().any(|problem| problem.remedy == remark.remedy), "{problems:#?}");
+    world.sql(&disable);
+    world.until_true("t2's row arrives", |world| world.rows("t2").len() == 1).await;
+    world.enable("t", "dbo_t");
+    world.until_true("t is read again", |world| world.rows("t").len() == 1).await;
+    world.settle().await;
+    world.until_true("all is well", |world| world.handle().status().standstill.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn capture_that_stands_still_is_told() {
+    let mut world = followed().await;
+    world.sql("INSERT INTO dbo.t VALUES (2, 20)");
+    world.control().advance_clock(std::time::Duration::from_secs(20));
+    world.until_true_unscanned("it is told", |world| world.handle().status().standstill.is_some()).await;
+    let remark = world.handle().status().standstill.unwrap();
+    assert!(remark.found.contains("stands still") && remark.remedy.contains("sp_cdc_start_job"), "{remark:?}");
+    world.settle().await;
+    world.until_true("it is over", |world| world.handle().status().standstill.is_none()).await;
+    assert_eq!(world.rows("t").len(), 2);
+}
+
+/// Another database of the same name, with the same tables, whose log has grown past what was followed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_replaced_is_read_again_even_if_nothing_had_been_captured() {
+    let mut world = followed().await;
+    world.kill().await;
+    world.sql("USE master; DROP DATABASE shop; CREATE DATABASE shop");
+    world.sql("EXEC sys.sp_cdc_enable_db");
+    world.sql("CREATE TABLE dbo.t (id int PRIMARY KEY, a int); INSERT INTO dbo.t VALUES (1, 77)");
+    world.enable("t", "dbo_t");
+    world.sql("CREATE TABLE dbo.elsewhere (id int)");
+    let position = world.sink.position().unwrap();
+    for _ in 0..200 {
+        world.sql("INSERT INTO dbo.elsewhere SELECT 1 FROM (VALUES (1), (2), (3), (4), (5), (6)) AS v(n)");
+    }
+    world.scan();
+    let head = world.connector().head().await.unwrap();
+    assert!(head.token().split(' ').next() > position.token().split(' ').next(), "{head} isn't past {position}");
+    world.start();
+    world.until_true("t is read again", |world| world.rows("t") == ["(a=77, id=1)"]).await;
+    world.settle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -161,8 +161,12 @@ pub(crate) fn begin(
     }
     let from = after.next();
     let first = instance.start.unwrap_or(from).max(from);
-    let origin =
-        Origin { object: table.object, change_table: instance.change_table, partitions: table.partitions };
+    let origin = Origin {
+        object: table.object,
+        made_ms: table.made_ms,
+        change_table: instance.change_table,
+        partitions: table.partitions,
+    };
     let schema = shape(&table.name, origin, instance, first.previous());
     let following = Following { origin, schema: Arc::clone(&schema) };
     let planner = Planner::new(table, following, gaps, from);

@@ -86,7 +86,8 @@ impl<'a> Planner<'a> {
     /// The table has another shape from here on. Says whether that makes it be read again.
     fn alter(&mut self, at: Lsn, schema: Arc<TableSchema>, statement: Option<&Statement>) -> Effect {
         let before = std::mem::replace(&mut self.following.schema, Arc::clone(&schema));
-        let kind = SchemaChangeKind::Altered { values_kept: values_kept(&before, &schema), schema, rows_replaced: false };
+        let kind =
+            SchemaChangeKind::Altered { values_kept: values_kept(&before, &schema), schema, rows_replaced: false };
         let effect = effect(Some(&before), &kind);
         self.change(at, kind, statement);
         effect

@@ -12,7 +12,7 @@ fn name() -> TableName {
 }
 
 fn following(instance: &Instance) -> Following {
-    let origin = Origin { object: 5, change_table: instance.change_table, partitions: None };
+    let origin = Origin { object: 5, made_ms: 3, change_table: instance.change_table, partitions: None };
     Following { origin, schema: shape(&name(), origin, instance, Lsn::ZERO) }
 }
 
@@ -25,7 +25,15 @@ fn table(instances: &[Instance]) -> CapturedTable {
             columns.push(LiveColumn { column_id, column, computed: false, hidden: false });
         }
     }
-    CapturedTable { object: 5, name: name(), columns, has_primary_key: true, partitions: None, instances: instances.to_vec() }
+    CapturedTable {
+        object: 5,
+        made_ms: 3,
+        name: name(),
+        columns,
+        has_primary_key: true,
+        partitions: None,
+        instances: instances.to_vec(),
+    }
 }
 
 fn planned(following: &Following, instances: &[Instance], after: u32, upto: u32) -> (Vec<String>, Following) {
@@ -238,8 +246,7 @@ fn a_new_table_begins_where_its_instance_does() {
 /// isn't read again; each lies within its instance; and planning in two parts ends as planning at once.
 #[test]
 fn plans_cover_everything() {
-    let seed =
-        std::env::var("MILLSTREAM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = std::env::var("MILLSTREAM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
     for round in 0..2_000 {
         let context = format!("MILLSTREAM_SEED={seed}, round {round}");
@@ -254,9 +261,8 @@ fn plans_cover_everything() {
             instances.remove(0);
         }
         for _ in 0..random.random_range(0..4) {
-            let text =
-                ["ALTER TABLE t ADD b int", "ALTER TABLE t DROP COLUMN a", "ALTER TABLE t ADD CHECK (1 = 1)"]
-                    [random.random_range(0..3)];
+            let text = ["ALTER TABLE t ADD b int", "ALTER TABLE t DROP COLUMN a", "ALTER TABLE t ADD CHECK (1 = 1)"]
+                [random.random_range(0..3)];
             let at = random.random_range(90..=210);
             for instance in &mut instances {
                 instance.statements.push(statement(at, text));
@@ -289,9 +295,8 @@ fn plans_cover_everything() {
                     assert!(!held, "{context}: {steps:?}");
                     assert!(stretch.from == next || (stretch.from > next && read_again), "{context}: {steps:?}");
                     assert!(stretch.upto >= stretch.from && stretch.from >= place, "{context}: {steps:?}");
-                    let of_instance = |column: &Column| {
-                        instance.columns.iter().any(|captured| captured.column.name == column.name)
-                    };
+                    let of_instance =
+                        |column: &Column| instance.columns.iter().any(|captured| captured.column.name == column.name);
                     assert!(stretch.schema.columns.iter().all(of_instance), "{context}: {steps:?}");
                     (place, next) = (stretch.upto, stretch.upto.next());
                 }
