@@ -1,5 +1,6 @@
 //! `cleanup: acknowledged`: what goes, and what stays.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,15 @@ async fn position_after(stream: &mut DeliveryStream, mut rows: usize) -> Positio
     }
 }
 
+/// Adds rows, a second apart: transactions that ended at one time are cleaned up together, and a time is three
+/// milliseconds.
+fn insert(database: &Database, ids: RangeInclusive<u32>) {
+    for id in ids {
+        database.sim().control().advance_clock(Duration::from_secs(1));
+        database.run(&format!("INSERT INTO dbo.t VALUES ({id})"));
+    }
+}
+
 /// An empty table that is captured, and where to follow it from.
 async fn captured(database: &Database) -> (Position, Catalog) {
     database.run("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)");
@@ -65,23 +75,25 @@ async fn what_is_acknowledged_goes_and_nothing_else() {
     let (from, catalog) = captured(&database).await;
     let follower = source(&database, Cleanup::Acknowledged);
     let mut deliveries = follower.stream(&from, catalog.clone()).await.unwrap();
-    (1..=5).for_each(|id| database.run(&format!("INSERT INTO dbo.t VALUES ({id})")));
+    insert(&database, 1..=5);
     let durable = position_after(&mut deliveries, 5).await;
     // Read, but not durable at our end.
-    (6..=8).for_each(|id| database.run(&format!("INSERT INTO dbo.t VALUES ({id})")));
+    insert(&database, 6..=8);
     let delivered = position_after(&mut deliveries, 3).await;
     assert!(delivered > durable);
     follower.acknowledge(&durable).await.unwrap();
     until(&database, &format!("({KEPT} WHERE id <= 4) = 0")).await;
     assert!(holds(&database, &format!("({KEPT} WHERE id > 5) = 3")), "what isn't durable must stay");
 
-    // A restart from there loses nothing, and no table is read again.
+    // A restart from there loses nothing, no table is read again, and cleaning goes on.
     drop(deliveries);
     let again = source(&database, Cleanup::Acknowledged);
     again.acknowledge(&durable).await.unwrap();
     let mut deliveries = again.stream(&durable, catalog).await.unwrap();
     let end = position_after(&mut deliveries, 3).await;
     assert!(end >= delivered);
+    again.acknowledge(&end).await.unwrap();
+    until(&database, &format!("({KEPT} WHERE id <= 7) = 0")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +103,7 @@ async fn change_tables_are_left_to_the_server_unless_asked_for() {
     let follower = source(&database, Cleanup::Server);
     let mut deliveries = follower.stream(&from, catalog).await.unwrap();
     for id in 1..=3 {
-        database.run(&format!("INSERT INTO dbo.t VALUES ({id})"));
+        insert(&database, id..=id);
         let durable = position_after(&mut deliveries, 1).await;
         follower.acknowledge(&durable).await.unwrap();
     }
