@@ -12,6 +12,7 @@ mod first_steps;
 mod help;
 mod history;
 mod identity;
+mod identity_sqlserver;
 mod interruptions;
 mod kills;
 mod memory;
