@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::cdc::registry::{CdcContext, Procedure, ProcedureParameter, ProcedureResult, RowSet};
 use crate::engine::context::Context;
-use crate::engine::pattern::like;
+use crate::engine::pattern::{Trailing, like};
 use crate::engine::relation::{Relation, Wanted};
 use crate::error::SqlResult;
 use crate::storage::{Index, ModuleKind, Table};
@@ -100,7 +100,7 @@ fn chosen(
         given.iter().all(|(column, wanted)| match (row.get(*column), wanted) {
             (_, Value::Null) => true,
             (Some(value), wanted) => match (choice, value.as_text(), wanted.as_text()) {
-                (Choice::Like, Some(value), Some(pattern)) => like(value, pattern, Some('\\')),
+                (Choice::Like, Some(value), Some(pattern)) => like(value, pattern, Some('\\'), Trailing::Ignored),
                 _ => value == *wanted,
             },
             (None, _) => false,

@@ -8,7 +8,7 @@ use crate::value::sql_type::Family;
 use crate::value::{SqlType, Value, arithmetic, convert};
 
 use super::expression::{Comparison, Expression, Node, Predicate};
-use super::pattern;
+use super::pattern::{self, Trailing};
 use super::plan::Query;
 use super::run;
 use super::session::Flow;
@@ -184,13 +184,15 @@ impl Predicate {
             Self::Not(part) => Ok(part.test(execution, scope)?.map(|held| !held)),
             Self::IsNull(value) => Ok(Some(value.evaluate(execution, scope)?.is_null())),
             Self::Like { value, pattern, escape } => {
+                let unicode = value.sql_type.is_unicode() || pattern.sql_type.is_unicode();
+                let trailing = if unicode { Trailing::Counts } else { Trailing::Ignored };
                 let (value, pattern) = (value.evaluate(execution, scope)?, pattern.evaluate(execution, scope)?);
                 let escape = match escape {
                     Some(escape) => escape.evaluate(execution, scope)?.as_text().and_then(|text| text.chars().next()),
                     None => None,
                 };
                 Ok(match (value.as_text(), pattern.as_text()) {
-                    (Some(value), Some(pattern)) => Some(pattern::like(value, pattern, escape)),
+                    (Some(value), Some(pattern)) => Some(pattern::like(value, pattern, escape, trailing)),
                     _ => None,
                 })
             }

@@ -12,12 +12,22 @@ enum Symbol {
     Exactly(char),
 }
 
-/// Whether the whole text matches. Trailing spaces of the text don't count.
-pub fn like(text: &str, pattern: &str, escape: Option<char>) -> bool {
+/// Whether trailing spaces of a text count: where text or pattern is Unicode they do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trailing {
+    Counts,
+    Ignored,
+}
+
+/// Whether the whole text matches.
+pub fn like(text: &str, pattern: &str, escape: Option<char>, trailing: Trailing) -> bool {
     let symbols = symbols(pattern, escape);
     let text: Vec<char> = text.chars().collect();
     if matches(&text, &symbols) {
         return true;
+    }
+    if trailing == Trailing::Counts {
+        return false;
     }
     let trimmed = text.iter().rposition(|c| *c != ' ').map_or(0, |last| last + 1);
     trimmed < text.len() && text.get(..trimmed).is_some_and(|text| matches(text, &symbols))
@@ -158,10 +168,12 @@ mod tests {
             ("abc  ", "abc", true),
             ("dbo_t", "dbo[_]%", true),
         ] {
-            assert_eq!(like(text, pattern, None), expected, "{text} {pattern}");
+            assert_eq!(like(text, pattern, None, Trailing::Ignored), expected, "{text} {pattern}");
         }
-        assert!(like("50%", "50!%", Some('!')));
-        assert!(!like("50x", "50!%", Some('!')));
+        assert!(like("50%", "50!%", Some('!'), Trailing::Ignored));
+        assert!(!like("abc  ", "abc", None, Trailing::Counts));
+        assert!(like("abc  ", "abc%", None, Trailing::Counts));
+        assert!(!like("50x", "50!%", Some('!'), Trailing::Ignored));
     }
 
     #[test]

@@ -263,6 +263,8 @@ pub struct Hints {
     pub no_lock: bool,
     pub read_past: bool,
     pub update_lock: bool,
+    /// `UPDLOCK` and `XLOCK`: rows that are given stay locked against others that mean to change them.
+    pub lock_rows: bool,
     pub exclusive: bool,
     pub table_lock: bool,
     pub hold: bool,

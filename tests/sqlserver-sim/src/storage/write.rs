@@ -141,6 +141,33 @@ impl Transaction {
         })
     }
 
+    /// As [`Self::lock_rows`], for one row and without waiting: whether it is still as it was read, or None where another
+    /// transaction holds it.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn try_lock_row(
+        &mut self,
+        database: DatabaseId,
+        table: &Arc<Table>,
+        row_id: RowId,
+        row: &Row,
+    ) -> SqlResult<Option<bool>> {
+        self.lock_table(database, table.object_id, LockMode::IntentExclusive, LockDuration::Transaction)?;
+        let id = self.id;
+        let snapshot = self.write_snapshot();
+        self.write_whole(database, table, |data, written| {
+            let locked = match data.lock(id, row_id, row, snapshot) {
+                Err(Refusal::Held(_)) => return Ok(None),
+                locked => locked?,
+            };
+            if matches!(locked, Locked::Now | Locked::ChangedNow) {
+                written.push(Written::Lock(row_id));
+            }
+            Ok(Some(matches!(locked, Locked::Now | Locked::Before)))
+        })
+    }
+
     /// The next value of the table's identity column. It isn't given back by a rollback.
     ///
     /// # Errors

@@ -98,6 +98,9 @@ pub fn convert(value: &Value, from: SqlType, to: SqlType, style: Option<i32>) ->
             to_binary(value, from, to, style)
         }
         SqlType::HierarchyId | SqlType::Geometry | SqlType::Geography => {
+            if let Value::Text(_) = value {
+                return Err(SqlError::unsupported(format!("texts as {}; give the bytes", to.name())));
+            }
             to_binary(value, from, SqlType::VarBinary(Length::Max), style)
         }
         SqlType::Date

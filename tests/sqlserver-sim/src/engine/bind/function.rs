@@ -46,6 +46,9 @@ impl Binder<'_, '_> {
         if schema.eq_ignore_ascii_case("$PARTITION") {
             return self.partition_number(&name, arguments);
         }
+        if schema.starts_with('@') {
+            return Err(SqlError::unsupported(format!("the method {} of a variable", name.object)));
+        }
         if schema.eq_ignore_ascii_case("sys") {
             return self.system_function(&name.object, arguments);
         }
@@ -157,7 +160,10 @@ impl Binder<'_, '_> {
             ("CONCAT" | "CONCAT_WS", 2..) => return self.concatenation(upper, arguments),
             _ => {}
         }
-        let function = functions::find(upper).ok_or_else(|| SqlError::no_function(&upper.to_lowercase()))?;
+        let function = functions::find(upper).ok_or_else(|| {
+            let real = functions::is_missing(upper);
+            if real { SqlError::unsupported(upper) } else { SqlError::no_function(&upper.to_lowercase()) }
+        })?;
         if !function.arguments.contains(&arguments.len()) {
             let text =
                 format!("The {} function requires {} argument(s).", upper.to_lowercase(), function.arguments.start());
@@ -209,9 +215,16 @@ impl Binder<'_, '_> {
         let (Some(first), Some(second)) = (arguments.next(), arguments.next()) else {
             return Err(SqlError::syntax_near("ISNULL"));
         };
-        let sql_type = if first.is_null_literal() { second.sql_type } else { first.sql_type };
+        // A NULL that stands alone has no type of its own, and is told by the one that stands for it.
+        let untyped = first.is_null_literal() && first.sql_type == SqlType::Int;
+        let sql_type = if untyped { second.sql_type } else { first.sql_type };
         let first = self.converted(first, sql_type)?;
-        let second = self.converted(second, sql_type)?;
+        let own = second.sql_type;
+        let mut second = self.converted(second, sql_type)?;
+        // A text or binary that is longer is cut.
+        if own != sql_type && second.sql_type != SqlType::Variant && !second.is_null_literal() {
+            second = Self::wrapped(second, sql_type, None, false);
+        }
         let nullable = first.nullable && second.nullable;
         Ok(Expression { node: Node::Coalesce(vec![first, second]), sql_type, nullable })
     }

@@ -204,10 +204,15 @@ impl Binder<'_, '_> {
                 if !old_hints.is_empty() {
                     hints = hint::hints(old_hints.iter().map(ToString::to_string))?;
                 }
-                match arguments {
-                    Some(arguments) => self.called(&name, arguments, alias.as_ref()),
-                    None => self.named(&name, alias.as_ref(), hints),
-                }
+                let indexes = hint::indexes(with_hints.iter().map(ToString::to_string));
+                let Some(arguments) = arguments else {
+                    let source = self.named(&name, alias.as_ref(), hints)?;
+                    if let Source::Table(table) = &source {
+                        hint::check_indexes(&table.table, &indexes)?;
+                    }
+                    return Ok(source);
+                };
+                self.called(&name, arguments, alias.as_ref())
             }
             TableFactor::Table {
                 name,

@@ -9,7 +9,8 @@ use crate::storage::{Alteration, Column, DatabaseId, DefaultConstraint, IndexId,
 use crate::value::SqlType;
 use crate::value::collation::equal;
 
-use super::super::bind::{Binder, named_type};
+use super::super::bind::{Binder, named_type, table_source};
+use super::super::run;
 use super::super::state::Execution;
 use super::super::statement::{AlterAction, ColumnDefinition, ConstraintDefinition, ConstraintKind, CreateIndex, Name};
 use super::constraint::{check_existing, check_of, constraint_named, foreign_key, index_of, key_index};
@@ -171,11 +172,22 @@ fn check_rows(execution: &mut Execution<'_>, target: &Target, enabled: &[Alterat
     for key in table.foreign_keys.clone() {
         check_existing(execution, target, &key)?;
     }
+    satisfied(execution, target, table)
+}
+
+/// Whether the rows that are there satisfy the checks of a table as it will be.
+///
+/// # Errors
+/// 547 where one doesn't.
+fn satisfied(execution: &mut Execution<'_>, target: &Target, shape: Table) -> SqlResult<()> {
     let request = crate::storage::ReadRequest::all(target.database, Arc::clone(&target.table));
     let rows = execution.state.transaction().read_all(&request)?;
-    let maker = Maker::new(execution, Target { table: Arc::new(table), ..target.clone() })?;
+    let shape = Arc::new(shape);
+    let maker = Maker::new(execution, Target { table: Arc::clone(&shape), ..target.clone() })?;
+    let (source, _) = table_source(&mut Binder::new(execution), 0, target.database, &shape)?;
     for (_, row) in rows {
-        maker.check(execution, &row, "ALTER TABLE")?;
+        let whole = run::whole_row(execution, &source, row)?;
+        maker.check(execution, &whole, "ALTER TABLE")?;
     }
     Ok(())
 }
@@ -250,7 +262,13 @@ fn added_constraint(
             shape.indexes.push(index.clone());
             Alteration::AddIndex(index)
         }
-        ConstraintKind::Check(check) => Alteration::AddCheck(check_of(execution, shape, name, check)?),
+        ConstraintKind::Check(check) => {
+            let check = check_of(execution, shape, name, check)?;
+            let mut with_check = shape.clone();
+            with_check.checks = vec![check.clone()];
+            satisfied(execution, target, with_check)?;
+            Alteration::AddCheck(check)
+        }
         ConstraintKind::ForeignKey { .. } => {
             let key = foreign_key(execution, shape, name, &constraint.kind)?;
             check_existing(execution, target, &key)?;

@@ -33,6 +33,20 @@ fn key_columns(table: &Table, columns: &[super::super::statement::KeyColumn]) ->
     columns.iter().map(key).collect()
 }
 
+/// Keys that differ by case alone would be taken for duplicates.
+fn check_collations(table: &Table, columns: &[super::super::statement::KeyColumn]) -> SqlResult<()> {
+    let collations = columns.iter().filter_map(|column| table.column_named(&column.name)?.collation.as_deref());
+    for collation in collations {
+        let upper = collation.to_ascii_uppercase();
+        if upper.contains("_CS_") || upper.contains("_BIN") || upper.contains("_CI_AI") {
+            return Err(SqlError::unsupported(format!(
+                "unique columns of the collation {collation}; texts compare without regard to case and with regard to accents"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The index of a PRIMARY KEY or UNIQUE constraint.
 pub fn key_index(
     execution: &mut Execution<'_>,
@@ -58,6 +72,7 @@ pub fn key_index(
         Some(name) => Arc::from(name),
         None => made_name(execution, if primary { "PK" } else { "UQ" }, &table.name),
     };
+    check_collations(table, columns)?;
     Ok(Index {
         index_id: table.next_index_id(clustered),
         name,
@@ -204,6 +219,9 @@ pub fn index_of(table: &Table, index: &CreateIndex) -> SqlResult<Index> {
             table.name, other.name
         );
         return Err(SqlError::new(1902, 16, text));
+    }
+    if index.unique {
+        check_collations(table, &index.columns)?;
     }
     if index.unique && index.filter.is_some() {
         return Err(SqlError::unsupported("unique indexes with a filter"));

@@ -177,6 +177,7 @@ fn declare(execution: &mut Execution<'_>, declaration: &Declaration) -> SqlResul
                 return declare_table(execution, &declaration.name, &shape).map(|_| ());
             }
             let sql_type = named_type(execution.state, data_type)?;
+            let given = value.is_some();
             let value = match value {
                 Some(value) => transaction::atomic(execution, |execution| {
                     let mut binder = Binder::new(execution);
@@ -187,9 +188,11 @@ fn declare(execution: &mut Execution<'_>, declaration: &Declaration) -> SqlResul
                 None => Value::Null,
             };
             match execution.variables.find(&declaration.name) {
-                // In a loop the same declaration comes again.
+                // In a loop the same declaration comes again, and leaves the value as it is unless it gives one.
                 Some(slot) if execution.variables.get(slot).is_some_and(|variable| variable.sql_type == sql_type) => {
-                    execution.variables.set(slot, value);
+                    if given {
+                        execution.variables.set(slot, value);
+                    }
                     Ok(())
                 }
                 Some(_) => Err(taken()),

@@ -167,7 +167,10 @@ fn rows_of_target(execution: &mut Execution<'_>, name: &Name, query: &sqlparser:
                 .find(|(_, own)| own.database == target.database && own.table.object_id == target.table.object_id)
         }
     };
-    let (slot, mut target) = found.ok_or_else(|| SqlError::invalid_object(&name.to_string()))?;
+    let (slot, mut target) = found.ok_or_else(|| match by_alias {
+        Some(_) => SqlError::unsupported(format!("changes of rows through '{name}', which isn't a table")),
+        None => SqlError::invalid_object(&name.to_string()),
+    })?;
     target.variable = execution.variables.tables.values().any(|own| **own == *target.table.name);
     let read_only = |name: &String| execution.variables.tables.get(name).is_some_and(|own| **own == *target.table.name);
     if let Some(parameter) = execution.variables.read_only.iter().find(|name| read_only(name)) {
@@ -255,7 +258,11 @@ fn into_found(found: Vec<(RowId, Vec<Row>)>, slot: usize) -> Vec<Found> {
 /// The target is read as it is now, not from a snapshot of the statement: it is about to be changed.
 fn read_current(source: &mut Source, slot: usize) {
     match source {
-        Source::Table(table) if table.slot == slot => table.hints.update_lock = true,
+        Source::Table(table) if table.slot == slot => {
+            table.hints.update_lock = true;
+            // What is passed over must be known before it is waited for.
+            table.hints.lock_rows |= table.hints.read_past;
+        }
         Source::Join(join) => {
             read_current(&mut join.left, slot);
             read_current(&mut join.right, slot);
@@ -280,7 +287,7 @@ pub fn bind_assignments(
     sources: &[NamedSource],
     target_slot: usize,
 ) -> SqlResult<Vec<BoundAssignment>> {
-    let mut bound = Vec::with_capacity(assignments.len());
+    let mut bound: Vec<BoundAssignment> = Vec::with_capacity(assignments.len());
     for assignment in assignments {
         let column = match &assignment.column {
             Some(name) => {
@@ -303,6 +310,14 @@ pub fn bind_assignments(
             if column.computed.is_some() {
                 maker.check_insertable(execution, slot.unwrap_or(0))?;
             }
+        }
+        if let (Some(slot), Some(name)) = (slot, &assignment.column)
+            && bound.iter().any(|other| other.slot == Some(slot))
+        {
+            let text = format!(
+                "The column name '{name}' is specified more than once in the SET clause. A column cannot be assigned more than one value in the same SET clause. Modify the SET clause to make sure that a column is updated only once."
+            );
+            return Err(SqlError::new(264, 16, text));
         }
         let variable = match &assignment.variable {
             Some(name) => Some(execution.variables.find(name).ok_or_else(|| SqlError::undeclared(name))?),

@@ -1,6 +1,7 @@
 //! Databases.
 
 use crate::error::{SqlError, SqlResult};
+use crate::storage::Edition;
 
 use super::super::session::{Output, OutputSink};
 use super::super::state::Execution;
@@ -42,7 +43,18 @@ pub fn define(execution: &mut Execution<'_>, kind: &Kind) -> SqlResult<()> {
     match kind {
         Kind::CreateDatabase { name } => {
             check_outside_transaction(execution, "CREATE DATABASE")?;
-            execution.state.storage.create_database(name).map(|_| ())
+            let database = execution.state.storage.create_database(name)?;
+            if execution.state.storage.edition() != Edition::AzureSqlDatabase {
+                return Ok(());
+            }
+            // There readers see versions unless they are told not to.
+            transaction::atomic(execution, |execution| {
+                execution.state.transaction().edit_catalog(database, |catalog| {
+                    catalog.options.read_committed_snapshot = true;
+                    catalog.options.allow_snapshot_isolation = true;
+                    Ok(())
+                })
+            })
         }
         Kind::DropDatabase { names, if_exists } => {
             check_outside_transaction(execution, "DROP DATABASE")?;

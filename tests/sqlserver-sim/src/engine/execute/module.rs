@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlparser::ast::{Query, SetExpr};
+
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{
     Alteration, LockMode, Module as Stored, ModuleKind as StoredKind, Object, ObjectId, PrincipalId, Row, Schema,
@@ -39,9 +41,7 @@ pub fn create(execution: &mut Execution<'_>, module: &Module) -> SqlResult<()> {
         let schema = table::schema_for(execution, database, &module.name)?;
         match &module.kind {
             // What can't be resolved now never could be.
-            ModuleKind::View { query, .. } => {
-                Binder::new(execution).query(query)?;
-            }
+            ModuleKind::View { query, columns } => check_view(execution, query, columns)?,
             ModuleKind::Trigger { table, instead, .. } => {
                 if *instead {
                     return Err(SqlError::unsupported("INSTEAD OF triggers"));
@@ -83,6 +83,30 @@ pub fn create(execution: &mut Execution<'_>, module: &Module) -> SqlResult<()> {
             Ok(())
         })
     })
+}
+
+/// # Errors
+/// 1033 where a view's rows are in an order, 4511 where a column of it has no name.
+fn check_view(execution: &mut Execution<'_>, query: &Query, columns: &[String]) -> SqlResult<()> {
+    let limited = query.limit_clause.is_some()
+        || query.fetch.is_some()
+        || matches!(query.body.as_ref(), SetExpr::Select(select) if select.top.is_some());
+    if query.order_by.is_some() && query.for_clause.is_none() && !limited {
+        return Err(SqlError::new(
+            1033,
+            15,
+            "The ORDER BY clause is invalid in views, inline functions, derived tables, subqueries, and common table expressions, unless TOP, OFFSET or FOR XML is also specified.",
+        ));
+    }
+    let bound = Binder::new(execution).query(query)?;
+    match bound.columns.iter().position(|column| column.name.is_empty()) {
+        Some(at) if columns.is_empty() => {
+            let text =
+                format!("Create View or Function failed because no column name was specified for column {}.", at + 1);
+            Err(SqlError::new(4511, 16, text))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The text is kept as a CREATE, however the statement began.

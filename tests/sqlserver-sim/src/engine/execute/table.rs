@@ -152,7 +152,10 @@ pub fn column(execution: &mut Execution<'_>, table: &Table, definition: &ColumnD
         }
         column.identity = Some(identity);
     }
-    column.collation = definition.collation.as_deref().map(Arc::from);
+    if let Some(collation) = &definition.collation {
+        check_collation(collation)?;
+        column.collation = Some(Arc::from(collation.as_str()));
+    }
     column.hidden = definition.hidden;
     if definition.row_start.is_some() {
         column.nullable = false;
@@ -322,4 +325,14 @@ pub fn select_into(
         insert::insert_rows(execution, target, None, &rows, &types).map(|changes| changes.len())
     })?;
     done(execution, u64::try_from(rows).ok(), out)
+}
+
+/// # Errors
+/// 448 for what is no name of a collation: each tells how it takes case, or that it compares bytes.
+pub fn check_collation(name: &str) -> SqlResult<()> {
+    let upper = name.to_ascii_uppercase();
+    let known = ["_CI_", "_CS_"].iter().any(|part| upper.contains(part))
+        || ["_BIN", "_BIN2", "_BIN2_UTF8"].iter().any(|end| upper.ends_with(end))
+        || matches!(upper.as_str(), "DATABASE_DEFAULT" | "CATALOG_DEFAULT");
+    if known { Ok(()) } else { Err(SqlError::new(448, 16, format!("Invalid collation '{name}'."))) }
 }

@@ -130,7 +130,14 @@ pub const FUNCTIONS: &[Builtin] = &[
         "AT_TIME_ZONE",
         2..=2,
         &[AMoment, Text],
-        |_| Ok(SqlType::DateTimeOffset(7)),
+        |types| {
+            Ok(SqlType::DateTimeOffset(match types.first() {
+                Some(SqlType::DateTime2(scale) | SqlType::DateTimeOffset(scale)) => *scale,
+                Some(SqlType::DateTime) => 3,
+                Some(SqlType::SmallDateTime) => 0,
+                _ => 7,
+            }))
+        },
         |_, values, types, _| {
             if !text_at(values, 1).eq_ignore_ascii_case("UTC") {
                 return Err(SqlError::unsupported("time zones other than UTC"));

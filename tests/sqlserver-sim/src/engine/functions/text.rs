@@ -23,7 +23,17 @@ pub const FUNCTIONS: &[Builtin] = &[
     }),
     Builtin::new("DATALENGTH", 1..=1, &[Any], int, |_, values, types, _| Ok(data_length(values, types))),
     Builtin::new("LOWER", 1..=1, &[Text], first, |_, values, _, _| Ok(Value::text(&text_at(values, 0).to_lowercase()))),
-    Builtin::new("UPPER", 1..=1, &[Text], first, |_, values, _, _| Ok(Value::text(&text_at(values, 0).to_uppercase()))),
+    Builtin::new("UPPER", 1..=1, &[Text], first, |_, values, _, _| {
+        // Characters whose capitals are several, such as ß, stay as they are.
+        let capital = |character: char| {
+            let mut capitals = character.to_uppercase();
+            match (capitals.next(), capitals.next()) {
+                (Some(only), None) => only,
+                _ => character,
+            }
+        };
+        Ok(Value::text(&text_at(values, 0).chars().map(capital).collect::<String>()))
+    }),
     Builtin::new("LTRIM", 1..=2, &[Text, Text], varying, |_, values, _, _| {
         let set = trimmed_set(values, 1);
         Ok(Value::text(text_at(values, 0).trim_start_matches(|c| set.contains(&c))))
@@ -95,8 +105,13 @@ pub const FUNCTIONS: &[Builtin] = &[
         &[Integer],
         |_| Ok(SqlType::NChar(1)),
         |_, values, _, _| {
-            let character = integer_at(values, 0).and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32);
-            Ok(character.map_or(Value::Null, |character| Value::text(&character.to_string())))
+            let Some(code) = integer_at(values, 0).and_then(|code| u16::try_from(code).ok()) else {
+                return Ok(Value::Null);
+            };
+            match char::from_u32(u32::from(code)) {
+                Some(character) => Ok(Value::text(&character.to_string())),
+                None => Err(SqlError::unsupported("halves of surrogate pairs; write the whole character")),
+            }
         },
     ),
     Builtin::new(

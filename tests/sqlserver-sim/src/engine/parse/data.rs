@@ -216,7 +216,11 @@ impl Reader<'_> {
             }
         } else {
             // A column may be named with its table.
-            column = self.parts()?.pop();
+            let mut parts = self.parts()?;
+            if self.is_token(&Token::LParen) && parts.last().is_some_and(|part| part.eq_ignore_ascii_case("WRITE")) {
+                return Err(SqlError::unsupported(".WRITE; assign the whole value"));
+            }
+            column = parts.pop();
         }
         let operator = self.assignment_operator()?;
         let value = if self.take("DEFAULT") { None } else { Some(self.expression(stops)?) };
@@ -242,8 +246,8 @@ impl Reader<'_> {
         let top = self.top()?;
         let target_from = self.at;
         let target = self.name()?;
-        let target_range = (target_from, self.at);
         self.skip_hints()?;
+        let target_range = (target_from, self.at);
         self.expect("SET")?;
         let assignments = self.assignments(&["OUTPUT", "FROM", "WHERE", "OPTION"])?;
         let output = self.output(&["FROM", "WHERE", "OPTION"])?;
@@ -256,8 +260,8 @@ impl Reader<'_> {
         let _ = self.take("FROM");
         let target_from = self.at;
         let target = self.name()?;
-        let target_range = (target_from, self.at);
         self.skip_hints()?;
+        let target_range = (target_from, self.at);
         let output = self.output(&["FROM", "WHERE", "OPTION"])?;
         let rows = self.target_rows(common, top, target_range)?;
         Ok(Delete { target, output, rows })

@@ -139,6 +139,9 @@ impl Reader<'_> {
         };
         let permissions = self.permission_names()?;
         let (class, securable) = self.securable(&permissions)?;
+        if self.is_token(&Token::LParen) {
+            return Err(SqlError::unsupported("permissions on columns"));
+        }
         if !self.take("TO") {
             self.expect("FROM")?;
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::SqlResult;
-use crate::storage::{LockDuration, LockMode, ReadCursor, ReadRequest, Row, RowId, Visibility};
+use crate::storage::{DatabaseId, LockDuration, LockMode, ReadCursor, ReadRequest, Row, RowId, Visibility};
 use crate::value::Value;
 
 use super::super::evaluate::Scope;
@@ -131,7 +131,9 @@ fn scan_table(
 ) -> SqlResult<Flow> {
     let Some(range) = key_range(execution, source, frame, outer)? else { return Ok(Flow::Continue) };
     if source.hints.table_lock || source.hints.hold {
-        let mode = if source.hints.exclusive { LockMode::Exclusive } else { LockMode::Shared };
+        // Who means to change what is held shuts out others that mean to: shared locks would end in a deadlock.
+        let alone = source.hints.exclusive || (source.hints.hold && source.hints.update_lock);
+        let mode = if alone { LockMode::Exclusive } else { LockMode::Shared };
         let hold = source.hints.hold || source.hints.exclusive;
         let duration = if hold { LockDuration::Transaction } else { LockDuration::Statement };
         execution.state.transaction().lock_table(source.database, source.table.object_id, mode, duration)?;
@@ -160,9 +162,12 @@ fn scan_table(
         let mut rows = Vec::with_capacity(batch);
         let more = execution.state.transaction().read(&request, &mut cursor, batch, &mut rows)?;
         for (id, row) in rows {
-            let row = whole_row(execution, source, row)?;
-            frame.put(source.slot, row, Some(id));
-            if passes(execution, &source.filter, frame, outer)? && sink(execution, frame)? == Flow::Stop {
+            let whole = whole_row(execution, source, row.clone())?;
+            frame.put(source.slot, whole, Some(id));
+            if passes(execution, &source.filter, frame, outer)?
+                && (!source.hints.lock_rows || lock_row(execution, source, frame, outer, id, row)?)
+                && sink(execution, frame)? == Flow::Stop
+            {
                 return Ok(Flow::Stop);
             }
         }
@@ -170,6 +175,47 @@ fn scan_table(
             return Ok(Flow::Continue);
         }
         batch = (batch * 4).min(BATCH_ROWS_MAX);
+    }
+}
+
+/// Locks a row that was let through, for `UPDLOCK` and `XLOCK`. False where it isn't there any more as it was let through,
+/// or where another holds it and `READPAST` passes over it. Whoever had to wait looks at the row again: the lock it then
+/// has makes the second look the last.
+fn lock_row(
+    execution: &mut Execution<'_>,
+    source: &TableSource,
+    frame: &mut Frame,
+    outer: Option<&Scope<'_>>,
+    id: RowId,
+    mut row: Row,
+) -> SqlResult<bool> {
+    // Temporary tables are the session's own, and table variables are written in transactions of their own.
+    if source.database == DatabaseId::TEMPDB {
+        return Ok(true);
+    }
+    loop {
+        execution.state.check_cancelled()?;
+        let transaction = execution.state.transaction();
+        let unchanged = if source.hints.read_past {
+            match transaction.try_lock_row(source.database, &source.table, id, &row)? {
+                Some(unchanged) => unchanged,
+                None => return Ok(false),
+            }
+        } else {
+            transaction.lock_rows(source.database, &source.table, &[(id, row.clone())])?.is_empty()
+        };
+        if unchanged {
+            return Ok(true);
+        }
+        let Some(now) = execution.state.transaction().row(source.database, &source.table, id)? else {
+            return Ok(false);
+        };
+        row = now;
+        let whole = whole_row(execution, source, row.clone())?;
+        frame.put(source.slot, whole, Some(id));
+        if !passes(execution, &source.filter, frame, outer)? {
+            return Ok(false);
+        }
     }
 }
 

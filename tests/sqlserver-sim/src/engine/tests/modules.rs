@@ -170,3 +170,47 @@ fn system_versioned_tables_keep_past_rows() {
         "2,1,9999-12-31|1,1,9999-12-31"
     );
 }
+
+#[test]
+fn constraints_hold_for_rows_that_are_there() {
+    let mut client = in_database();
+    client.ask("CREATE TABLE t (a int CONSTRAINT c CHECK (a > 0), b AS a * 2); ALTER TABLE t NOCHECK CONSTRAINT ALL; INSERT INTO t VALUES (-1)");
+    assert_eq!(client.fails("ALTER TABLE t WITH CHECK CHECK CONSTRAINT ALL"), 547);
+    assert_eq!(client.fails("ALTER TABLE t ADD CONSTRAINT d CHECK (a > 3)"), 547);
+    assert_eq!(client.fails("ALTER TABLE t ADD CONSTRAINT d CHECK (b > 0)"), 547);
+    assert_eq!(client.fails("ALTER TABLE t ADD n int NOT NULL DEFAULT 5 CHECK (n > 6)"), 547);
+    client.ask("ALTER TABLE t ADD n int NOT NULL DEFAULT 5 CHECK (n > 4), m int NULL CHECK (m > 4)");
+    client.ask("ALTER TABLE t ADD CONSTRAINT d CHECK (a < 3)");
+    assert_eq!(client.fails("INSERT INTO t (a) VALUES (4)"), 547);
+}
+
+#[test]
+fn what_views_and_assignments_say_twice_or_not_at_all_is_refused() {
+    let mut client = in_database();
+    client.ask("CREATE TABLE t (id int, v int, u varchar(9))");
+    assert_eq!(client.fails("UPDATE t SET v = 1, v = 2"), 264);
+    assert_eq!(client.fails("CREATE VIEW w AS SELECT 1"), 4511);
+    assert_eq!(client.fails("CREATE VIEW w AS SELECT id FROM t ORDER BY id"), 1033);
+    client.ask("CREATE VIEW w (one) AS SELECT 1");
+    client.ask("CREATE VIEW x AS SELECT TOP 5 id FROM t ORDER BY id");
+    assert_eq!(client.fails("SELECT * FROM t WITH (INDEX(nope))"), 308);
+    client.ask("CREATE INDEX i ON t (id); SELECT * FROM t WITH (NOLOCK, INDEX(i)); SELECT * FROM t WITH (INDEX(0))");
+    assert_eq!(client.fails("SELECT * FROM t WITH (INDEX = nope)"), 308);
+    assert_eq!(client.fails("CREATE TABLE c (a varchar(10) COLLATE Nonsense)"), 448);
+    for sql in [
+        "CREATE TABLE c (a varchar(10) COLLATE Latin1_General_CS_AS PRIMARY KEY)",
+        "WITH x AS (SELECT * FROM t) UPDATE x SET v = 9",
+        "WITH x AS (SELECT * FROM t) DELETE FROM x",
+        "UPDATE x SET id = 1",
+        "UPDATE t SET u.WRITE('a', 1, 1)",
+        "SELECT FORMAT(1, 'N')",
+        "SELECT HASHBYTES('MD5', 'a')",
+        "SELECT v, COUNT(*) FROM t GROUP BY ROLLUP(v)",
+        "DECLARE @x xml = '<a/>'; SELECT @x.value('(/a)[1]', 'int')",
+        "EXEC sp_help 't'",
+        "EXEC sp_who2",
+        "GRANT SELECT ON dbo.t (v) TO public",
+    ] {
+        assert_eq!(client.fails(sql), 40_517, "{sql}");
+    }
+}

@@ -259,3 +259,21 @@ fn parameters_are_typed() {
     assert_eq!(answer.results[0], [["3"], ["4"]]);
     assert_eq!(answer.values, [("@b".to_owned(), "6".to_owned())]);
 }
+
+#[test]
+fn values_keep_to_their_types() {
+    let mut client = in_database();
+    assert_eq!(client.ask("SELECT ISNULL(CAST(NULL AS varchar(2)), 'abcdef')"), "ab");
+    assert_eq!(client.ask("SELECT COALESCE(CAST(NULL AS varchar(2)), 'abcdef')"), "abcdef");
+    assert_eq!(client.ask("SELECT IIF(N'a  ' LIKE N'a', 1, 0), IIF('a  ' LIKE 'a', 1, 0)"), "0,1");
+    assert_eq!(
+        client
+            .ask("SELECT CAST(CAST('2024-01-01 00:00 +02:00' AS datetimeoffset(0)) AT TIME ZONE 'UTC' AS varchar(40))"),
+        "2023-12-31 22:00:00 +00:00"
+    );
+    assert_eq!(client.ask("SELECT UPPER(N'straße'), UNICODE(NCHAR(8364)), NCHAR(65536)"), "STRAßE,8364,NULL");
+    for sql in ["SELECT NCHAR(55357)", "SELECT CAST('/1/' AS hierarchyid)", "SELECT CAST('POINT (1 1)' AS geometry)"] {
+        assert_eq!(client.fails(sql), 40_517, "{sql}");
+    }
+    assert_eq!(client.ask("DECLARE @i int = 0; WHILE @i < 3 BEGIN DECLARE @n int; SET @n = ISNULL(@n, 0) + 1; SET @i += 1 END; SELECT @n"), "3");
+}

@@ -78,3 +78,43 @@ fn table_variables_keep_their_rows() {
     assert_eq!(client.ask("DECLARE @t TABLE (id int PRIMARY KEY, v int DEFAULT 4); BEGIN TRAN; INSERT INTO @t (id) VALUES (1), (2); ROLLBACK; UPDATE @t SET v = 5 WHERE id = 2; SELECT id, v FROM @t ORDER BY id"), "1,4|2,5");
     assert_eq!(client.fails("SELECT * FROM @t"), 1087);
 }
+
+#[test]
+fn rows_that_are_read_to_be_changed_stay_locked() {
+    let (storage, mut first) = filled();
+    first.ask("INSERT INTO t VALUES (2, 2), (3, 3)");
+    let mut second = Client::new(&storage);
+    second.ask("USE d; SET LOCK_TIMEOUT 50");
+    for hint in ["UPDLOCK", "XLOCK", "ROWLOCK, UPDLOCK", "UPDLOCK, HOLDLOCK"] {
+        first.ask(&format!("BEGIN TRAN; SELECT v FROM t WITH ({hint}) WHERE id = 1"));
+        assert_eq!(second.fails("SELECT v FROM t WITH (UPDLOCK) WHERE id = 1"), 1222, "{hint}");
+        assert_eq!(second.fails("UPDATE t SET v = 9 WHERE id = 1"), 1222, "{hint}");
+        first.ask("COMMIT");
+        second.ask("UPDATE t SET v = 1 WHERE id = 1");
+    }
+    first.ask("BEGIN TRAN; SELECT v FROM t WITH (UPDLOCK) WHERE id = 1");
+    assert_eq!(second.ask("SELECT v FROM t WHERE id = 1"), "1");
+    second.ask("UPDATE t SET v = 2 WHERE id = 2");
+    first.ask("ROLLBACK");
+}
+
+#[test]
+fn workers_of_a_queue_pass_over_what_others_took() {
+    let (storage, mut first) = filled();
+    first.ask("INSERT INTO t VALUES (2, 2), (3, 3)");
+    let mut second = Client::new(&storage);
+    second.ask("USE d; SET LOCK_TIMEOUT 50");
+    let take = "SELECT TOP 1 id FROM t WITH (UPDLOCK, READPAST) ORDER BY id";
+    first.ask("BEGIN TRAN");
+    assert_eq!(first.ask(take), "1");
+    second.ask("BEGIN TRAN");
+    assert_eq!(second.ask(take), "2");
+    first.ask("DELETE t WHERE id = 1; COMMIT");
+    second.ask("ROLLBACK");
+    let remove = "DELETE TOP (1) FROM t WITH (ROWLOCK, READPAST) OUTPUT deleted.id";
+    first.ask("BEGIN TRAN");
+    assert_eq!(first.ask(remove), "2");
+    assert_eq!(second.ask(remove), "3");
+    first.ask("ROLLBACK");
+    assert_eq!(second.ask("SELECT id FROM t"), "2");
+}
