@@ -125,6 +125,9 @@ impl SqlServerSource {
                             false => Arc::new(capture::without_partitions(table)),
                         };
                         let mark = scanned.and_then(|scanned| scanned.mark);
+                        // Whoever waits until everything is current must not have come there before the stream has
+                        // told of the tables that wait: something remains to be read.
+                        let lsn = if found.has_waiting { lsn.previous() } else { lsn };
                         let position = SqlServerPosition { epoch: self.progress.epoch(), lsn, mark };
                         let tables = seen.tables.iter().map(unsure).collect();
                         return Ok(Discovery { tables, position: Position::from(&position) });

@@ -35,6 +35,8 @@ use plan::{Gaps, Plan};
 pub(crate) struct Found {
     /// The selected tables that can be followed.
     pub(crate) tables: Vec<Arc<TableSchema>>,
+    /// Whether there are others whose changes are captured, but that have to wait: the stream tells what for.
+    pub(crate) has_waiting: bool,
     /// Where the log ended behind the look: rows that were switched before it were switched before there.
     pub(crate) end: Lsn,
 }
@@ -49,14 +51,17 @@ pub(crate) async fn followed(
 ) -> Result<Found, QueryError> {
     let mut catalog = Catalog::default();
     let end = catalog.look_to_end(connection, selection).await?;
-    let tables = catalog.tables().values().filter_map(|table| {
+    let mut found = Found { tables: Vec::new(), has_waiting: false, end };
+    for table in catalog.tables().values() {
         let created = |schema| SchemaChangeKind::Created { schema, empty: false };
         match plan::begin(table, gaps, upto.previous(), upto, created) {
-            Plan::Follow(_, following) => following.map(|following| following.schema),
-            Plan::Uncaptured | Plan::Overtaken => None,
+            Plan::Follow(_, Some(following)) => found.tables.push(following.schema),
+            Plan::Follow(_, None) | Plan::Uncaptured | Plan::Overtaken => {
+                found.has_waiting |= table.instances.iter().any(|instance| instance.start.is_some());
+            }
         }
-    });
-    Ok(Found { tables: tables.collect(), end })
+    }
+    Ok(found)
 }
 
 /// A shape of a place at which it isn't known which partitions the table had.
