@@ -125,6 +125,8 @@ enum Next {
 
 const SWITCHED: &str = "rows were switched into it or out of it, or its clustered index was built anew, which capture \
                         doesn't show: it is read again once the log has been captured up to there";
+const ROTATED: &str = "its capture instance has just been made, in place of another: it is read once the log has been \
+                       captured up to there";
 const ANOTHER: &str = "the name denotes another table now, which is read once the log has been captured up to there";
 
 impl Waiting {
@@ -169,6 +171,9 @@ impl Waiting {
             Plan::Follow(..) if anchor > upto => {
                 if replaces {
                     Next::Hold(reason)
+                } else if standing.is_none() && table.instances.len() > 1 {
+                    // It isn't new, so whoever waits for all tables must know of it.
+                    Next::Hold(ROTATED)
                 } else {
                     Next::Nothing
                 }
@@ -203,7 +208,7 @@ impl Waiting {
         let is_followed = matches!(standing, Some(Standing::Followed(_)));
         let is_coming = catalog.is_enabled() && (!table.instances.is_empty() || self.help_is_coming);
         // Rows of a table that was followed are being missed, and whoever waits for a table in a gap must know of it.
-        let in_gap = table.preferred().is_some_and(|newest| newest.start.is_some());
+        let in_gap = table.instances.iter().any(|instance| instance.start.is_some());
         if is_coming && !is_followed && !in_gap && since.elapsed() < READY_WITHIN {
             return None;
         }
