@@ -95,7 +95,7 @@ fn place_of(text: &str, name: &str) -> Option<usize> {
 }
 
 /// A text with a parameter's place written by `place`, and the parameters in order.
-fn placed<'s>(statement: &'s Statement, place: impl Fn(usize) -> String) -> (String, Vec<&'s Argument>) {
+fn placed(statement: &Statement, place: impl Fn(usize) -> String) -> (String, Vec<&Argument>) {
     let (mut sql, mut arguments) = (String::new(), Vec::new());
     for (text, argument) in parts(statement) {
         sql.push_str(text);
