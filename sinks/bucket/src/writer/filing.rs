@@ -11,6 +11,7 @@
 //! sees, as no checkpoint is made before the change has come again, and the pass that it begins puts it right.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use millstream_core::error::SinkError;
 use millstream_core::schema::{IdentityKind, TableSchema};
@@ -21,7 +22,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::Writer;
 use super::adoption::Filed;
-use super::jobs::Progress;
+use super::jobs::{Progress, Slice};
 use crate::key::{self, IdentityNumber, TableKey};
 use crate::row_state::{Place, RowState};
 use crate::store::{Direction, KeyRange, Keyspace};
@@ -157,19 +158,38 @@ impl Writer {
     /// Lists the objects of all rows that are left behind.
     fn list_left(&mut self, key: TableKey) -> Result<(), SinkError> {
         // What an earlier attempt has listed may not be so any more.
-        while self.unlist_slice(key)? == Progress::More {
+        let mut listed = key::left_of(key);
+        while self.unlist_slice(&mut listed)? == Progress::More {
             self.flush(false)?;
         }
         self.flush(false)?;
         let number = self.tables.entry(key).filing.as_ref().map_or(IdentityNumber::default(), Filing::number);
-        let store = Arc::clone(&self.ledger.store);
-        for pair in store.scan(Keyspace::Rows, &key.rows_before(number), Direction::Forward) {
-            let (address, state) = pair?;
-            self.list(key, &address, &RowState::decode(&state)?);
+        let began = Instant::now();
+        let mut rest = key.rows_before(number);
+        while self.list_slice(key, &mut rest)? == Progress::More {
             self.flush_if_full()?;
         }
         self.tables.entry(key).set_left(Left::Listed);
+        let took_ms = began.elapsed().as_millis();
+        info!(table = key.table.0, took_ms, "listed the objects of rows of former identities");
         self.flush(false)
+    }
+
+    /// A slice of it. Nothing may be stored while the rows are scanned: as long as a scan goes on, the engine keeps in
+    /// memory what has been written since it began.
+    fn list_slice(&mut self, key: TableKey, rest: &mut KeyRange) -> Result<Progress, SinkError> {
+        let mut slice = Slice::new(&self.tuning);
+        let store = Arc::clone(&self.ledger.store);
+        for pair in store.scan(Keyspace::Rows, rest, Direction::Forward) {
+            let pair = pair?;
+            let (address, state) = &pair;
+            self.list(key, address, &RowState::decode(state)?);
+            if self.is_over_after(&pair, &mut slice) {
+                *rest = rest.starting_after(address);
+                return Ok(Progress::More);
+            }
+        }
+        Ok(Progress::Done)
     }
 
     fn list(&mut self, key: TableKey, address: &[u8], state: &RowState<'_>) {
@@ -183,21 +203,31 @@ impl Writer {
         }
     }
 
-    /// A slice of removing the list again.
-    fn unlist_slice(&mut self, key: TableKey) -> Result<Progress, SinkError> {
+    /// A slice of removing the list again. `rest` is what remains of it: to look for that from the beginning would cost
+    /// a step for each entry that earlier slices have removed.
+    fn unlist_slice(&mut self, rest: &mut KeyRange) -> Result<Progress, SinkError> {
         let store = &*self.ledger.store;
-        let range: KeyRange = key::left_of(key);
-        let rest = self.ledger.batch.delete_range(store, Keyspace::Lookups, &range, self.tuning.slice_rows_max)?;
-        Ok(if rest.is_some() { Progress::More } else { Progress::Done })
+        let slice_rows_max = self.tuning.slice_rows_max;
+        let Some(remaining) = self.ledger.batch.delete_range(store, Keyspace::Lookups, rest, slice_rows_max)? else {
+            return Ok(Progress::Done);
+        };
+        *rest = remaining;
+        Ok(Progress::More)
     }
 
-    /// A slice of the end of what is left behind: no row of the identities before `number` is stored any more.
-    pub(super) fn forget_left_slice(&mut self, key: TableKey, number: IdentityNumber) -> Result<Progress, SinkError> {
+    /// A slice of the end of what is left behind: no row of the identities before `number` is stored any more. `listed`
+    /// is what remains of the list, at first [`key::left_of`] the table.
+    pub(super) fn forget_left_slice(
+        &mut self,
+        key: TableKey,
+        number: IdentityNumber,
+        listed: &mut KeyRange,
+    ) -> Result<Progress, SinkError> {
         let filing = self.tables.get(key).and_then(|table| table.filing.as_ref());
         if !filing.is_some_and(|filing| filing.number == number && filing.has_left()) {
             return Ok(Progress::Done);
         }
-        let progress = self.unlist_slice(key)?;
+        let progress = self.unlist_slice(listed)?;
         if progress == Progress::Done {
             self.tables.entry(key).set_left(Left::Nothing);
         }
@@ -209,7 +239,8 @@ impl Writer {
         let Some(number) = self.tables.get(key).and_then(|table| table.filing.as_ref()).map(Filing::number) else {
             return Ok(());
         };
-        while self.forget_left_slice(key, number)? == Progress::More {
+        let mut listed = key::left_of(key);
+        while self.forget_left_slice(key, number, &mut listed)? == Progress::More {
             self.flush(false)?;
         }
         Ok(())

@@ -36,6 +36,8 @@ pub(super) struct Sweep {
     found_bytes: usize,
     /// Under which identity the rows were read. Once all rows have been looked at, none of former ones is left.
     identity: Option<IdentityNumber>,
+    /// What remains then of the list of their objects.
+    listed: KeyRange,
     is_through: bool,
     /// Whether rows have been removed already.
     is_removing: bool,
@@ -53,6 +55,7 @@ impl Sweep {
             found: Vec::new(),
             found_bytes: 0,
             identity: None,
+            listed: key::left_of(table),
             is_through: false,
             is_removing: true,
             reply: None,
@@ -85,6 +88,7 @@ impl Writer {
             found: Vec::new(),
             found_bytes: 0,
             identity,
+            listed: key::left_of(table),
             is_through: false,
             is_removing: before.is_some_and(|sweep| sweep.is_removing),
             reply: Some(reply),
@@ -97,7 +101,7 @@ impl Writer {
         }
         if sweep.is_through {
             return match sweep.identity {
-                Some(identity) => self.forget_left_slice(sweep.table, identity),
+                Some(identity) => self.forget_left_slice(sweep.table, identity, &mut sweep.listed),
                 None => Ok(Progress::Done),
             };
         }
