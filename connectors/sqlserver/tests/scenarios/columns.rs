@@ -215,3 +215,18 @@ async fn column_added_while_stopped() {
     assert_eq!(world.rows("t"), ["(a='a', b=10, id=1)", "(a='b', b=7, id=2)", "(a='c', b=7, id=3)"]);
     assert!(world.cost() <= 4, "one a row, and row 3 as it was before");
 }
+
+/// The table isn't found at first, as it waits for an instance that captures the column. Whoever waits for all to be
+/// current waits for it, too, although nothing is in the log but what was there before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_added_before_the_first_start() {
+    let mut world = World::new(Auto, ONE_TABLE);
+    world.enable("t", "dbo_t");
+    world.sql("ALTER TABLE dbo.t ADD b int NULL");
+    world.sql("UPDATE dbo.t SET b = 7");
+    world.scan();
+    world.start();
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a='a', b=7, id=1)", "(a='b', b=7, id=2)"]);
+    assert_eq!(world.state("t"), "live");
+}
