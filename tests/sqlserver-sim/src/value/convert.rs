@@ -2,6 +2,7 @@
 
 mod moment;
 mod text;
+mod xml;
 
 use std::sync::Arc;
 
@@ -109,6 +110,11 @@ pub fn convert(value: &Value, from: SqlType, to: SqlType, style: Option<i32>) ->
         | SqlType::DateTime
         | SqlType::DateTime2(_)
         | SqlType::DateTimeOffset(_) => to_moment(value, from, to, style),
+        SqlType::Xml if from != SqlType::Xml => {
+            let made = to_text(value, from, to, style)?;
+            made.as_text().map_or(Ok(()), xml::check_form)?;
+            Ok(made)
+        }
         _ => to_text(value, from, to, style),
     }
 }

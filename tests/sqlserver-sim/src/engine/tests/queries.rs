@@ -272,6 +272,8 @@ fn values_keep_to_their_types() {
         "2023-12-31 22:00:00 +00:00"
     );
     assert_eq!(client.ask("SELECT UPPER(N'straße'), UNICODE(NCHAR(8364)), NCHAR(65536)"), "STRAßE,8364,NULL");
+    assert_eq!(client.fails("SELECT CAST('<a' AS xml)"), 9400);
+    assert_eq!(client.fails("CREATE TABLE x (x xml); INSERT INTO x VALUES (N'<a><b></a>')"), 9436);
     for sql in ["SELECT NCHAR(55357)", "SELECT CAST('/1/' AS hierarchyid)", "SELECT CAST('POINT (1 1)' AS geometry)"] {
         assert_eq!(client.fails(sql), 40_517, "{sql}");
     }

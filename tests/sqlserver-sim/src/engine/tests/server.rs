@@ -181,3 +181,17 @@ fn the_session_keeps_its_context() {
     client.ask("SET CONTEXT_INFO 0x0102");
     assert_eq!(client.ask("SELECT SUBSTRING(CONTEXT_INFO(), 1, 3)"), "0x010200");
 }
+
+#[test]
+fn readers_see_versions_in_new_databases_of_azure() {
+    let storage = Storage::new(StorageOptions {
+        clock: Clock::manual(Duration::from_secs(1_700_000_000)),
+        edition: Edition::AzureSqlDatabase,
+        server_name: "sim".to_owned(),
+        sa_password: "secret".to_owned(),
+    });
+    let mut client = Client::new(&storage);
+    client.ask("CREATE DATABASE d");
+    let asked = "SELECT is_read_committed_snapshot_on, snapshot_isolation_state FROM sys.databases WHERE name = 'd'";
+    assert_eq!(client.ask(asked), "1,1");
+}
