@@ -18,7 +18,7 @@ use millstream_core::selection::Selection;
 use millstream_core::source::{Problem, Severity};
 use mysql_async::prelude::FromRow;
 
-pub(crate) use cascades::{Cascades, ParentChange, unlogged_cascades};
+pub(crate) use cascades::{Cascades, ParentChange, cascades, logs_cascades, unlogged_cascades};
 
 use crate::connect::{Connection, Connector, address};
 use crate::discover;

@@ -89,6 +89,15 @@ impl Cascades {
         self.by_parent.values().flatten()
     }
 
+    /// What a statement on this table whose rows aren't in the log may have done to others: whatever can be done.
+    pub(crate) fn affected_by_statement(&self, parent: &TableName) -> BTreeSet<TableName> {
+        let of_parent = self.by_parent.get(parent).into_iter().flatten();
+        let columns: Vec<&str> = of_parent.flat_map(|cascade| &cascade.parent_columns).map(String::as_str).collect();
+        let mut affected = self.affected(parent, ParentChange::Deleted);
+        affected.extend(self.affected(parent, ParentChange::Updated(&columns)));
+        affected
+    }
+
     /// Whether changes of this table's rows can change others' without being logged: the stream has to look at them
     /// even if the table isn't selected.
     pub(crate) fn is_parent(&self, table: &TableName) -> bool {
@@ -139,21 +148,31 @@ impl Cascade {
     }
 }
 
-/// The foreign keys whose cascades aren't logged, as they are now; none where the server logs all. The user sees those
-/// of tables that it may read.
+/// The foreign keys whose cascades aren't logged, as they are now; none where the server logs all.
+pub(crate) async fn unlogged_cascades(connection: &mut Connection, limit: Duration) -> Result<Cascades, SourceError> {
+    match logs_cascades(connection, limit).await? {
+        true => Ok(Cascades::default()),
+        false => cascades(connection, limit).await,
+    }
+}
+
+/// Whether the log shows, in row format, what foreign keys do. In statement format no server's does.
+pub(crate) async fn logs_cascades(connection: &mut Connection, limit: Duration) -> Result<bool, SourceError> {
+    let version = connection.server.version;
+    if version.flavor != Flavor::MySql || !version.at_least(9, 6, 0) {
+        return Ok(false);
+    }
+    let native: Vec<(String, String)> = connection
+        .rows(limit, "ask who carries out foreign keys", "SHOW GLOBAL VARIABLES LIKE 'innodb_native_foreign_keys'")
+        .await?;
+    Ok(!native.iter().any(|(_, value)| value.eq_ignore_ascii_case("ON")))
+}
+
+/// All foreign keys that change rows, as they are now. The user sees those of tables that it may read.
 ///
 /// The catalog's list of rules is for users with more than SELECT; to others it shows the keys' columns alone. For them
 /// the rules are read from the tables' definitions.
-pub(crate) async fn unlogged_cascades(connection: &mut Connection, limit: Duration) -> Result<Cascades, SourceError> {
-    let version = connection.server.version;
-    if version.flavor == Flavor::MySql && version.at_least(9, 6, 0) {
-        let native: Vec<(String, String)> = connection
-            .rows(limit, "ask who carries out foreign keys", "SHOW GLOBAL VARIABLES LIKE 'innodb_native_foreign_keys'")
-            .await?;
-        if !native.iter().any(|(_, value)| value.eq_ignore_ascii_case("ON")) {
-            return Ok(Cascades::default());
-        }
-    }
+pub(crate) async fn cascades(connection: &mut Connection, limit: Duration) -> Result<Cascades, SourceError> {
     let keys = keys(connection, limit).await?;
     let rules = listed_rules(connection, limit).await?;
     let mut definitions: BTreeMap<TableName, String> = BTreeMap::new();

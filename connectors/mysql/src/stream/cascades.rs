@@ -4,6 +4,9 @@
 //! every table that is such a parent, selected or not, and says of each selected table at the end of the chains that
 //! its rows were replaced.
 //!
+//! A statement in statement format doesn't show which rows it changed, nor does any server log there what foreign keys
+//! did; so it counts as having done to its tables' children whatever the foreign keys can do.
+//!
 //! The foreign keys are read from the catalog, that is as they are now; statements that may change them are followed by
 //! another reading. Behind the stream's beginning but before the end that the log had then, a statement may have
 //! removed a foreign key that is in no reading: there, whatever removes one counts as a change of the child's rows.
@@ -17,9 +20,9 @@ use millstream_core::schema::{TableName, TableSchema};
 
 use super::follower::{End, Follower};
 use super::settle::has_reached;
-use crate::check::{Cascades, ParentChange, unlogged_cascades};
+use crate::check::{Cascades, ParentChange, cascades, logs_cascades};
 use crate::connect::Connection;
-use crate::ddl::Statement;
+use crate::ddl::{Statement, Suspects};
 use crate::decode::{RowDecoder, RowsEvent, RowsKind, TableMap};
 use crate::discover;
 use crate::log::{self, Head};
@@ -30,7 +33,10 @@ const CAUSE: &str = "foreign keys changed rows inside the storage engine";
 /// The foreign keys to watch.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
+    /// Those that the log doesn't show.
     cascades: Cascades,
+    /// All. In statement format the log shows none.
+    all: Cascades,
     /// The shapes of the parents now, for finding out which columns an update changed.
     parents: BTreeMap<TableName, Arc<TableSchema>>,
     /// Where the log ended when the foreign keys were first read; `None` before.
@@ -56,7 +62,9 @@ impl Watch {
     }
 
     async fn read(&mut self, connection: &mut Connection, limit: Duration) -> Result<(), SourceError> {
-        self.cascades = unlogged_cascades(connection, limit).await?;
+        self.all = cascades(connection, limit).await?;
+        let logged = logs_cascades(connection, limit).await?;
+        self.cascades = if logged { Cascades::default() } else { self.all.clone() };
         let names: BTreeSet<TableName> = self.cascades.iter().map(|cascade| cascade.parent.clone()).collect();
         let names: Vec<TableName> = names.into_iter().collect();
         self.parents = match names.is_empty() {
@@ -173,6 +181,19 @@ impl Follower {
         }
     }
 
+    /// A statement in statement format has changed rows of some tables; what foreign keys made of that isn't in the log.
+    pub(super) async fn note_rows_changed(&mut self, suspects: &Suspects, text: &[u8]) -> Result<(), End> {
+        if only_inserts(text) {
+            return Ok(());
+        }
+        self.watch_cascades().await?;
+        let parents: BTreeSet<&TableName> = self.watch.all.iter().map(|cascade| &cascade.parent).collect();
+        let changed = parents.into_iter().filter(|parent| suspects.include(parent));
+        let affected = changed.flat_map(|parent| self.watch.all.affected_by_statement(parent)).collect();
+        self.cascaded(affected);
+        Ok(())
+    }
+
     fn logs_cascades(&self) -> bool {
         let version = self.server.version;
         version.flavor == Flavor::MySql && version.at_least(9, 6, 0) && self.watch.cascades == Cascades::default()
@@ -186,6 +207,13 @@ impl Follower {
             }
         }
     }
+}
+
+/// New rows of a parent change nothing of its children.
+fn only_inserts(text: &[u8]) -> bool {
+    const INSERT: &[u8] = b"INSERT";
+    let begins = text.trim_ascii_start().get(..INSERT.len()).is_some_and(|word| word.eq_ignore_ascii_case(INSERT));
+    begins && !mentions(text, b"DUPLICATE")
 }
 
 fn mentions(text: &[u8], word: &[u8]) -> bool {

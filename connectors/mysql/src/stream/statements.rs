@@ -69,6 +69,9 @@ impl Follower {
             _ => {}
         }
         self.note_foreign_keys(&statement, query.text);
+        if let Statement::Dml(suspects) = &statement {
+            self.note_rows_changed(suspects, query.text).await?;
+        }
         let concerned = self.tables.concerned(&statement);
         let unbounded = matches!(&statement, Statement::Unknown(suspects) if !matches!(suspects, Suspects::Named(_)));
         if concerned.is_empty() && !unbounded {

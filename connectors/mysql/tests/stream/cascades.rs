@@ -69,3 +69,22 @@ async fn logged_cascades_are_rows_like_others() {
     fixture.sql("DELETE FROM u WHERE code < 20; DELETE FROM parent WHERE id = 1").await;
     assert_eq!(follow.lines().await, ["u - 1", "t - 1"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_statement_format_nobody_logs_cascades() {
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        require_server!(flavor);
+        let mut fixture = Fixture::new(shared_with(flavor, "default", ServerOptions::new()).await.unwrap()).await;
+        fixture.select(&["t", "u"]);
+        fixture.sql(TABLES).await;
+        let mut follow = fixture.follow().await;
+        fixture.sql("SET SESSION binlog_format = STATEMENT; INSERT INTO parent VALUES (4, 40, 0)").await;
+        assert_eq!(follow.lines().await, [""; 0], "{flavor:?}");
+        let delete =
+            "DELETE FROM u WHERE id = 1; SET SESSION binlog_format = STATEMENT; DELETE FROM parent WHERE id = 1";
+        fixture.sql(delete).await;
+        assert_eq!(follow.lines().await, ["u - 1", "t rows replaced", "u rows replaced"], "{flavor:?}");
+        fixture.sql("SET SESSION binlog_format = STATEMENT; UPDATE parent SET code = 21 WHERE id = 2").await;
+        assert_eq!(follow.lines().await, ["t rows replaced", "u rows replaced"], "{flavor:?}");
+    }
+}
