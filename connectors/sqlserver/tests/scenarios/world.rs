@@ -160,11 +160,12 @@ impl World {
 
     /// Scans again and again until everything is durable and all tables are settled, and compares with a fresh read.
     pub async fn settle(&mut self) {
-        let current = self.until("all is current", |world| {
-            let handle = world.handle().clone();
-            async move { handle.until_current().await }
-        })
-        .await;
+        let current = self
+            .until("all is current", |world| {
+                let handle = world.handle().clone();
+                async move { handle.until_current().await }
+            })
+            .await;
         self.expect_running(current.is_ok()).await;
         let report = self.compare().await;
         assert!(report.is_equal() || self.is_any_held(), "{report:#?}");
