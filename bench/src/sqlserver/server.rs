@@ -85,7 +85,7 @@ impl SimulatedServer {
         config.packet_size(PACKET_BYTES);
         let tcp = TcpStream::connect(address).await.map_err(Failure::own(format!("connecting to {address}")))?;
         tcp.set_nodelay(true).map_err(Failure::own(format!("connecting to {address}")))?;
-        Ok(Client::connect(config, tcp.compat_write()).await?)
+        Ok(Box::pin(Client::connect(config, tcp.compat_write())).await?)
     }
 
     /// How long the server has been running on a core since it started.
