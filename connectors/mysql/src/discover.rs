@@ -37,6 +37,24 @@ pub(crate) async fn named(
     Ok(found)
 }
 
+/// Those of these names that the user sees in the catalog, and whether each is a view.
+pub(crate) async fn kinds(
+    connection: &mut Connection,
+    limit: Duration,
+    names: &[TableName],
+) -> Result<BTreeMap<TableName, bool>, SourceError> {
+    let exact = |name: &TableName| TablePattern { schema: name.schema.clone(), table: name.name.clone() };
+    let patterns: Vec<TablePattern> = names.iter().map(exact).collect();
+    let query = format!(
+        "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE {}",
+        condition(&patterns)
+    );
+    let folding = connection.server.names;
+    let rows: Vec<(String, String, String)> = connection.rows(limit, "look for views", &query).await?;
+    let kind = |(schema, name, kind): (String, String, String)| (folding.table(&schema, &name), kind.ends_with("VIEW"));
+    Ok(rows.into_iter().map(kind).filter(|(name, _)| names.contains(name)).collect())
+}
+
 /// The WHERE clause that covers these patterns; the catalog's own comparison may let through more.
 fn condition(patterns: &[TablePattern]) -> String {
     let one = |pattern: &TablePattern| {

@@ -96,7 +96,9 @@ impl Follower {
                         // Its rows follow in the same entry.
                         None => SchemaChangeKind::Created { schema, empty: true },
                         Some(None) => SchemaChangeKind::Settled { schema },
-                        Some(Some(_)) => SchemaChangeKind::Altered { schema, values_kept: Vec::new(), rows_replaced: false },
+                        Some(Some(_)) => {
+                            SchemaChangeKind::Altered { schema, values_kept: Vec::new(), rows_replaced: false }
+                        }
                     };
                     Some(schema_event(table, entry.at_ms, kind))
                 }

@@ -11,6 +11,7 @@ use super::settle::{Question, Reason};
 use super::tables::Standing;
 use crate::connect::Server;
 use crate::ddl::{self, Context, SqlMode, Statement, Suspects, Transaction};
+use crate::discover;
 
 /// How much of a statement the history keeps, in characters.
 const STATEMENT_CHARS_MAX: usize = 4_000;
@@ -69,9 +70,14 @@ impl Follower {
             _ => {}
         }
         self.note_foreign_keys(&statement, query.text);
-        if let Statement::Dml(suspects) = &statement {
-            self.note_rows_changed(suspects, query.text).await?;
-        }
+        let statement = match statement {
+            Statement::Dml(suspects) => {
+                let suspects = self.seen_through_views(suspects).await?;
+                self.note_rows_changed(&suspects, query.text).await?;
+                Statement::Dml(suspects)
+            }
+            statement => statement,
+        };
         let concerned = self.tables.concerned(&statement);
         let unbounded = matches!(&statement, Statement::Unknown(suspects) if !matches!(suspects, Suspects::Named(_)));
         if concerned.is_empty() && !unbounded {
@@ -103,6 +109,20 @@ impl Follower {
             }
         }
         Ok(())
+    }
+
+    /// A statement that writes to a view names no table that it changes: then it may be any. The catalog tells of the
+    /// views that there are now.
+    async fn seen_through_views(&self, suspects: Suspects) -> Result<Suspects, End> {
+        let Suspects::Named(names) = &suspects else { return Ok(suspects) };
+        let unknown: Vec<TableName> = names.iter().filter(|name| self.tables.get(name).is_none()).cloned().collect();
+        if unknown.is_empty() {
+            return Ok(suspects);
+        }
+        let mut connection = self.connector.open().await?;
+        let found = discover::kinds(&mut connection, self.connector.query_timeout(), &unknown).await?;
+        let hides_tables = |name: &TableName| found.get(name).is_some_and(|is_view| *is_view);
+        Ok(if unknown.iter().any(hides_tables) { Suspects::Everything } else { suspects })
     }
 
     /// What has to be found out, and what is certain without asking.

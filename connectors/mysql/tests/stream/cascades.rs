@@ -88,3 +88,25 @@ async fn in_statement_format_nobody_logs_cascades() {
         assert_eq!(follow.lines().await, ["t rows replaced", "u rows replaced"], "{flavor:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_on_a_view_may_change_any_table() {
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        require_server!(flavor);
+        let mut fixture = Fixture::new(shared_with(flavor, "default", ServerOptions::new()).await.unwrap()).await;
+        fixture.select(&["a", "b"]);
+        let tables =
+            "CREATE TABLE a (id INT PRIMARY KEY); CREATE TABLE b (id INT PRIMARY KEY); CREATE TABLE c (id INT);
+            CREATE VIEW v AS SELECT id FROM a";
+        fixture.sql(tables).await;
+        let mut follow = fixture.follow().await;
+        let statement = |text: &str| format!("SET SESSION binlog_format = STATEMENT; {text}");
+        fixture.sql(&statement("INSERT INTO v VALUES (1)")).await;
+        assert_eq!(follow.lines().await, ["a rows replaced", "b rows replaced"], "{flavor:?}");
+        // Other tables are none of ours, nor are temporary ones.
+        fixture
+            .sql(&statement("INSERT INTO c VALUES (1); CREATE TEMPORARY TABLE d (id INT); INSERT INTO d VALUES (1)"))
+            .await;
+        assert_eq!(follow.lines().await, [""; 0], "{flavor:?}");
+    }
+}
