@@ -155,3 +155,24 @@ async fn before_the_first_run_there_is_nothing_to_see_and_nothing_is_created() {
     assert!(said.contains("nothing is stored") && said.contains("millstream run"), "{said}");
     assert!(!workspace.path("millstream-data").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_run_refuses_no_other_command_begins() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("unready").await.unwrap();
+    server.sql_in(&database, "CREATE TABLE t (id INT PRIMARY KEY)").await.unwrap();
+    let user = format!("ms_{database}");
+    server.create_user(&user, "secret", "USAGE").await.unwrap();
+    server.sql_in(&database, &format!("GRANT SELECT ON t TO {user}")).await.unwrap();
+    let workspace = Workspace::new();
+    workspace.run(&["init", &server.uri(&user, "secret", &database)]).good();
+    for _ in 0..2 {
+        let said = workspace.run(&["run", "--until-current"]).failed(1);
+        assert!(said.contains("isn't ready"), "{said}");
+        for (command, code) in [(&["verify"][..], 2), (&["reload", "t"], 1)] {
+            let said = workspace.run(command).failed(code);
+            assert!(said.contains("nothing") && said.contains("millstream run"), "{said}");
+        }
+    }
+}

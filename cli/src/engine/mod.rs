@@ -250,6 +250,14 @@ pub(crate) async fn new_sources(config: &Config, store: FjallStore) -> Result<(F
     .await
 }
 
+/// There is nothing yet that could be compared or read again.
+fn unfilled(config: &Config, what: &str) -> Failure {
+    Failure::new(
+        format!("{what} is stored in {} yet", config.data.display()),
+        "fill the buckets first: `millstream run --until-current`",
+    )
+}
+
 /// Somebody has the store and says nothing.
 fn held(config: &Config) -> Failure {
     Failure::new(
@@ -262,12 +270,16 @@ fn held(config: &Config) -> Failure {
 pub(crate) async fn answer_alone(config: &Config, request: &Request) -> Result<Option<Answers>, Failure> {
     match request {
         Request::Verify { .. } | Request::Reload { .. } => {
-            if !store_folder(&config.data).exists() {
-                let diagnosis = format!("nothing is stored in {} yet", config.data.display());
-                return Err(Failure::new(diagnosis, "fill the buckets first: `millstream run --until-current`"));
+            if !has_store(config) {
+                return Err(unfilled(config, "nothing"));
             }
             let deployment = Deployment::load(config)?;
             let Some(store) = try_open_store(&config.data).await? else { return Ok(None) };
+            // Whether a source is ready to be followed for the first time is for `run` to say.
+            let (store, new) = new_sources(config, store).await?;
+            if let Some(first) = new.first() {
+                return Err(unfilled(config, &format!("nothing of source {first}")));
+            }
             let engine = Engine::start(config, deployment, store).await?;
             Ok(Some(Answers::local(Arc::new(CatchUpService::new(engine)), request.clone())))
         }

@@ -105,7 +105,7 @@ fn variable_problems(version: Version, variables: &Variables) -> Vec<Problem> {
 fn format_problems(version: Version, variables: &Variables) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(format) = variables.get("binlog_format").filter(|format| !format.eq_ignore_ascii_case("ROW")) {
-        let sessions = " Sessions that are connected already keep their format, so have them reconnect";
+        let sessions = " -- and let sessions reconnect that are connected already: they keep their format";
         problems.push(problem(
             Severity::Error,
             "binlog_format",

@@ -104,7 +104,7 @@ fn key_problem(schema: &TableSchema, version: Version) -> Option<Problem> {
         _ => " INVISIBLE",
     };
     let remedy = format!(
-        "ALTER TABLE {}.{} ADD COLUMN my_row_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT{invisible} PRIMARY KEY;",
+        "ALTER TABLE {}.{} ADD COLUMN _row_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT{invisible} PRIMARY KEY;",
         quoted(&table.schema),
         quoted(&table.name)
     );

@@ -179,7 +179,7 @@ fn key_problem(table: &CapturedTable) -> Option<Problem> {
         ));
     }
     let remedy = format!(
-        "ALTER TABLE {} ADD my_row_id bigint IDENTITY NOT NULL PRIMARY KEY; -- or, for a table with a unique index of \
+        "ALTER TABLE {} ADD _row_id bigint IDENTITY NOT NULL PRIMARY KEY; -- or, for a table with a unique index of \
          columns that are NOT NULL, make a capture instance with @index_name",
         quoted_table(&table.name)
     );
