@@ -156,7 +156,8 @@ impl<'a> Workload<'a> {
     }
 }
 
-fn tuple(id: u64) -> String {
+/// A row's values as SQL that all servers take.
+pub(crate) fn tuple(id: u64) -> String {
     format!(
         "({id},{},'{}',{}.{:02},'2026-{:02}-{:02} 10:20:30','{:08} Long Street, Some Town, Some County, {id:010}','left at the door of number {id}')",
         id % 100_000,

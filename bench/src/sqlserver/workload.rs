@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::process::Line;
-use crate::workload::ROWS_PER_TRANSACTION;
+use crate::workload::{ROWS_PER_TRANSACTION, tuple};
 
 use super::bar;
 use super::server::{Connection, SimulatedServer, execute};
@@ -151,17 +151,4 @@ impl<'a> Workload<'a> {
             directory: self.server.directory().to_owned(),
         })
     }
-}
-
-fn tuple(id: u64) -> String {
-    format!(
-        "({id},{},'{}',{}.{:02},'2026-{:02}-{:02} 10:20:30','{:08} Long Street, Some Town, Some County, {id:010}','left at the door of number {id}')",
-        id % 100_000,
-        ["new", "paid", "packed", "delivered"].get((id % 4) as usize).unwrap_or(&"new"),
-        id % 5_000,
-        id % 100,
-        id % 12 + 1,
-        id % 28 + 1,
-        id * 31 % 100_000_000,
-    )
 }

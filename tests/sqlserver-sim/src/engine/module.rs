@@ -96,21 +96,34 @@ pub fn call_scalar(
     function: &ScalarFunction,
     arguments: Vec<Value>,
 ) -> SqlResult<Value> {
+    within(execution, &function.name, &function.parameters, arguments, |inner| {
+        inner.returns = Some(function.returns);
+        execute::run_function(inner, &function.body).map(|()| inner.returned.take().unwrap_or(Value::Null))
+    })
+}
+
+/// Runs something as the body of a function that was called with these arguments.
+fn within<T>(
+    execution: &mut Execution<'_>,
+    name: &Arc<str>,
+    parameters: &[Parameter],
+    arguments: Vec<Value>,
+    body: impl FnOnce(&mut Execution<'_>) -> SqlResult<T>,
+) -> SqlResult<T> {
     if execution.state.nesting >= NESTING_MAX {
         return Err(too_deep());
     }
     let mut variables = Variables::default();
-    for (parameter, value) in function.parameters.iter().zip(arguments) {
+    for (parameter, value) in parameters.iter().zip(arguments) {
         variables.declare(&parameter.name, parameter.sql_type, value);
     }
     execution.state.nesting += 1;
     let outcome = {
         let mut inner = Execution::new(execution.state);
         inner.variables = variables;
-        inner.procedure = Some(Arc::clone(&function.name));
+        inner.procedure = Some(Arc::clone(name));
         inner.function = true;
-        inner.returns = Some(function.returns);
-        execute::run_function(&mut inner, &function.body).map(|()| inner.returned.take().unwrap_or(Value::Null))
+        body(&mut inner)
     };
     execution.state.nesting -= 1;
     outcome
@@ -155,27 +168,12 @@ pub fn call_table(
     function: &TableFunction,
     arguments: Vec<Value>,
 ) -> SqlResult<Vec<Vec<Value>>> {
-    if execution.state.nesting >= NESTING_MAX {
-        return Err(too_deep());
-    }
-    let mut variables = Variables::default();
-    for (parameter, value) in function.parameters.iter().zip(arguments) {
-        variables.declare(&parameter.name, parameter.sql_type, value);
-    }
-    execution.state.nesting += 1;
-    let outcome = {
-        let mut inner = Execution::new(execution.state);
-        inner.variables = variables;
-        inner.procedure = Some(Arc::clone(&function.name));
-        inner.function = true;
-        execute::declare_table(&mut inner, &function.variable, &function.shape).and_then(|own| {
-            let outcome = execute::run_function(&mut inner, &function.body);
-            let rows = execute::drop_table_variable(&mut inner, &own);
-            outcome.and(rows)
-        })
-    };
-    execution.state.nesting -= 1;
-    outcome
+    within(execution, &function.name, &function.parameters, arguments, |inner| {
+        let own = execute::declare_table(inner, &function.variable, &function.shape)?;
+        let outcome = execute::run_function(inner, &function.body);
+        let rows = execute::drop_table_variable(inner, &own);
+        outcome.and(rows)
+    })
 }
 
 /// Whether a function does no more than compute: it writes to its own table variables alone.
