@@ -5,6 +5,7 @@
 
 mod command;
 mod mysql;
+#[cfg(feature = "sqlserver")]
 mod sqlserver;
 mod stage;
 
@@ -19,7 +20,10 @@ async fn main() -> ExitCode {
     let show = async {
         match source.as_deref() {
             None | Some("mysql") => mysql::show().await,
+            #[cfg(feature = "sqlserver")]
             Some("sqlserver") => sqlserver::show().await,
+            #[cfg(not(feature = "sqlserver"))]
+            Some("sqlserver") => Err("this program was built without the feature `sqlserver`".into()),
             Some(other) => Err(format!("there is nothing to show for `{other}`: write mysql or sqlserver").into()),
         }
     };
