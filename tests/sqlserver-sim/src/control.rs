@@ -252,8 +252,12 @@ impl Control {
     /// Those of reading the jobs.
     pub fn crash(&self) -> Result<(), ControlError> {
         self.connections.kill_all();
-        let agent_ran = self.storage.capture().agent_running();
-        self.storage.capture().forget_all();
+        let capture = self.storage.capture();
+        let agent_ran = capture.agent_running();
+        let databases = self.storage.databases();
+        let turns: Vec<_> = databases.iter().map(|database| capture.seize_turn(database.id)).collect();
+        databases.iter().for_each(|database| capture.forget(database.id));
+        drop(turns);
         if agent_ran { self.start_agent() } else { Ok(()) }
     }
 
@@ -294,8 +298,10 @@ impl Control {
             return Err(errors::database_refused(database).into());
         }
         self.connections.kill_all();
+        let turn = self.storage.capture().seize_turn(id);
         self.storage.restore(id, &backup.0)?;
         self.storage.capture().forget(id);
+        drop(turn);
         match to {
             Restore::SameServer => self.start_jobs(id),
             Restore::OtherServerKeepCdc => self.remove_jobs(id),

@@ -21,6 +21,7 @@ const TICKS_PER_HOUR: u64 = 36_000_000_000;
 /// Ends with the value.
 #[derive(Debug)]
 pub struct Agent {
+    storage: Weak<Storage>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -32,13 +33,14 @@ impl Agent {
     /// Where the system has no thread left.
     pub fn start(storage: &Arc<Storage>, polling_interval: Option<Duration>) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
+        storage.capture().set_has_agent(true);
         let thread = {
             let (storage, stop) = (Arc::downgrade(storage), Arc::clone(&stop));
             std::thread::Builder::new()
                 .name("agent".to_owned())
                 .spawn(move || run(&storage, &stop, polling_interval))?
         };
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { storage: Arc::downgrade(storage), stop, thread: Some(thread) })
     }
 }
 
@@ -48,6 +50,9 @@ impl Drop for Agent {
         if let Some(thread) = self.thread.take() {
             // A panic in it was printed already.
             let _ = thread.join();
+        }
+        if let Some(storage) = self.storage.upgrade() {
+            storage.capture().set_has_agent(false);
         }
     }
 }

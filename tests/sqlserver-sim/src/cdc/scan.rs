@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::session::Isolation;
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{
-    Begin, Catalog, DatabaseId, LogChange, LogRecord, LoggedTransaction, Lsn, ObjectId, Retyped, Row, RowId, Storage,
-    Table, Transaction, never_cancelled,
+    Begin, Catalog, DatabaseId, Edition, LogChange, LogRecord, LoggedTransaction, Lsn, ObjectId, Retyped, Row, RowId,
+    Storage, Table, Transaction,
 };
 use crate::value::{Moment, SqlType, Value};
 
@@ -52,6 +53,7 @@ fn scan_procedure(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResul
         return Err(errors::not_owner());
     }
     check_log_reader(context)?;
+    check_job(context)?;
     let parameters = jobs::capture_parameters(number(0), number(1), number(2) != 0, number(3))?;
     run(&context.storage(), context.database, parameters)?;
     Ok(ProcedureResult::default())
@@ -64,6 +66,7 @@ fn capture_job(context: &mut CdcContext<'_>, _arguments: &[Value]) -> SqlResult<
         return Err(errors::not_owner());
     }
     check_log_reader(context)?;
+    check_job(context)?;
     let parameters = jobs::stored_capture_parameters(context.transaction, context.database)?;
     run(&context.storage(), context.database, parameters)?;
     Ok(ProcedureResult::default())
@@ -74,6 +77,19 @@ fn capture_job(context: &mut CdcContext<'_>, _arguments: &[Value]) -> SqlResult<
 fn check_log_reader(context: &CdcContext<'_>) -> SqlResult<()> {
     if jobs::is_published(context.transaction, context.database) {
         return Err(errors::log_reader_reads());
+    }
+    Ok(())
+}
+
+/// A capture job that goes on is the log's reader between its scans too; the scheduler of Azure SQL Database only while
+/// it scans.
+///
+/// # Errors
+/// 22903 where such a job runs.
+fn check_job(context: &CdcContext<'_>) -> SqlResult<()> {
+    let storage = context.storage();
+    if storage.edition() != Edition::AzureSqlDatabase && storage.capture().job_goes_on(context.database) {
+        return Err(errors::log_reader_busy());
     }
     Ok(())
 }
@@ -92,19 +108,13 @@ pub struct Progress {
 /// # Errors
 /// 22903 where another scan is going on; those of a cycle, which `sys.dm_cdc_errors` keeps too.
 pub fn run(storage: &Arc<Storage>, database: DatabaseId, parameters: CaptureParameters) -> SqlResult<Progress> {
-    let busy = storage.capture().with(database, |capture| std::mem::replace(&mut capture.scanning, true));
-    if busy {
-        return Err(errors::log_reader_busy());
-    }
-    let outcome = run_cycles(storage, database, parameters);
-    storage.capture().with(database, |capture| capture.scanning = false);
-    outcome
-}
-
-fn run_cycles(storage: &Arc<Storage>, database: DatabaseId, parameters: CaptureParameters) -> SqlResult<Progress> {
+    let turn = storage.capture().take_turn(database).ok_or_else(errors::log_reader_busy)?;
     let mut total = Progress::default();
     for _ in 0..parameters.scans_max {
-        let progress = session(storage, database, parameters.transactions_max)?;
+        if turn.cancelled().load(Ordering::Relaxed) {
+            return Err(SqlError::cancelled());
+        }
+        let progress = session(storage, database, parameters.transactions_max, turn.cancelled())?;
         total.transactions += progress.transactions;
         total.rows += progress.rows;
         if progress.transactions < parameters.transactions_max {
@@ -115,11 +125,16 @@ fn run_cycles(storage: &Arc<Storage>, database: DatabaseId, parameters: CaptureP
 }
 
 /// A cycle, with its row in the view of sessions.
-fn session(storage: &Arc<Storage>, database: DatabaseId, transactions_max: usize) -> SqlResult<Progress> {
+fn session(
+    storage: &Arc<Storage>,
+    database: DatabaseId,
+    transactions_max: usize,
+    cancelled: &Arc<AtomicBool>,
+) -> SqlResult<Progress> {
     let start_time = storage.clock().now();
     let session_id = storage.capture().with(database, super::state::DatabaseCapture::next_session_id);
     let mut cycle = Cycle::new(storage, database, transactions_max)?;
-    let outcome = cycle.run();
+    let outcome = cycle.run(cancelled);
     let last = cycle.pending.last();
     let row = ScanSession {
         session_id,
@@ -189,11 +204,11 @@ impl Cycle {
         })
     }
 
-    fn run(&mut self) -> ScanResult<()> {
+    fn run(&mut self, cancelled: &Arc<AtomicBool>) -> ScanResult<()> {
         let mut transaction = self.storage.begin(Begin {
             isolation: Isolation::ReadCommitted,
             session_id: 0,
-            cancelled: never_cancelled(),
+            cancelled: Arc::clone(cancelled),
             lock_timeout: None,
             deadlock_priority: 0,
             of_capture: true,

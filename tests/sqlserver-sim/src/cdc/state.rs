@@ -1,7 +1,8 @@
 //! What the capture process and the agent know beside what is in tables: it goes when the server restarts.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::SqlError;
@@ -18,11 +19,15 @@ const LOB_BYTES_MAX: usize = 65_536;
 #[derive(Debug)]
 pub struct CaptureState {
     inner: Mutex<Inner>,
+    /// Told whenever a turn is given up.
+    turn_over: Condvar,
 }
 
 #[derive(Debug)]
 struct Inner {
     agent_running: bool,
+    /// Whether there is an agent that runs jobs, rather than a test.
+    has_agent: bool,
     databases: HashMap<DatabaseId, DatabaseCapture>,
     /// How long the log must be idle before a row without transaction is written.
     idle_after: Duration,
@@ -41,8 +46,8 @@ pub struct DatabaseCapture {
     pub owner_missing: bool,
     /// Whether the database has transactional publications.
     pub published: bool,
-    /// Whether a scan is going on.
-    pub scanning: bool,
+    /// While somebody has the turn to scan: set, it ends the scan.
+    pub turn: Option<Arc<AtomicBool>>,
     pub sessions: VecDeque<ScanSession>,
     pub errors: VecDeque<ScanError>,
     session_last: i32,
@@ -94,6 +99,7 @@ impl Default for CaptureState {
         Self {
             inner: Mutex::new(Inner {
                 agent_running: true,
+                has_agent: false,
                 databases: HashMap::new(),
                 idle_after: Duration::from_secs(300),
                 in_place_singletons: false,
@@ -101,7 +107,30 @@ impl Default for CaptureState {
                 lob_bytes_max: Some(LOB_BYTES_MAX),
                 clr_types_break: false,
             }),
+            turn_over: Condvar::new(),
         }
+    }
+}
+
+/// The right to scan a database's log, which one has at a time; given up when it is dropped.
+#[derive(Debug)]
+pub struct ScanTurn<'a> {
+    state: &'a CaptureState,
+    database: DatabaseId,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl ScanTurn<'_> {
+    /// Set when the scan has to end.
+    pub fn cancelled(&self) -> &Arc<AtomicBool> {
+        &self.cancelled
+    }
+}
+
+impl Drop for ScanTurn<'_> {
+    fn drop(&mut self) {
+        self.state.with(self.database, |capture| capture.turn = None);
+        self.state.turn_over.notify_all();
     }
 }
 
@@ -123,6 +152,44 @@ impl CaptureState {
                 database.capture = None;
             }
         }
+    }
+
+    /// Notes that an agent runs the jobs.
+    pub fn set_has_agent(&self, has_agent: bool) {
+        self.inner().has_agent = has_agent;
+    }
+
+    /// Whether a job goes on that keeps the log reader to itself, also between its scans.
+    pub fn job_goes_on(&self, database: DatabaseId) -> bool {
+        let inner = self.inner();
+        let job = inner.databases.get(&database).and_then(|known| known.capture);
+        inner.has_agent && inner.agent_running && job.is_some_and(|job| job.continuous)
+    }
+
+    /// The turn to scan, or None where a scan is going on.
+    pub fn take_turn(&self, database: DatabaseId) -> Option<ScanTurn<'_>> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let mut inner = self.inner();
+        let known = inner.databases.entry(database).or_default();
+        if known.turn.is_some() {
+            return None;
+        }
+        known.turn = Some(Arc::clone(&cancelled));
+        Some(ScanTurn { state: self, database, cancelled })
+    }
+
+    /// Ends the scan that goes on, if any, and takes the turn. A scan that outlived a crash or a restore would tell of a
+    /// time that is over, and discard records that it never read.
+    pub fn seize_turn(&self, database: DatabaseId) -> ScanTurn<'_> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let goes_on = |inner: &mut Inner| {
+            let turn = inner.databases.get(&database).and_then(|known| known.turn.as_ref());
+            turn.inspect(|cancelled| cancelled.store(true, Ordering::Relaxed)).is_some()
+        };
+        let waited = self.turn_over.wait_while(self.inner(), goes_on);
+        let mut inner = waited.unwrap_or_else(PoisonError::into_inner);
+        inner.databases.entry(database).or_default().turn = Some(Arc::clone(&cancelled));
+        ScanTurn { state: self, database, cancelled }
     }
 
     pub fn idle_after(&self) -> Duration {
@@ -180,16 +247,12 @@ impl CaptureState {
             known.forget();
         }
     }
-
-    pub fn forget_all(&self) {
-        self.inner().databases.values_mut().for_each(DatabaseCapture::forget);
-    }
 }
 
 impl DatabaseCapture {
     fn forget(&mut self) {
-        let Self { owner_missing, published, .. } = *self;
-        *self = Self { owner_missing, published, ..Self::default() };
+        let (owner_missing, published, turn) = (self.owner_missing, self.published, self.turn.take());
+        *self = Self { owner_missing, published, turn, ..Self::default() };
     }
 
     /// Begins a session's row.

@@ -288,7 +288,7 @@ fn idle_rows_have_the_transaction_zero() {
 #[test]
 fn a_scan_that_runs_already_is_error_22903() {
     let (harness, _) = Harness::with_table();
-    harness.storage.capture().with(harness.database, |capture| capture.scanning = true);
+    let _turn = harness.storage.capture().take_turn(harness.database);
     assert_eq!(harness.control().scan("shop").unwrap_err().number(), Some(22903));
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Harness, number, row};
 use crate::cdc::agent::Agent;
+use crate::engine::session::Isolation;
 use crate::error::SqlResult;
 use crate::storage::{DatabaseId, Edition, ReadRequest, SchemaId};
 use crate::value::Value;
@@ -96,6 +97,46 @@ fn a_stopped_agent_captures_nothing_and_the_log_grows() {
     control.start_agent().unwrap();
     wait_for(|| !harness.operations("dbo_t").is_empty());
     drop(agent);
+}
+
+#[test]
+fn a_crash_ends_the_scan_that_goes_on() {
+    let (harness, table) = Harness::with_table();
+    for _ in 0..3 {
+        harness.scan();
+    }
+    harness.insert(&table, &[&row(1, "a", 1)]);
+    let control = harness.control();
+    let change_table = harness.named("cdc", "dbo_t_CT").unwrap();
+    let mut reader = harness.begin(Isolation::Serializable);
+    reader.read_all(&ReadRequest::all(harness.database, change_table)).unwrap();
+    std::thread::scope(|scope| {
+        // It waits for the reader when the server crashes.
+        let scan = scope.spawn(|| control.scan("shop"));
+        wait_for(|| harness.storage.capture().with(harness.database, |capture| capture.turn.is_some()));
+        control.crash().unwrap();
+        assert!(harness.storage.capture().with(harness.database, |capture| capture.sessions.is_empty()));
+        assert!(scan.join().unwrap().is_err());
+    });
+    drop(reader);
+    harness.scan();
+    assert_eq!(harness.operations("dbo_t"), [2]);
+    let sessions = harness.storage.capture().with(harness.database, |capture| capture.sessions.clone());
+    assert_eq!(sessions.iter().map(|session| session.session_id).collect::<Vec<_>>(), [1], "they are counted anew");
+}
+
+#[test]
+fn a_job_that_goes_on_keeps_the_log_to_itself_22903() {
+    let (harness, _) = Harness::with_table();
+    harness.exec("sp_cdc_scan", &[]).unwrap();
+    let agent = Agent::start(&harness.storage, Some(Duration::from_secs(3600))).unwrap();
+    assert_eq!(number(harness.exec("sp_cdc_scan", &[])), 22903);
+    assert_eq!(number(harness.exec("sp_mscdc_capture_job", &[])), 22903);
+    harness.exec("sp_cdc_stop_job", &[]).unwrap();
+    wait_for(|| harness.exec("sp_cdc_scan", &[]).is_ok());
+    harness.exec("sp_cdc_start_job", &[]).unwrap();
+    drop(agent);
+    harness.exec("sp_cdc_scan", &[]).unwrap();
 }
 
 #[test]
