@@ -181,13 +181,14 @@ impl Backend for Simulated {
                 self.capture(table)
             }
             (_, [one]) => self.run(one),
-            (_, several) => self.run(&format!("BEGIN TRAN; {}; COMMIT", several.join("; "))),
+            // A batch of their own each, as a column must be there when a batch that names it is compiled.
+            (_, several) => self.run(&format!("BEGIN TRAN;\nGO\n{}\nGO\nCOMMIT", several.join("\nGO\n"))),
         }
     }
 
     async fn roll_back(&self, transaction: &[Operation]) -> Result<(), BackendError> {
         let statements: Vec<String> = transaction.iter().map(sql).collect();
-        self.run(&format!("BEGIN TRAN; {}; ROLLBACK", statements.join("; ")))
+        self.run(&format!("BEGIN TRAN;\nGO\n{}\nGO\nROLLBACK", statements.join("\nGO\n")))
     }
 
     fn types(&self) -> Vec<TypeCase> {

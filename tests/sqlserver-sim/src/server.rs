@@ -141,6 +141,7 @@ impl Server {
             database: String::new(),
             host: String::new(),
             application: "sqlserver-sim".to_owned(),
+            encrypted: false,
         };
         thread::scope(|scope| {
             let run = || {
@@ -199,8 +200,8 @@ async fn serve(stream: TcpStream, host: Arc<Host>) -> Result<(), Box<dyn std::er
     let shaken = handshake::shake(stream, &host.encryption, host.wish);
     let (transport, login) = tokio::time::timeout(HANDSHAKE_TIME_MAX, shaken).await??;
     match transport {
-        Transport::Plain(stream) => connection::serve(stream, login, host).await?,
-        Transport::Encrypted(stream) => connection::serve(stream, login, host).await?,
+        Transport::Plain(stream) => connection::serve(stream, login, false, host).await?,
+        Transport::Encrypted(stream) => connection::serve(stream, login, true, host).await?,
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::engine::relation::Relation;
-use crate::storage::{Column, Table};
-use crate::value::{Length, SqlType, Value};
+use crate::storage::{Column, Module, ModuleKind, SystemTime, Table};
+use crate::value::{SqlType, Value};
 
 use super::Named;
 use super::scope::Scope;
@@ -13,7 +13,7 @@ use super::view::{BIT, INT, SMALLINT, SYSNAME, TEXT, TINYINT, View, bit, int, nv
 /// The collation of the server and all databases.
 pub const COLLATION: &str = "SQL_Latin1_General_CP1_CI_AS";
 
-/// A column of a table.
+/// A column of a table, or of a view or function, which stands as a table without anything else then.
 pub struct TableColumn {
     pub table: Arc<Table>,
     /// Among the table's columns as they are now, from 0.
@@ -21,14 +21,35 @@ pub struct TableColumn {
     pub column: Column,
 }
 
-/// The columns of every table that the session may see.
-pub fn all(scope: &Scope<'_>) -> Vec<TableColumn> {
-    let mut columns = Vec::new();
-    for table in scope.tables() {
-        for (position, column) in table.columns.iter().enumerate() {
-            columns.push(TableColumn { table: Arc::clone(&table), position, column: column.clone() });
-        }
-    }
+fn columns_of(table: &Arc<Table>) -> impl Iterator<Item = TableColumn> {
+    let columns = table.columns.iter().enumerate();
+    columns.map(|(position, column)| TableColumn { table: Arc::clone(table), position, column: column.clone() })
+}
+
+/// A module as a table of its columns.
+fn as_table(module: &Module) -> Arc<Table> {
+    let mut table = Table::new(module.schema_id, &module.name);
+    table.object_id = module.object_id;
+    table.columns.clone_from(&module.signature.columns);
+    Arc::new(table)
+}
+
+/// The columns of every table and view that the session may see.
+pub fn of_tables_and_views(scope: &Scope<'_>) -> Vec<TableColumn> {
+    let views = scope.modules().into_iter().filter(|module| module.kind == ModuleKind::View);
+    let views = views.map(|view| as_table(&view));
+    scope.tables().into_iter().chain(views).flat_map(|table| columns_of(&table).collect::<Vec<_>>()).collect()
+}
+
+/// The columns of everything that has some and that the session may see.
+fn all(scope: &Scope<'_>) -> Vec<TableColumn> {
+    // Functions, and types of tables.
+    let functions = scope.modules().into_iter();
+    let functions = functions
+        .filter(|module| module.kind != ModuleKind::View)
+        .flat_map(|function| columns_of(&as_table(&function)).collect::<Vec<_>>());
+    let mut columns = of_tables_and_views(scope);
+    columns.extend(functions);
     columns
 }
 
@@ -77,9 +98,9 @@ fn columns_view() -> Arc<dyn Relation> {
         .field("default_object_id", INT, |it, _| int(it.column.default.as_ref().map_or(0, |it| it.object_id.0)))
         .always("rule_object_id", INT, int(0))
         .field("is_sparse", BIT, |it, _| bit(it.column.sparse))
-        .unset(&["is_column_set"])
-        .always("generated_always_type", TINYINT, Value::TinyInt(0))
-        .always("generated_always_type_desc", nvarchar(60), text("NOT_APPLICABLE"))
+        .field("is_column_set", BIT, |it, _| bit(it.column.column_set))
+        .nullable("generated_always_type", TINYINT, |it, _| Value::TinyInt(generated(it).0))
+        .nullable("generated_always_type_desc", nvarchar(60), |it, _| text(generated(it).1))
         .nulls(INT, &["encryption_type"])
         .nulls(nvarchar(64), &["encryption_type_desc"])
         .nulls(SYSNAME, &["encryption_algorithm_name"])
@@ -90,6 +111,15 @@ fn columns_view() -> Arc<dyn Relation> {
         .nulls(INT, &["graph_type"])
         .nulls(nvarchar(60), &["graph_type_desc"])
         .build()
+}
+
+/// Which end of a system-versioned table's period a column is.
+fn generated(it: &TableColumn) -> (u8, &'static str) {
+    match &it.table.system_time {
+        Some(period) if period.start == it.column.column_id => (1, "AS_ROW_START"),
+        Some(period) if period.end == it.column.column_id => (2, "AS_ROW_END"),
+        _ => (0, "NOT_APPLICABLE"),
+    }
 }
 
 fn identities_view() -> Arc<dyn Relation> {
@@ -125,66 +155,6 @@ fn computed_view() -> Arc<dyn Relation> {
         .build()
 }
 
-/// Every type that there is, with the lengths that its declaration may have at most.
-const TYPES: [SqlType; 34] = [
-    SqlType::Image,
-    SqlType::Text,
-    SqlType::UniqueIdentifier,
-    SqlType::Date,
-    SqlType::Time(7),
-    SqlType::DateTime2(7),
-    SqlType::DateTimeOffset(7),
-    SqlType::TinyInt,
-    SqlType::SmallInt,
-    SqlType::Int,
-    SqlType::SmallDateTime,
-    SqlType::Real,
-    SqlType::Money,
-    SqlType::DateTime,
-    SqlType::Float,
-    SqlType::Variant,
-    SqlType::NText,
-    SqlType::Bit,
-    SqlType::Decimal { precision: 38, scale: 38 },
-    SqlType::Numeric { precision: 38, scale: 38 },
-    SqlType::SmallMoney,
-    SqlType::BigInt,
-    SqlType::HierarchyId,
-    SqlType::Geometry,
-    SqlType::Geography,
-    SqlType::VarBinary(Length::Limited(8000)),
-    SqlType::VarChar(Length::Limited(8000)),
-    SqlType::Binary(8000),
-    SqlType::Char(8000),
-    SqlType::RowVersion,
-    SqlType::NVarChar(Length::Limited(4000)),
-    SqlType::NChar(4000),
-    SqlType::Xml,
-    SqlType::SysName,
-];
-
-fn types_view() -> Arc<dyn Relation> {
-    View::of(|_| TYPES.to_vec())
-        .field("name", SYSNAME, |it, _| text(it.name()))
-        .field("system_type_id", TINYINT, |it, _| Value::TinyInt(it.system_type_id()))
-        .field("user_type_id", INT, |it, _| int(it.user_type_id()))
-        .always("schema_id", INT, int(4))
-        .nulls(INT, &["principal_id"])
-        .field("max_length", SMALLINT, |it, _| Value::SmallInt(it.max_length()))
-        .field("precision", TINYINT, |it, _| Value::TinyInt(it.precision()))
-        .field("scale", TINYINT, |it, _| Value::TinyInt(it.scale()))
-        .nullable("collation_name", SYSNAME, |it, _| optional_text(it.is_character().then_some(COLLATION)))
-        .nullable("is_nullable", BIT, |it, _| bit(!matches!(it, SqlType::SysName | SqlType::RowVersion)))
-        .unset(&["is_user_defined"])
-        .field("is_assembly_type", BIT, |it, _| {
-            bit(matches!(it, SqlType::HierarchyId | SqlType::Geometry | SqlType::Geography))
-        })
-        .always("default_object_id", INT, int(0))
-        .always("rule_object_id", INT, int(0))
-        .unset(&["is_table_type"])
-        .build()
-}
-
 /// Old clients find the columns here.
 fn old_columns_view() -> Arc<dyn Relation> {
     View::of(all)
@@ -204,29 +174,23 @@ fn old_columns_view() -> Arc<dyn Relation> {
         .build()
 }
 
-fn extended_properties_view() -> Arc<dyn Relation> {
-    View::<()>::of(|_| Vec::new())
-        .always("class", TINYINT, Value::TinyInt(1))
-        .always("class_desc", nvarchar(60), text("OBJECT_OR_COLUMN"))
-        .always("major_id", INT, int(0))
-        .always("minor_id", INT, int(0))
-        .always("name", SYSNAME, text(""))
-        .always("value", SqlType::Variant, Value::Null)
-        .build()
-}
-
 fn masked_columns_view() -> Arc<dyn Relation> {
     of_columns(|_| Vec::new()).unset(&["is_computed", "is_masked"]).nulls(nvarchar(4000), &["masking_function"]).build()
 }
 
+fn periods(scope: &Scope<'_>) -> Vec<(Arc<Table>, SystemTime)> {
+    let tables = scope.tables().into_iter();
+    tables.filter_map(|table| Some((Arc::clone(&table), table.system_time.clone()?))).collect()
+}
+
 fn periods_view() -> Arc<dyn Relation> {
-    View::<()>::of(|_| Vec::new())
-        .always("name", SYSNAME, text(""))
+    View::of(periods)
+        .always("name", SYSNAME, text("SYSTEM_TIME"))
         .always("period_type", TINYINT, Value::TinyInt(1))
         .always("period_type_desc", nvarchar(60), text("SYSTEM_TIME_PERIOD"))
-        .always("object_id", INT, int(0))
-        .always("start_column_id", INT, int(0))
-        .always("end_column_id", INT, int(0))
+        .field("object_id", INT, |(table, _), _| int(table.object_id.0))
+        .field("start_column_id", INT, |(_, period), _| int(period.start.0))
+        .field("end_column_id", INT, |(_, period), _| int(period.end.0))
         .build()
 }
 
@@ -237,9 +201,7 @@ pub fn views() -> Vec<Named> {
         ("sys", "identity_columns", identities_view()),
         ("sys", "computed_columns", computed_view()),
         ("sys", "masked_columns", masked_columns_view()),
-        ("sys", "types", types_view()),
         ("sys", "syscolumns", old_columns_view()),
-        ("sys", "extended_properties", extended_properties_view()),
         ("sys", "periods", periods_view()),
     ]
 }

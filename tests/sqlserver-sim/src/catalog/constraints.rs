@@ -77,10 +77,16 @@ fn referenced_index(key: &ForeignKey, scope: &Scope<'_>) -> i32 {
     index.map_or(0, |index| index.index_id.0)
 }
 
+/// Whether the server made a constraint's name: those end in two underscores and digits.
+fn is_made(name: &str) -> bool {
+    let digits = name.rsplit_once("__").map_or("", |(_, digits)| digits);
+    matches!(digits.len(), 8 | 16) && digits.chars().all(|digit| digit.is_ascii_hexdigit() && !digit.is_lowercase())
+}
+
 fn keys_view() -> Arc<dyn Relation> {
     objects::view_of(keys)
         .nullable("unique_index_id", INT, |it, _| int(it.thing.index_id.0))
-        .unset(&["is_system_named"])
+        .field("is_system_named", BIT, |it, _| bit(is_made(&it.object.name)))
         .always("is_enforced", BIT, bit(true))
         .build()
 }
@@ -96,7 +102,7 @@ fn foreign_keys_view() -> Arc<dyn Relation> {
         .nullable("delete_referential_action_desc", nvarchar(60), |it, _| text(action(it.thing.on_delete).1))
         .nullable("update_referential_action", TINYINT, |it, _| Value::TinyInt(action(it.thing.on_update).0))
         .nullable("update_referential_action_desc", nvarchar(60), |it, _| text(action(it.thing.on_update).1))
-        .unset(&["is_system_named"])
+        .field("is_system_named", BIT, |it, _| bit(is_made(&it.object.name)))
         .build()
 }
 
@@ -140,7 +146,7 @@ fn checks_view() -> Arc<dyn Relation> {
         .always("parent_column_id", INT, int(0))
         .nullable("definition", TEXT, |it, _| text(&it.thing.definition))
         .always("uses_database_collation", BIT, bit(true))
-        .unset(&["is_system_named"])
+        .field("is_system_named", BIT, |it, _| bit(is_made(&it.object.name)))
         .build()
 }
 
@@ -150,7 +156,7 @@ fn defaults_view() -> Arc<dyn Relation> {
         .nullable("definition", TEXT, |it, _| {
             optional_text(it.thing.default.as_ref().map(|default| &*default.definition))
         })
-        .unset(&["is_system_named"])
+        .field("is_system_named", BIT, |it, _| bit(is_made(&it.object.name)))
         .build()
 }
 

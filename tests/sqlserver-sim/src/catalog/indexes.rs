@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::relation::Relation;
-use crate::storage::{ColumnId, Index, IndexId, Table};
+use crate::storage::{ColumnId, Index, IndexId, ObjectId, Table};
 use crate::value::Value;
 
 use super::Named;
@@ -42,6 +42,11 @@ fn all(scope: &Scope<'_>) -> Vec<TableIndex> {
     indexes
 }
 
+/// The table's partition scheme, or the filegroup PRIMARY.
+fn data_space(it: &TableIndex, scope: &Scope<'_>) -> i32 {
+    it.table.partition.as_ref().and_then(|key| super::partitions::scheme_id(scope, &key.scheme)).unwrap_or(1)
+}
+
 fn indexes_view() -> Arc<dyn Relation> {
     View::of(all)
         .field("object_id", INT, |it, _| int(it.table.object_id.0))
@@ -56,7 +61,7 @@ fn indexes_view() -> Arc<dyn Relation> {
             })
         })
         .nullable("is_unique", BIT, |it, _| it.is(|index| index.unique))
-        .always("data_space_id", INT, int(1))
+        .field("data_space_id", INT, |it, scope| int(data_space(it, scope)))
         .unset(&["ignore_dup_key"])
         .nullable("is_primary_key", BIT, |it, _| it.is(Index::is_primary))
         .nullable("is_unique_constraint", BIT, |it, _| {
@@ -70,7 +75,8 @@ fn indexes_view() -> Arc<dyn Relation> {
         .always("allow_page_locks", BIT, bit(true))
         .nullable("has_filter", BIT, |it, _| it.is(|index| index.filter.is_some()))
         .nullable("filter_definition", TEXT, |it, _| {
-            optional_text(it.index.as_ref().and_then(|index| index.filter.as_deref()))
+            let filter = it.index.as_ref().and_then(|index| index.filter.as_ref());
+            optional_text(filter.map(|filter| &*filter.definition))
         })
         .nulls(INT, &["compression_delay"])
         .unset(&["suppress_dup_key_messages", "auto_created", "optimize_for_sequential_key"])
@@ -118,21 +124,48 @@ fn index_columns_view() -> Arc<dyn Relation> {
         .build()
 }
 
-/// A number for the one partition of an index, as unlike other numbers as a real one. It goes with the rows where these
-/// are switched.
-fn partition_id(it: &TableIndex, scope: &Scope<'_>) -> u64 {
-    let base = scope.partition_base(it.table.object_id);
-    (72_057_594_037_927_936 + (u64::from(base) << 16)) + u64::from(it.id().unsigned_abs())
+/// A partition of an index.
+struct Partition {
+    of: TableIndex,
+    /// From 1.
+    number: u16,
+    rows: u64,
+}
+
+fn partitions(scope: &Scope<'_>) -> Vec<Partition> {
+    let mut partitions = Vec::new();
+    let mut last: Option<(ObjectId, Vec<u64>)> = None;
+    for of in all(scope) {
+        let table = of.table.object_id;
+        let rows = match last.take() {
+            Some((id, rows)) if id == table => rows,
+            _ => scope.partition_rows(table),
+        };
+        for (number, rows) in (1..).zip(&rows) {
+            let of = TableIndex { table: Arc::clone(&of.table), index: of.index.clone() };
+            partitions.push(Partition { of, number, rows: *rows });
+        }
+        last = Some((table, rows));
+    }
+    partitions
+}
+
+/// A number for a partition of an index, as unlike other numbers as a real one. It goes with the rows where these are
+/// switched.
+fn partition_id(it: &Partition, scope: &Scope<'_>) -> u64 {
+    let base = scope.partition_base(it.of.table.object_id);
+    let first = 72_057_594_037_927_936 + (u64::from(base) << 24);
+    first + (u64::from(it.number - 1) << 12) + u64::from(it.of.id().unsigned_abs())
 }
 
 fn partitions_view() -> Arc<dyn Relation> {
-    View::of(all)
+    View::of(partitions)
         .field("partition_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
-        .field("object_id", INT, |it, _| int(it.table.object_id.0))
-        .field("index_id", INT, |it, _| int(it.id()))
-        .always("partition_number", INT, int(1))
+        .field("object_id", INT, |it, _| int(it.of.table.object_id.0))
+        .field("index_id", INT, |it, _| int(it.of.id()))
+        .field("partition_number", INT, |it, _| int(it.number.into()))
         .field("hobt_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
-        .nullable("rows", BIGINT, |it, scope| bigint(scope.row_count(it.table.object_id)))
+        .nullable("rows", BIGINT, |it, _| bigint(it.rows))
         .always("filestream_filegroup_id", crate::value::SqlType::SmallInt, Value::SmallInt(0))
         .always("data_compression", TINYINT, Value::TinyInt(0))
         .always("data_compression_desc", nvarchar(60), text("NONE"))
@@ -140,16 +173,16 @@ fn partitions_view() -> Arc<dyn Relation> {
 }
 
 /// Pages of eight kilobytes, on the guess that a row takes a hundred bytes.
-fn pages(it: &TableIndex, scope: &Scope<'_>) -> Value {
-    bigint(scope.row_count(it.table.object_id).div_ceil(80))
+fn pages(it: &Partition, _: &Scope<'_>) -> Value {
+    bigint(it.rows.div_ceil(80))
 }
 
 fn partition_stats_view() -> Arc<dyn Relation> {
-    View::of(all)
+    View::of(partitions)
         .field("partition_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
-        .field("object_id", INT, |it, _| int(it.table.object_id.0))
-        .field("index_id", INT, |it, _| int(it.id()))
-        .always("partition_number", INT, int(1))
+        .field("object_id", INT, |it, _| int(it.of.table.object_id.0))
+        .field("index_id", INT, |it, _| int(it.of.id()))
+        .field("partition_number", INT, |it, _| int(it.number.into()))
         .field("in_row_data_page_count", BIGINT, pages)
         .field("in_row_used_page_count", BIGINT, pages)
         .field("in_row_reserved_page_count", BIGINT, pages)
@@ -159,12 +192,24 @@ fn partition_stats_view() -> Arc<dyn Relation> {
         .always("row_overflow_reserved_page_count", BIGINT, Value::BigInt(0))
         .field("used_page_count", BIGINT, pages)
         .field("reserved_page_count", BIGINT, pages)
-        .field("row_count", BIGINT, |it, scope| bigint(scope.row_count(it.table.object_id)))
+        .field("row_count", BIGINT, |it, _| bigint(it.rows))
+        .build()
+}
+
+/// Each index has statistics of its own; the server makes no others.
+fn statistics_view() -> Arc<dyn Relation> {
+    View::of(|scope| all(scope).into_iter().filter(|it| it.index.is_some()).collect())
+        .field("object_id", INT, |it: &TableIndex, _| int(it.table.object_id.0))
+        .nullable("name", SYSNAME, |it, _| optional_text(it.index.as_ref().map(|index| &*index.name)))
+        .field("stats_id", INT, |it, _| int(it.id()))
+        .unset(&["auto_created", "user_created", "no_recompute"])
+        .nullable("has_filter", BIT, |it, _| it.is(|index| index.filter.is_some()))
+        .unset(&["is_temporary", "is_incremental"])
         .build()
 }
 
 fn allocation_units_view() -> Arc<dyn Relation> {
-    View::of(all)
+    View::of(partitions)
         .field("allocation_unit_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
         .always("type", TINYINT, Value::TinyInt(1))
         .always("type_desc", nvarchar(60), text("IN_ROW_DATA"))
@@ -191,6 +236,7 @@ pub fn views() -> Vec<Named> {
     vec![
         ("sys", "indexes", indexes_view()),
         ("sys", "index_columns", index_columns_view()),
+        ("sys", "stats", statistics_view()),
         ("sys", "partitions", partitions_view()),
         ("sys", "allocation_units", allocation_units_view()),
         ("sys", "dm_db_partition_stats", partition_stats_view()),

@@ -10,7 +10,7 @@ use super::Named;
 use super::columns::{self, TableColumn};
 use super::scope::Scope;
 use super::view::{
-    DATETIME, INT, SMALLINT, SYSNAME, TINYINT, View, count, datetime, int, nvarchar, optional_text, text, varchar,
+    DATETIME, INT, SMALLINT, SYSNAME, TINYINT, View, count, datetime, nvarchar, optional_text, text, varchar,
 };
 
 const NAME: SqlType = nvarchar(128);
@@ -85,7 +85,7 @@ fn schemata_view() -> Arc<dyn Relation> {
 }
 
 /// The length that `CHARACTER_MAXIMUM_LENGTH` tells: characters or bytes, -1 without a bound.
-fn characters(sql_type: SqlType) -> Option<i32> {
+pub fn characters(sql_type: SqlType) -> Option<i32> {
     Some(match sql_type {
         SqlType::Char(n) | SqlType::NChar(n) | SqlType::Binary(n) => i32::from(n),
         SqlType::VarChar(length) | SqlType::NVarChar(length) | SqlType::VarBinary(length) => match length {
@@ -144,12 +144,12 @@ fn datetime_precision(sql_type: SqlType) -> Option<i16> {
 }
 
 /// What type a column is said to have: `sysname` is but another name.
-fn data_type(sql_type: SqlType) -> &'static str {
+pub fn data_type(sql_type: SqlType) -> &'static str {
     if sql_type == SqlType::SysName { "nvarchar" } else { sql_type.name() }
 }
 
 fn columns_view() -> Arc<dyn Relation> {
-    View::of(columns::all)
+    View::of(columns::of_tables_and_views)
         .nullable("TABLE_CATALOG", NAME, |_, scope| text(scope.database_name()))
         .nullable("TABLE_SCHEMA", NAME, |it, scope| text(scope.schema_name(it.table.schema_id)))
         .field("TABLE_NAME", SYSNAME, |it, _| text(&it.table.name))
@@ -363,14 +363,6 @@ fn routines_view() -> Arc<dyn Relation> {
     .build()
 }
 
-fn parameters_view() -> Arc<dyn Relation> {
-    View::<()>::of(|_| Vec::new())
-        .nulls(NAME, &["SPECIFIC_CATALOG", "SPECIFIC_SCHEMA", "SPECIFIC_NAME"])
-        .always("ORDINAL_POSITION", INT, int(0))
-        .nulls(NAME, &["PARAMETER_MODE", "IS_RESULT", "PARAMETER_NAME", "DATA_TYPE"])
-        .build()
-}
-
 pub fn views() -> Vec<Named> {
     let views = [
         ("TABLES", tables_view()),
@@ -383,7 +375,6 @@ pub fn views() -> Vec<Named> {
         ("REFERENTIAL_CONSTRAINTS", references_view()),
         ("CHECK_CONSTRAINTS", checks_view()),
         ("ROUTINES", routines_view()),
-        ("PARAMETERS", parameters_view()),
     ];
     views.map(|(name, view)| ("INFORMATION_SCHEMA", name, view)).into()
 }

@@ -6,10 +6,15 @@ mod databases;
 mod indexes;
 mod information_schema;
 mod objects;
+mod parameters;
+mod partitions;
 mod principals;
 mod procedures;
+mod properties;
 mod scope;
+mod sequences;
 mod server;
+mod types;
 mod view;
 
 use std::collections::HashMap;
@@ -21,6 +26,7 @@ use crate::storage::Storage;
 use crate::value::collation::{equal, folded};
 
 pub use procedures::procedure;
+pub use types::TYPES;
 
 /// A view with its schema and name.
 type Named = (&'static str, &'static str, Arc<dyn Relation>);
@@ -35,6 +41,11 @@ static VIEWS: LazyLock<HashMap<(String, String), Arc<dyn Relation>>> = LazyLock:
         databases::views(),
         principals::views(),
         server::views(),
+        parameters::views(),
+        properties::views(),
+        partitions::views(),
+        sequences::views(),
+        types::views(),
         information_schema::views(),
     ];
     all.into_iter().flatten().map(|(schema, name, view)| ((folded(schema), folded(name)), view)).collect()

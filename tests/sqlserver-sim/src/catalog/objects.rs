@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::relation::Relation;
-use crate::storage::{Module, ModuleKind, ObjectId, SchemaId, Table};
+use crate::storage::{Module, ModuleKind, ObjectId, SchemaId, Table, TriggerEvent};
 use crate::value::{Moment, SqlType, Value};
 
 use super::Named;
@@ -83,7 +83,7 @@ fn of_module(module: &Module) -> Object {
         id: module.object_id,
         schema: module.schema_id,
         name: Arc::clone(&module.name),
-        parent: None,
+        parent: module.signature.trigger.as_ref().map(|(table, _)| *table),
         kind: kind_of(module.kind),
         created: module.created,
         modified: module.modified,
@@ -158,7 +158,7 @@ fn tables(scope: &Scope<'_>) -> Vec<Described<Arc<Table>>> {
     scope.tables().into_iter().map(|table| Described { object: of_table(&table), thing: table }).collect()
 }
 
-fn modules_of(scope: &Scope<'_>, fits: fn(ModuleKind) -> bool) -> Vec<Described<Arc<Module>>> {
+pub fn modules_of(scope: &Scope<'_>, fits: fn(ModuleKind) -> bool) -> Vec<Described<Arc<Module>>> {
     let modules = scope.modules().into_iter().filter(|module| fits(module.kind));
     modules.map(|module| Described { object: of_module(&module), thing: module }).collect()
 }
@@ -251,7 +251,7 @@ fn triggers_view() -> Arc<dyn Relation> {
         .field("parent_class_desc", nvarchar(60), |it, _| {
             text(if it.thing.is_some() { "OBJECT_OR_COLUMN" } else { "DATABASE" })
         })
-        .always("parent_id", INT, int(0))
+        .field("parent_id", INT, |it, _| int(it.object.parent.map_or(0, |table| table.0)))
         .always("type", SqlType::Char(2), text("TR"))
         .always("type_desc", nvarchar(60), text("SQL_TRIGGER"))
         .field("create_date", DATETIME, |it, _| datetime(it.object.created))
@@ -259,6 +259,32 @@ fn triggers_view() -> Arc<dyn Relation> {
         .field("is_ms_shipped", BIT, |it, _| bit(it.object.system))
         .field("is_disabled", BIT, |it, _| bit(it.thing.as_ref().is_some_and(|module| module.disabled)))
         .unset(&["is_not_for_replication", "is_instead_of_trigger"])
+        .build()
+}
+
+fn trigger_events(scope: &Scope<'_>) -> Vec<(ObjectId, TriggerEvent)> {
+    let triggers = scope.modules().into_iter();
+    let events = triggers.filter_map(|trigger| Some((trigger.object_id, trigger.signature.trigger.clone()?.1)));
+    events.flat_map(|(trigger, events)| events.into_iter().map(move |event| (trigger, event))).collect()
+}
+
+fn event_name(event: TriggerEvent) -> (i32, &'static str) {
+    match event {
+        TriggerEvent::Insert => (1, "INSERT"),
+        TriggerEvent::Update => (2, "UPDATE"),
+        TriggerEvent::Delete => (3, "DELETE"),
+    }
+}
+
+fn trigger_events_view() -> Arc<dyn Relation> {
+    View::of(trigger_events)
+        .field("object_id", INT, |(trigger, _), _| int(trigger.0))
+        .field("type", INT, |(_, event), _| int(event_name(*event).0))
+        .field("type_desc", nvarchar(60), |(_, event), _| text(event_name(*event).1))
+        .unset(&["is_first", "is_last"])
+        .nulls(INT, &["event_group_type"])
+        .nulls(nvarchar(60), &["event_group_type_desc"])
+        .always("is_trigger_event", BIT, bit(true))
         .build()
 }
 
@@ -302,6 +328,7 @@ pub fn views() -> Vec<Named> {
         ("sys", "all_views", views_view()),
         ("sys", "procedures", procedures_view()),
         ("sys", "triggers", triggers_view()),
+        ("sys", "trigger_events", trigger_events_view()),
         ("sys", "synonyms", synonyms_view()),
         ("sys", "sql_modules", definitions_view()),
         ("sys", "all_sql_modules", definitions_view()),

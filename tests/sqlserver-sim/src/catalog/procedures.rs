@@ -90,6 +90,7 @@ fn chosen(
         database: context.database,
         session_id: 0,
         login: &login,
+        client: None,
         user: Some(context.user),
         sysadmin: context.login.sysadmin,
         now: storage.clock().now(),
@@ -230,7 +231,7 @@ fn columns_view() -> Arc<dyn Relation> {
     let small = |view: View<TableColumn>, name| {
         view.field(name, SMALLINT, |it, _| Value::SmallInt(odbc_type(it.column.sql_type)))
     };
-    let view = View::of(columns::all)
+    let view = View::of(columns::of_tables_and_views)
         .field("TABLE_QUALIFIER", SYSNAME, |_, scope| text(scope.database_name()))
         .field("TABLE_OWNER", SYSNAME, |it, scope| text(scope.schema_name(it.table.schema_id)))
         .field("TABLE_NAME", SYSNAME, |it, _| text(&it.table.name))

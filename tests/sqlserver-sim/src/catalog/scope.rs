@@ -78,6 +78,11 @@ impl<'a> Scope<'a> {
         self.storage().row_count(self.database(), table)
     }
 
+    /// Rows of each of the table's partitions.
+    pub fn partition_rows(&self, table: ObjectId) -> Vec<u64> {
+        self.storage().partition_rows(self.database(), table)
+    }
+
     /// What the numbers of the table's partition are made of.
     pub fn partition_base(&self, table: ObjectId) -> u32 {
         self.storage().partition_base(self.database(), table)

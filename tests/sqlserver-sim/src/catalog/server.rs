@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::relation::Relation;
+use crate::engine::session::Isolation;
 use crate::storage::{DatabaseInfo, Edition, LogPositions};
 use crate::value::{Decimal, SqlType, Value};
 
@@ -63,8 +64,12 @@ fn sessions_view() -> Arc<dyn Relation> {
     View::of(|_| vec![()])
         .field("session_id", SMALLINT, session_id)
         .field("login_time", DATETIME, |(), scope| datetime(scope.context().now))
-        .nullable("host_name", nvarchar(128), |(), _| Value::Null)
-        .nullable("program_name", nvarchar(128), |(), _| Value::Null)
+        .nullable("host_name", nvarchar(128), |(), scope| {
+            optional_text(scope.context().client.map(|client| client.host.as_str()))
+        })
+        .nullable("program_name", nvarchar(128), |(), scope| {
+            optional_text(scope.context().client.map(|client| client.application.as_str()))
+        })
         .field("login_name", nvarchar(128), |(), scope| text(scope.context().login))
         .field("original_login_name", nvarchar(128), |(), scope| text(scope.context().login))
         .always("status", nvarchar(30), text("running"))
@@ -75,8 +80,18 @@ fn sessions_view() -> Arc<dyn Relation> {
         .field("open_transaction_count", INT, |(), scope| {
             int(i32::try_from(scope.context().transaction_count).unwrap_or(i32::MAX))
         })
-        .always("transaction_isolation_level", SMALLINT, Value::SmallInt(2))
+        .field("transaction_isolation_level", SMALLINT, |(), scope| Value::SmallInt(isolation_level(scope)))
         .build()
+}
+
+fn isolation_level(scope: &Scope<'_>) -> i16 {
+    match scope.context().transaction.isolation() {
+        Isolation::ReadUncommitted => 1,
+        Isolation::ReadCommitted => 2,
+        Isolation::RepeatableRead => 3,
+        Isolation::Serializable => 4,
+        Isolation::Snapshot => 5,
+    }
 }
 
 fn session_id(_: &(), scope: &Scope<'_>) -> Value {
@@ -89,7 +104,9 @@ fn connections_view() -> Arc<dyn Relation> {
         .field("connect_time", DATETIME, |(), scope| datetime(scope.context().now))
         .always("net_transport", nvarchar(40), text("TCP"))
         .always("protocol_type", nvarchar(40), text("TSQL"))
-        .always("encrypt_option", nvarchar(40), text("TRUE"))
+        .field("encrypt_option", nvarchar(40), |(), scope| {
+            text(if scope.context().client.is_some_and(|client| client.encrypted) { "TRUE" } else { "FALSE" })
+        })
         .always("auth_scheme", nvarchar(40), text("SQL"))
         .build()
 }
@@ -118,7 +135,7 @@ fn current_transaction_view() -> Arc<dyn Relation> {
         .field("transaction_id", BIGINT, transaction_id)
         .field("transaction_sequence_num", BIGINT, |(), scope| bigint(scope.storage().commits()))
         .field("transaction_is_snapshot", BIT, |(), scope| {
-            bit(scope.context().transaction.isolation() == crate::engine::session::Isolation::Snapshot)
+            bit(scope.context().transaction.isolation() == Isolation::Snapshot)
         })
         .field("first_snapshot_sequence_num", BIGINT, |(), scope| bigint(scope.storage().commits()))
         .field("last_transaction_sequence_num", BIGINT, |(), scope| bigint(scope.storage().commits()))
@@ -230,6 +247,29 @@ fn languages_view() -> Arc<dyn Relation> {
         .build()
 }
 
+/// The one that has the types that aren't the engine's own.
+fn assemblies_view() -> Arc<dyn Relation> {
+    View::of(|_| vec![()])
+        .always("name", SYSNAME, text("Microsoft.SqlServer.Types"))
+        .always("principal_id", INT, int(4))
+        .always("assembly_id", INT, int(1))
+        .always("permission_set", SqlType::TinyInt, Value::TinyInt(3))
+        .always("permission_set_desc", nvarchar(60), text("UNSAFE_ACCESS"))
+        .always("is_visible", BIT, bit(true))
+        .unset(&["is_user_defined"])
+        .build()
+}
+
+/// The server's own.
+fn xml_schemas_view() -> Arc<dyn Relation> {
+    View::of(|_| vec![()])
+        .always("xml_collection_id", INT, int(1))
+        .always("schema_id", INT, int(4))
+        .nulls(INT, &["principal_id"])
+        .always("name", SYSNAME, text("sys"))
+        .build()
+}
+
 /// What an edition that isn't a service has none of.
 fn service_objectives_view() -> Arc<dyn Relation> {
     View::of(|scope| match scope.storage().edition() {
@@ -260,6 +300,8 @@ pub fn views() -> Vec<Named> {
         ("dm_hadr_database_replica_states", availability_view()),
         ("availability_groups", availability_groups_view()),
         ("database_service_objectives", service_objectives_view()),
+        ("assemblies", assemblies_view()),
+        ("xml_schema_collections", xml_schemas_view()),
     ];
     views.map(|(name, view)| ("sys", name, view)).into()
 }

@@ -125,6 +125,7 @@ fn rows_as(
         database,
         session_id: 51,
         login: &login,
+        client: None,
         user: None,
         sysadmin: &*login == "sa",
         now: storage.clock().now(),

@@ -279,7 +279,7 @@ impl Request {
 fn chosen_index(table: &Table, name: Option<&str>) -> SqlResult<Option<Index>> {
     let Some(name) = name else { return Ok(table.primary_key().cloned()) };
     let index = table.index_named(name).ok_or_else(|| errors::no_index(name, &table.name))?;
-    if !index.unique {
+    if !index.is_key() {
         return Err(errors::index_not_unique(name));
     }
     if index.disabled {
@@ -508,6 +508,7 @@ fn create_functions(
                 name: Arc::from(name.as_str()),
                 kind: ModuleKind::InlineFunction,
                 definition: Arc::from(definition),
+                signature: Arc::default(),
                 created: now,
                 modified: now,
                 system: true,

@@ -4,16 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::relation::Column;
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{
-    DatabaseId, Edition, IndexId, KeyRange, ReadRequest, Row, RowId, SchemaId, Table, Transaction, UpdateManner,
-    Visibility,
+    DatabaseId, Edition, IndexId, KeyRange, ReadRequest, Row, RowId, SchemaId, Table, Transaction, Visibility,
 };
 use crate::value::{Length, SqlType, Value, collation};
 
 use super::errors;
-use super::registry::{CdcContext, Procedure, ProcedureParameter, ProcedureResult, RowSet};
 use super::state::CaptureParameters;
 use super::system_table::{broken, definition, value};
 
@@ -25,7 +22,7 @@ const POLLING_SECONDS_MAX: i64 = 86_399;
 const AZURE_POLLING_SECONDS: u64 = 20;
 
 /// Columns of `cdc_jobs` by position.
-mod column {
+pub mod column {
     pub const JOB_TYPE: usize = 1;
     pub const JOB_ID: usize = 2;
     pub const MAXTRANS: usize = 3;
@@ -36,43 +33,7 @@ mod column {
     pub const THRESHOLD: usize = 8;
 }
 
-pub static PROCEDURES: &[Procedure] = &[
-    Procedure { name: "sp_cdc_add_job", parameters: ADD_JOB, run: add_job },
-    Procedure { name: "sp_cdc_change_job", parameters: CHANGE_JOB, run: change_job },
-    Procedure { name: "sp_cdc_drop_job", parameters: JOB_TYPE, run: drop_job },
-    Procedure { name: "sp_cdc_start_job", parameters: JOB_TYPE_OR_CAPTURE, run: start_job },
-    Procedure { name: "sp_cdc_stop_job", parameters: JOB_TYPE_OR_CAPTURE, run: stop_job },
-    Procedure { name: "sp_cdc_help_jobs", parameters: &[], run: help_jobs },
-];
-
-const TYPE: SqlType = SqlType::NVarChar(Length::Limited(20));
-
-const fn optional(name: &'static str, sql_type: SqlType) -> ProcedureParameter {
-    ProcedureParameter { name, sql_type, default: Some(Value::Null) }
-}
-
-static JOB_TYPE: &[ProcedureParameter] = &[ProcedureParameter { name: "@job_type", sql_type: TYPE, default: None }];
-/// NULL is the capture job.
-static JOB_TYPE_OR_CAPTURE: &[ProcedureParameter] = &[optional("@job_type", TYPE)];
-static ADD_JOB: &[ProcedureParameter] = &[
-    ProcedureParameter { name: "@job_type", sql_type: TYPE, default: None },
-    ProcedureParameter { name: "@start_job", sql_type: SqlType::Bit, default: Some(Value::Bit(true)) },
-    optional("@maxtrans", SqlType::Int),
-    optional("@maxscans", SqlType::Int),
-    optional("@continuous", SqlType::Bit),
-    optional("@pollinginterval", SqlType::BigInt),
-    optional("@retention", SqlType::BigInt),
-    optional("@threshold", SqlType::BigInt),
-];
-static CHANGE_JOB: &[ProcedureParameter] = &[
-    optional("@job_type", TYPE),
-    optional("@maxtrans", SqlType::Int),
-    optional("@maxscans", SqlType::Int),
-    optional("@continuous", SqlType::Bit),
-    optional("@pollinginterval", SqlType::BigInt),
-    optional("@retention", SqlType::BigInt),
-    optional("@threshold", SqlType::BigInt),
-];
+pub const TYPE: SqlType = SqlType::NVarChar(Length::Limited(20));
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Job {
@@ -88,7 +49,7 @@ impl Job {
         }
     }
 
-    fn parse(value: &Value) -> SqlResult<Self> {
+    pub fn parse(value: &Value) -> SqlResult<Self> {
         match value.as_text().map(str::trim) {
             None => Ok(Self::Capture),
             Some(name) if collation::equal(name, "capture") => Ok(Self::Capture),
@@ -102,7 +63,7 @@ impl Job {
     }
 
     /// `cdc.<database>_capture`.
-    fn full_name(self, transaction: &Transaction, database: DatabaseId) -> String {
+    pub fn full_name(self, transaction: &Transaction, database: DatabaseId) -> String {
         let name = transaction.storage().database(database).map_or_else(String::new, |info| info.name.to_string());
         format!("cdc.{name}_{}", self.name())
     }
@@ -110,7 +71,7 @@ impl Job {
 
 /// What a job runs with; a capture job doesn't use the last two, a cleanup job only those.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Parameters {
+pub struct Parameters {
     maxtrans: i64,
     maxscans: i64,
     continuous: bool,
@@ -120,7 +81,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn default_of(job: Job) -> Self {
+    pub fn default_of(job: Job) -> Self {
         let none = Self {
             maxtrans: 0,
             maxscans: 0,
@@ -135,7 +96,7 @@ impl Parameters {
         }
     }
 
-    fn of_row(row: &Row) -> Self {
+    pub fn of_row(row: &Row) -> Self {
         let number = |at: usize| value(row, at).as_integer().unwrap_or(0);
         Self {
             maxtrans: number(column::MAXTRANS),
@@ -148,7 +109,7 @@ impl Parameters {
     }
 
     /// With those that are given: maxtrans, maxscans, continuous, pollinginterval, retention, threshold.
-    fn with(mut self, given: &[Value]) -> Self {
+    pub fn with(mut self, given: &[Value]) -> Self {
         let number = |at: usize| given.get(at).and_then(Value::as_integer);
         self.maxtrans = number(0).unwrap_or(self.maxtrans);
         self.maxscans = number(1).unwrap_or(self.maxscans);
@@ -160,7 +121,7 @@ impl Parameters {
         self
     }
 
-    fn check(self, job: Job) -> SqlResult<Self> {
+    pub fn check(self, job: Job) -> SqlResult<Self> {
         match job {
             Job::Capture => {
                 capture_parameters(self.maxtrans, self.maxscans, self.continuous, self.polling_seconds)?;
@@ -232,7 +193,7 @@ fn find_table(transaction: &Transaction, database: DatabaseId) -> SqlResult<Opti
     Ok(table.map(|table| (place, table)))
 }
 
-fn ensure_table(transaction: &mut Transaction, database: DatabaseId) -> SqlResult<(DatabaseId, Arc<Table>)> {
+pub fn ensure_table(transaction: &mut Transaction, database: DatabaseId) -> SqlResult<(DatabaseId, Arc<Table>)> {
     if let Some(found) = find_table(transaction, database)? {
         return Ok(found);
     }
@@ -256,20 +217,20 @@ fn key(database: DatabaseId) -> Value {
     Value::Int(i32::try_from(database.0).unwrap_or(i32::MAX))
 }
 
-fn rows(transaction: &mut Transaction, database: DatabaseId) -> SqlResult<Vec<(RowId, Row)>> {
+pub fn rows(transaction: &mut Transaction, database: DatabaseId) -> SqlResult<Vec<(RowId, Row)>> {
     let Some((place, table)) = find_table(transaction, database)? else { return Ok(Vec::new()) };
     let range = KeyRange::prefix(vec![key(database)]);
     let request = ReadRequest::all(place, table).range(IndexId::CLUSTERED, range).visible(Visibility::Current);
     transaction.read_all(&request)
 }
 
-fn find(transaction: &mut Transaction, database: DatabaseId, job: Job) -> SqlResult<Option<(RowId, Row)>> {
+pub fn find(transaction: &mut Transaction, database: DatabaseId, job: Job) -> SqlResult<Option<(RowId, Row)>> {
     let named =
         |row: &Row| value(row, column::JOB_TYPE).as_text().is_some_and(|name| collation::equal(name, job.name()));
     Ok(rows(transaction, database)?.into_iter().find(|(_, row)| named(row)))
 }
 
-fn job_row(database: DatabaseId, job: Job, id: Value, parameters: Parameters) -> Row {
+pub fn job_row(database: DatabaseId, job: Job, id: Value, parameters: Parameters) -> Row {
     let int = |n: i64| Value::Int(i32::try_from(n).unwrap_or(i32::MAX));
     Row::from(vec![
         key(database),
@@ -284,7 +245,7 @@ fn job_row(database: DatabaseId, job: Job, id: Value, parameters: Parameters) ->
     ])
 }
 
-fn add(transaction: &mut Transaction, database: DatabaseId, job: Job, parameters: Parameters) -> SqlResult<()> {
+pub fn add(transaction: &mut Transaction, database: DatabaseId, job: Job, parameters: Parameters) -> SqlResult<()> {
     let (place, table) = ensure_table(transaction, database)?;
     // Ids only need to differ.
     let mut id = [0_u8; 16];
@@ -379,7 +340,7 @@ pub fn stored_cleanup_parameters(
 }
 
 /// Lets the capture job run with what is stored now, if the agent runs.
-fn start(transaction: &mut Transaction, database: DatabaseId) -> SqlResult<()> {
+pub fn start(transaction: &mut Transaction, database: DatabaseId) -> SqlResult<()> {
     if !transaction.storage().capture().agent_running() {
         return Ok(());
     }
@@ -397,153 +358,4 @@ pub fn start_at_boot(transaction: &mut Transaction, database: DatabaseId) -> Sql
         start(transaction, database)?;
     }
     Ok(())
-}
-
-fn check_owner(context: &CdcContext<'_>) -> SqlResult<()> {
-    if !context.catalog()?.options.cdc_enabled {
-        return Err(errors::not_enabled(context.transaction, context.database));
-    }
-    if context.is_owner()? { Ok(()) } else { Err(errors::not_owner()) }
-}
-
-/// # Errors
-/// 22911 where a log reader is in the capture job's place.
-fn check_log_reader(context: &CdcContext<'_>, job: Job) -> SqlResult<()> {
-    if job == Job::Capture && is_published(context.transaction, context.database) {
-        return Err(errors::log_reader_reads());
-    }
-    Ok(())
-}
-
-fn no_agent() -> SqlError {
-    SqlError::new(22022, 16, "SQLServerAgent is not currently running so it cannot be notified of this action.")
-}
-
-fn no_job(name: &str) -> SqlError {
-    SqlError::new(14262, 16, format!("The specified @job_name ('{name}') does not exist."))
-}
-
-fn add_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
-    check_owner(context)?;
-    let [job_type, start_job, given @ ..] = arguments else { return Err(broken("an argument")) };
-    let job = Job::parse(job_type)?;
-    check_log_reader(context, job)?;
-    if find(context.transaction, context.database, job)?.is_some() {
-        let name = job.full_name(context.transaction, context.database);
-        return Err(SqlError::new(14261, 16, format!("The specified @name ('{name}') already exists.")));
-    }
-    add(context.transaction, context.database, job, Parameters::default_of(job).with(given).check(job)?)?;
-    if job == Job::Capture && start_job.as_integer() == Some(1) {
-        start(context.transaction, context.database)?;
-    }
-    Ok(ProcedureResult::default())
-}
-
-/// A job that runs goes on with what it was started with.
-fn change_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
-    check_owner(context)?;
-    let [job_type, given @ ..] = arguments else { return Err(broken("an argument")) };
-    let job = Job::parse(job_type)?;
-    let interval_given = given.get(2..4).is_some_and(|given| given.iter().any(|value| !value.is_null()));
-    if interval_given && context.storage().edition() == Edition::AzureSqlDatabase {
-        let text = "The parameters @pollinginterval and @continuous cannot be changed in Azure SQL Database.";
-        return Err(SqlError::new(22990, 16, text));
-    }
-    let found = find(context.transaction, context.database, job)?;
-    let (id, row) = found.ok_or_else(|| no_job(&job.full_name(context.transaction, context.database)))?;
-    let parameters = Parameters::of_row(&row).with(given).check(job)?;
-    let (place, table) = ensure_table(context.transaction, context.database)?;
-    let row = job_row(context.database, job, value(&row, column::JOB_ID).clone(), parameters);
-    context.transaction.update(place, &table, &[(id, row)], UpdateManner::InPlace)?;
-    Ok(ProcedureResult::default())
-}
-
-fn drop_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
-    check_owner(context)?;
-    let [job_type] = arguments else { return Err(broken("an argument")) };
-    let job = Job::parse(job_type)?;
-    let found = find(context.transaction, context.database, job)?;
-    let (id, _) = found.ok_or_else(|| no_job(&job.full_name(context.transaction, context.database)))?;
-    let (place, table) = ensure_table(context.transaction, context.database)?;
-    context.transaction.delete(place, &table, &[id])?;
-    if job == Job::Capture {
-        context.storage().capture().with(context.database, |capture| capture.capture = None);
-    }
-    Ok(ProcedureResult::default())
-}
-
-fn start_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
-    check_owner(context)?;
-    let job = Job::parse(arguments.first().unwrap_or(&Value::Null))?;
-    check_log_reader(context, job)?;
-    if find(context.transaction, context.database, job)?.is_none() {
-        return Err(no_job(&job.full_name(context.transaction, context.database)));
-    }
-    if !context.storage().capture().agent_running() {
-        return Err(no_agent());
-    }
-    match job {
-        Job::Capture => {
-            let running = context.storage().capture().with(context.database, |capture| capture.capture.is_some());
-            if running {
-                let name = job.full_name(context.transaction, context.database);
-                let text = format!(
-                    "SQLServerAgent Error: Request to run job {name} refused because the job is already running."
-                );
-                return Err(SqlError::new(22022, 16, text));
-            }
-            start(context.transaction, context.database)?;
-        }
-        Job::Cleanup => super::cleanup::run(&context.storage(), context.database)?,
-    }
-    Ok(ProcedureResult::default())
-}
-
-fn stop_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
-    check_owner(context)?;
-    let job = Job::parse(arguments.first().unwrap_or(&Value::Null))?;
-    if find(context.transaction, context.database, job)?.is_none() {
-        return Err(no_job(&job.full_name(context.transaction, context.database)));
-    }
-    if !context.storage().capture().agent_running() {
-        return Err(no_agent());
-    }
-    if job == Job::Capture {
-        let running = context.storage().capture().with(context.database, |capture| capture.capture.take());
-        if running.is_none() {
-            let name = job.full_name(context.transaction, context.database);
-            let text = format!(
-                "SQLServerAgent Error: Request to stop job {name} refused because the job is not currently running."
-            );
-            return Err(SqlError::new(22022, 16, text));
-        }
-    }
-    Ok(ProcedureResult::default())
-}
-
-fn help_jobs(context: &mut CdcContext<'_>, _arguments: &[Value]) -> SqlResult<ProcedureResult> {
-    check_owner(context)?;
-    let columns = vec![
-        Column::new("job_id", SqlType::UniqueIdentifier, true),
-        Column::new("job_type", TYPE, false),
-        Column::new("job_name", SqlType::SysName, true),
-        Column::new("maxtrans", SqlType::Int, true),
-        Column::new("maxscans", SqlType::Int, true),
-        Column::new("continuous", SqlType::Bit, true),
-        Column::new("pollinginterval", SqlType::BigInt, true),
-        Column::new("retention", SqlType::BigInt, true),
-        Column::new("threshold", SqlType::BigInt, true),
-    ];
-    let mut given = Vec::new();
-    for (_, row) in rows(context.transaction, context.database)? {
-        let job = Job::parse(value(&row, column::JOB_TYPE))?;
-        let mut values = vec![
-            value(&row, column::JOB_ID).clone(),
-            value(&row, column::JOB_TYPE).clone(),
-            Value::text(&job.full_name(context.transaction, context.database)),
-        ];
-        values.extend((column::MAXTRANS..=column::THRESHOLD).map(|at| value(&row, at).clone()));
-        given.push(values);
-    }
-    Ok(ProcedureResult { results: vec![RowSet { columns, rows: given }], ..ProcedureResult::default() })
 }

@@ -11,6 +11,7 @@ mod failure;
 mod functions;
 pub mod guard;
 mod help;
+mod job_procedures;
 pub mod jobs;
 mod log_stats;
 mod net_changes;

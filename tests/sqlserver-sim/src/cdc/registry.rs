@@ -7,7 +7,9 @@ use crate::error::{SqlError, SqlResult};
 use crate::storage::{Catalog, DatabaseId, Login, PrincipalId, SchemaId, Storage, Transaction};
 use crate::value::{SqlType, Value};
 
-use super::{changes, cleanup, disable, enable, functions, help, jobs, log_stats, net_changes, scan, wrapper};
+use super::{
+    changes, cleanup, disable, enable, functions, help, job_procedures, log_stats, net_changes, scan, wrapper,
+};
 
 /// Who calls, from where.
 pub struct CdcContext<'a> {
@@ -120,7 +122,7 @@ pub fn procedure(name: &str) -> Option<Procedure> {
     let all = [
         enable::PROCEDURES,
         disable::PROCEDURES,
-        jobs::PROCEDURES,
+        job_procedures::PROCEDURES,
         cleanup::PROCEDURES,
         scan::PROCEDURES,
         help::PROCEDURES,

@@ -6,6 +6,8 @@ use crate::error::SqlResult;
 use crate::storage::{Catalog, DatabaseId, Grant, Permission, PrincipalId, Securable, Storage, Transaction};
 use crate::value::Moment;
 
+use super::session::Login;
+
 /// The session that asks.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -16,6 +18,8 @@ pub struct Context<'a> {
     pub database: DatabaseId,
     pub session_id: u32,
     pub login: &'a Arc<str>,
+    /// What the client said of itself.
+    pub client: Option<&'a Login>,
     /// The user in the database, where it isn't the login's own.
     pub user: Option<PrincipalId>,
     pub sysadmin: bool,

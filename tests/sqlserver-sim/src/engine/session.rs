@@ -109,6 +109,8 @@ pub struct Login {
     pub database: String,
     pub host: String,
     pub application: String,
+    /// Whether requests and answers are encrypted, and not only the login.
+    pub encrypted: bool,
 }
 
 /// Isolation as a transaction-manager request names it; None leaves it as it is.
@@ -164,7 +166,10 @@ impl Session {
             }
             execution.variables.declare(&parameter.name, parameter.sql_type, parameter.value);
         }
-        let outcome = parse::batch(sql).and_then(|statements| execute::run_all(&mut execution, &statements, out));
+        let outcome = parse::batch(sql).and_then(|statements| {
+            execute::check_batch(&mut execution, &statements)?;
+            execute::run_all(&mut execution, &statements, out)
+        });
         match outcome {
             Ok(_) => {
                 for (name, sql_type) in outputs {

@@ -357,6 +357,7 @@ impl State {
             database,
             session_id: self.session_id,
             login: &self.login_name,
+            client: Some(&self.login),
             user: self.user.map(|(own, user)| if own == database { user } else { PrincipalId::GUEST }),
             sysadmin: self.sysadmin,
             now: self.now,

@@ -44,7 +44,7 @@ impl Drop for CancelOnDrop {
 }
 
 /// Serves a client that has sent its login, until it goes, or is sent away.
-pub async fn serve<S>(stream: S, login: Login, host: Arc<Host>) -> io::Result<()>
+pub async fn serve<S>(stream: S, login: Login, encrypted: bool, host: Arc<Host>) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -54,7 +54,7 @@ where
     let (to_client, from_engine) = mpsc::channel(ANSWERS_MAX);
     let end = Arc::new(Notify::new());
     let place = host.connections.enter(cancelled.clone(), end.clone());
-    let worker = Worker::new(host, place, cancelled.clone(), from_client, to_client);
+    let worker = Worker::new(host, place, cancelled.clone(), encrypted, from_client, to_client);
     thread::Builder::new()
         .name("sqlserver-sim session".to_owned())
         .stack_size(STACK_BYTES)

@@ -29,6 +29,8 @@ pub struct Worker {
     /// Held until the session is gone, and its transaction rolled back.
     place: Place,
     cancelled: Arc<AtomicBool>,
+    /// Whether all that is said is encrypted.
+    encrypted: bool,
     from_client: mpsc::Receiver<Incoming>,
     packets: PacketWriter,
 }
@@ -45,10 +47,18 @@ impl Worker {
         host: Arc<Host>,
         place: Place,
         cancelled: Arc<AtomicBool>,
+        encrypted: bool,
         from_client: mpsc::Receiver<Incoming>,
         to_client: mpsc::Sender<Vec<u8>>,
     ) -> Self {
-        Self { host, place, cancelled, from_client, packets: PacketWriter::new(to_client, PACKET_BYTES_DEFAULT) }
+        Self {
+            host,
+            place,
+            cancelled,
+            encrypted,
+            from_client,
+            packets: PacketWriter::new(to_client, PACKET_BYTES_DEFAULT),
+        }
     }
 
     /// Logs in and runs requests until the client has gone.
@@ -95,7 +105,7 @@ impl Worker {
             Ok(0) | Err(_) => PACKET_BYTES_DEFAULT,
             Ok(wish) => wish.clamp(PACKET_BYTES_MIN, PACKET_BYTES_MAX),
         };
-        match open(login, &self.host, self.place.session_id(), self.cancelled.clone()) {
+        match self.open(login) {
             Ok(session) => {
                 let mut response = Response::new(&mut self.packets, style);
                 greet(&session.database(), version, packet_bytes, &mut response);
@@ -113,31 +123,32 @@ impl Worker {
             }
         }
     }
-}
 
-fn open(login: Login, host: &Host, session_id: u32, cancelled: Arc<AtomicBool>) -> Result<Session, SqlError> {
-    let (user, password) = match login.credentials {
-        Credentials::Password { user, password } => (user, password),
-        Credentials::Token(token) if host.access_token.as_ref() == Some(&token) => {
-            ("sa".to_owned(), host.password.clone())
-        }
-        Credentials::Token(_) => {
-            return Err(SqlError::new(18_456, 14, "Login failed for user '<token-identified principal>'."));
-        }
-        Credentials::Integrated => {
-            let message = "Login failed. The login is from an untrusted domain and cannot be used with Integrated \
+    fn open(&self, login: Login) -> Result<Session, SqlError> {
+        let (user, password) = match login.credentials {
+            Credentials::Password { user, password } => (user, password),
+            Credentials::Token(token) if self.host.access_token.as_ref() == Some(&token) => {
+                ("sa".to_owned(), self.host.password.clone())
+            }
+            Credentials::Token(_) => {
+                return Err(SqlError::new(18_456, 14, "Login failed for user '<token-identified principal>'."));
+            }
+            Credentials::Integrated => {
+                let message = "Login failed. The login is from an untrusted domain and cannot be used with Integrated \
                            authentication.";
-            return Err(SqlError::new(18_452, 14, message));
-        }
-    };
-    let login = session::Login {
-        name: user,
-        password,
-        database: login.database,
-        host: login.host,
-        application: login.application,
-    };
-    host.open(session_id, login, cancelled)
+                return Err(SqlError::new(18_452, 14, message));
+            }
+        };
+        let login = session::Login {
+            name: user,
+            password,
+            database: login.database,
+            host: login.host,
+            application: login.application,
+            encrypted: self.encrypted,
+        };
+        self.host.open(self.place.session_id(), login, self.cancelled.clone())
+    }
 }
 
 fn greet(database: &str, version: Version, packet_bytes: usize, response: &mut Response<'_>) {

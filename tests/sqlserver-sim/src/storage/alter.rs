@@ -396,7 +396,7 @@ fn check_independent(table: &Table, id: ColumnId) -> SqlResult<()> {
     let in_index = table
         .indexes
         .iter()
-        .find(|index| index.included.contains(&id) || index.key.iter().any(|key| key.column_id == id))
+        .find(|index| index.needs(id))
         .map(|index| (if index.constraint.is_some() { "object" } else { "index" }, &index.name));
     let in_default = column.default.as_ref().map(|default| ("object", &default.name));
     let in_foreign = table.foreign_keys.iter().find(|key| key.columns.contains(&id)).map(|key| ("object", &key.name));

@@ -9,6 +9,8 @@ use crate::value::collation::folded;
 use super::capture::CaptureInstance;
 use super::partition::{PartitionFunction, PartitionScheme};
 use super::principal::{Grant, Permission, Principal, PrincipalId, PrincipalKind};
+use super::property::{Property, PropertyOwner};
+use super::signature::Signature;
 use super::table::Table;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -52,6 +54,7 @@ pub struct Module {
     pub kind: ModuleKind,
     /// The whole CREATE statement.
     pub definition: Arc<str>,
+    pub signature: Arc<Signature>,
     pub created: Moment,
     pub modified: Moment,
     pub system: bool,
@@ -100,6 +103,8 @@ pub struct Catalog {
     /// By name in lower case.
     partition_functions: Entries<String, PartitionFunction>,
     partition_schemes: Entries<String, PartitionScheme>,
+    /// By owner, and name in lower case.
+    properties: Entries<(PropertyOwner, String), Property>,
     /// Tables and modules by schema and name in lower case. Follows from the above.
     names: BTreeMap<(SchemaId, String), ObjectId>,
 }
@@ -124,6 +129,7 @@ impl Catalog {
             instances: BTreeMap::new(),
             partition_functions: BTreeMap::new(),
             partition_schemes: BTreeMap::new(),
+            properties: BTreeMap::new(),
             names: BTreeMap::new(),
         };
         let schemas = [
@@ -377,6 +383,10 @@ impl Catalog {
         self.partition_functions.remove(&folded(name));
     }
 
+    pub fn partition_functions(&self) -> impl Iterator<Item = &Arc<PartitionFunction>> {
+        self.partition_functions.values()
+    }
+
     pub fn partition_schemes(&self) -> impl Iterator<Item = &Arc<PartitionScheme>> {
         self.partition_schemes.values()
     }
@@ -391,6 +401,24 @@ impl Catalog {
 
     pub fn remove_partition_scheme(&mut self, name: &str) {
         self.partition_schemes.remove(&folded(name));
+    }
+
+    // Extended properties
+
+    pub fn properties(&self) -> impl Iterator<Item = &Arc<Property>> {
+        self.properties.values()
+    }
+
+    pub fn property(&self, owner: PropertyOwner, name: &str) -> Option<&Arc<Property>> {
+        self.properties.get(&(owner, folded(name)))
+    }
+
+    pub fn put_property(&mut self, property: Property) {
+        self.properties.insert((property.owner, folded(&property.name)), Arc::new(property));
+    }
+
+    pub fn remove_property(&mut self, owner: PropertyOwner, name: &str) {
+        self.properties.remove(&(owner, folded(name)));
     }
 
     /// Brings what `mine` changed since `base` into `self`, which others may have changed otherwise. Locks keep two
@@ -415,6 +443,7 @@ impl Catalog {
         let (into, base_of, mine_of) =
             (&mut self.partition_functions, &base.partition_functions, &mine.partition_functions);
         merge_entries(into, base_of, mine_of, Arc::ptr_eq, |_, _| ());
+        merge_entries(&mut self.properties, &base.properties, &mine.properties, Arc::ptr_eq, |_, _| ());
         let (into, base_of, mine_of) = (&mut self.partition_schemes, &base.partition_schemes, &mine.partition_schemes);
         merge_entries(into, base_of, mine_of, Arc::ptr_eq, |_, _| ());
     }

@@ -4,13 +4,14 @@
 //! of the commit that made it last. An index has an entry for every key that any kept version of a row has; readers
 //! compare the version that they see with the entry by which they came.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::error::{SqlError, SqlResult};
 use crate::value::Value;
 
-use super::key::{self, Entry, KeyPart, RowId};
+use super::index_data::IndexData;
+use super::key::{self, Entry, RowId};
 use super::lock::TransactionId;
 use super::table::{Index, IndexId, Row, Table};
 
@@ -83,14 +84,6 @@ impl Slot {
     }
 }
 
-#[derive(Debug)]
-struct IndexData {
-    id: IndexId,
-    unique: bool,
-    parts: Vec<KeyPart>,
-    entries: BTreeSet<Entry>,
-}
-
 /// Why a write can't be done.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -152,24 +145,15 @@ impl TableData {
 
     /// Brings the indexes to what the table's description says.
     pub fn conform(&mut self, table: &Table) {
-        let wanted: Vec<&Index> = table.indexes.iter().filter(|index| index.is_readable()).collect();
-        self.indexes.retain(|have| {
-            wanted.iter().any(|index| {
-                index.index_id == have.id
-                    && index.unique == have.unique
-                    && same_parts(&parts(table, index), &have.parts)
-            })
-        });
-        for index in wanted {
-            if self.indexes.iter().all(|have| have.id != index.index_id) {
-                let parts = parts(table, index);
-                let mut entries = BTreeSet::new();
+        let wanted: Vec<&Index> = table.indexes.iter().filter(|index| index.is_kept()).collect();
+        let wanted: Vec<IndexData> = wanted.into_iter().map(|index| IndexData::new(table, index)).collect();
+        self.indexes.retain(|have| wanted.iter().any(|index| index.is_like(have)));
+        for mut index in wanted {
+            if self.indexes.iter().all(|have| have.id != index.id) {
                 for (id, slot) in &self.rows {
-                    for row in versions(slot) {
-                        entries.insert(key::entry(&parts, row, *id));
-                    }
+                    versions(slot).for_each(|row| index.put(row, *id));
                 }
-                self.indexes.push(IndexData { id: index.index_id, unique: index.unique, parts, entries });
+                self.indexes.push(index);
             }
         }
         self.indexes.sort_by_key(|index| index.id);
@@ -204,12 +188,9 @@ impl TableData {
             let Some(row) = self.rows.get(&key::row_of(entry)).and_then(|slot| slot.head.row.as_ref()) else {
                 continue;
             };
-            let key = key::prefix_of_row(&index.parts, row);
-            if !entry.starts_with(&key) {
-                continue;
-            }
+            let Some(key) = index.prefix(row).filter(|key| entry.starts_with(key)) else { continue };
             if before.as_ref() == Some(&key) {
-                return Some(key_values(&index.parts, row));
+                return Some(index.key_values(row));
             }
             before = Some(key);
         }
@@ -224,7 +205,7 @@ impl TableData {
         let id = RowId(self.next_row);
         self.next_row += 1;
         for index in &mut self.indexes {
-            index.entries.insert(key::entry(&index.parts, &row, id));
+            index.put(&row, id);
         }
         let head = Version { stamp: Stamp::Open(me), row: Some(row) };
         self.rows.insert(id, Slot { head, older: Vec::new(), locked: 0 });
@@ -256,7 +237,7 @@ impl TableData {
         match &row {
             Some(row) => {
                 for index in &mut self.indexes {
-                    index.entries.insert(key::entry(&index.parts, row, id));
+                    index.put(row, id);
                 }
             }
             None => self.live = self.live.saturating_sub(1),
@@ -271,8 +252,7 @@ impl TableData {
         let Some(Slot { head: Version { row: Some(row), .. }, older, .. }) = self.rows.get(&id) else { return Ok(()) };
         let before = older.last().and_then(|version| version.row.as_ref());
         for index in self.indexes.iter().filter(|index| index.unique) {
-            let same_key =
-                |before: &Row| key::prefix_of_row(&index.parts, before) == key::prefix_of_row(&index.parts, row);
+            let same_key = |before: &Row| index.prefix(before) == index.prefix(row);
             if !before.is_some_and(same_key) {
                 self.check_unique(index, row, Some(id), me)?;
             }
@@ -281,7 +261,7 @@ impl TableData {
     }
 
     fn check_unique(&self, index: &IndexData, row: &Row, own: Option<RowId>, me: TransactionId) -> Result<(), Refusal> {
-        let prefix = key::prefix_of_row(&index.parts, row);
+        let Some(prefix) = index.prefix(row) else { return Ok(()) };
         let low: Entry = prefix.clone().into_boxed_slice();
         // Entries of one key differ in the row's number alone, and no key is the beginning of another.
         let equal = index.entries.range(low..).take_while(|entry| entry.starts_with(&prefix));
@@ -294,8 +274,8 @@ impl TableData {
                 return Err(Refusal::Held(other));
             }
             let head = slot.head.row.as_ref();
-            if head.is_some_and(|head| key::prefix_of_row(&index.parts, head) == prefix) {
-                return Err(Refusal::Duplicate(index.id, key_values(&index.parts, row)));
+            if head.is_some_and(|head| index.prefix(head).as_ref() == Some(&prefix)) {
+                return Err(Refusal::Duplicate(index.id, index.key_values(row)));
             }
         }
         Ok(())
@@ -381,8 +361,9 @@ impl TableData {
         let Some(row) = &version.row else { return };
         let slot = self.rows.get(&id);
         for index in &mut self.indexes {
-            let entry = key::entry(&index.parts, row, id);
-            let kept = slot.is_some_and(|slot| versions(slot).any(|kept| key::entry(&index.parts, kept, id) == entry));
+            let Some(entry) = index.entry(row, id) else { continue };
+            let same = |kept: &Row| index.entry(kept, id).as_ref() == Some(&entry);
+            let kept = slot.is_some_and(|slot| versions(slot).any(same));
             if !kept {
                 index.entries.remove(&entry);
             }
@@ -577,21 +558,4 @@ fn is_empty(low: &Bound<Entry>, high: &Bound<Entry>) -> bool {
 
 fn versions(slot: &Slot) -> impl Iterator<Item = &Row> {
     std::iter::once(&slot.head).chain(&slot.older).filter_map(|version| version.row.as_ref())
-}
-
-fn parts(table: &Table, index: &Index) -> Vec<KeyPart> {
-    let part = |key: &super::table::KeyColumn| {
-        let column = table.column(key.column_id)?;
-        let missing = column.missing.clone().unwrap_or(Value::Null);
-        Some(KeyPart { slot: column.slot()?, descending: key.descending, missing })
-    };
-    index.key.iter().filter_map(part).collect()
-}
-
-fn same_parts(a: &[KeyPart], b: &[KeyPart]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.slot == b.slot && a.descending == b.descending)
-}
-
-fn key_values(parts: &[KeyPart], row: &Row) -> Vec<Value> {
-    parts.iter().map(|part| row.get(part.slot).unwrap_or(&part.missing).clone()).collect()
 }

@@ -320,6 +320,24 @@ impl Storage {
         state.databases.get(&database).and_then(|database| database.data.get(&table)).map_or(0, |data| data.live())
     }
 
+    /// Rows of each partition of a table, those of open transactions included; of a table that isn't divided, all.
+    pub fn partition_rows(&self, database: DatabaseId, table: ObjectId) -> Vec<u64> {
+        let state = self.read_state();
+        let Some(database) = state.databases.get(&database) else { return Vec::new() };
+        let (Some(data), Some(shape)) = (database.data.get(&table), database.catalog.table(table)) else {
+            return Vec::new();
+        };
+        let Some((function, _)) = database.catalog.partitioning(shape) else { return vec![data.live()] };
+        let mut rows = vec![0; function.count()];
+        for row in data.ids().into_iter().filter_map(|id| data.newest(id)) {
+            let partition = database.catalog.partition_of_row(shape, row);
+            if let Some(count) = rows.get_mut(partition.saturating_sub(1)) {
+                *count += 1;
+            }
+        }
+        rows
+    }
+
     /// What the numbers of a table's partition are made of.
     pub fn partition_base(&self, database: DatabaseId, table: ObjectId) -> u32 {
         let state = self.read_state();

@@ -59,6 +59,11 @@ impl Settings {
         Ok(value)
     }
 
+    /// The value that a sequence gave last; None before the first.
+    pub fn sequence_last(&self, sequence: (DatabaseId, ObjectId)) -> Option<i128> {
+        self.inner().sequences.get(&sequence).copied()
+    }
+
     /// Lets a sequence begin anew.
     pub fn restart_sequence(&self, sequence: (DatabaseId, ObjectId)) {
         self.inner().sequences.remove(&sequence);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::value::{Moment, SqlType, Value};
 
 use super::catalog::{ObjectId, SchemaId};
+use super::filter::Filter;
 use super::partition::PartitionKey;
 
 /// A column's number. It is given once and never again, so that it names the column for ever, through renames too.
@@ -223,8 +224,8 @@ pub struct Index {
     pub key: Vec<KeyColumn>,
     pub included: Vec<ColumnId>,
     pub disabled: bool,
-    /// The predicate of a filtered index in T-SQL. Such an index isn't kept up and isn't offered to readers.
-    pub filter: Option<Arc<str>>,
+    /// Which rows a filtered index has. It isn't offered to readers.
+    pub filter: Option<Filter>,
 }
 
 impl Index {
@@ -235,6 +236,24 @@ impl Index {
     /// Whether it has an entry for every row, so that reading it gives the whole table.
     pub fn is_readable(&self) -> bool {
         !self.disabled && self.filter.is_none()
+    }
+
+    /// Whether it is kept up: to be read, or to keep rows from having one key.
+    pub fn is_kept(&self) -> bool {
+        !self.disabled && (self.unique || self.filter.is_none())
+    }
+
+    /// Whether no two rows have the same key.
+    pub fn is_key(&self) -> bool {
+        self.unique && self.filter.is_none()
+    }
+
+    /// Whether it needs a column.
+    pub fn needs(&self, id: ColumnId) -> bool {
+        let conditions = self.filter.as_ref().map_or(&[][..], |filter| &filter.conditions);
+        self.included.contains(&id)
+            || self.key.iter().any(|key| key.column_id == id)
+            || conditions.iter().any(|condition| condition.column_id == id)
     }
 
     /// `PRIMARY KEY` or `UNIQUE KEY` or nothing, as messages say it.

@@ -2,6 +2,7 @@
 
 mod access;
 mod aggregate;
+mod common_table;
 mod form;
 mod function;
 mod hint;
@@ -170,7 +171,9 @@ impl<'e, 's> Binder<'e, 's> {
                 return self.grouped_column(depth, expression, parts);
             }
         }
-        Err(if qualifiers.is_empty() {
+        let visible = self.levels.iter().filter(|level| !level.hidden);
+        let is_source = visible.flat_map(|level| &level.sources).any(|source| is_called(source, qualifiers));
+        Err(if qualifiers.is_empty() || is_source {
             SqlError::invalid_column(&column.value)
         } else {
             SqlError::unbound(&dotted(parts))

@@ -35,7 +35,7 @@ pub fn change(
 pub fn create_index(execution: &mut Execution<'_>, index: &CreateIndex, text: &str) -> SqlResult<()> {
     transaction::atomic(execution, |execution| {
         let target = target::find(execution, &index.table)?;
-        let made = index_of(&target.table, index)?;
+        let made = index_of(execution, &target.table, index)?;
         change(execution, &target, vec![Alteration::AddIndex(made)], text)
     })
 }

@@ -9,6 +9,7 @@ use crate::value::collation::equal;
 use super::super::bind::Binder;
 use super::super::state::Execution;
 use super::super::statement::{ConstraintDefinition, ConstraintKind, CreateIndex, ForeignKeyAction, Written};
+use super::index_filter::filter_of;
 use super::row::named;
 use super::table::{definition, made_name};
 use super::target::{self, Target};
@@ -139,7 +140,7 @@ pub fn foreign_key(
         ids(&parent_table, referenced)?
     };
     let covered = parent_table.indexes.iter().any(|index| {
-        index.unique
+        index.is_key()
             && index.key.len() == referenced_columns.len()
             && index.key.iter().all(|key| referenced_columns.contains(&key.column_id))
     });
@@ -200,7 +201,7 @@ pub fn add_constraint(
     Ok(())
 }
 
-pub fn index_of(table: &Table, index: &CreateIndex) -> SqlResult<Index> {
+pub fn index_of(execution: &mut Execution<'_>, table: &Table, index: &CreateIndex) -> SqlResult<Index> {
     if index.columnstore {
         return Err(SqlError::unsupported("columnstore indexes"));
     }
@@ -223,8 +224,8 @@ pub fn index_of(table: &Table, index: &CreateIndex) -> SqlResult<Index> {
     if index.unique {
         check_collations(table, &index.columns)?;
     }
-    if index.unique && index.filter.is_some() {
-        return Err(SqlError::unsupported("unique indexes with a filter"));
+    if index.clustered && index.filter.is_some() {
+        return Err(SqlError::syntax_near("WHERE"));
     }
     let included = index.included.iter().map(|name| {
         table.column_named(name).map(|column| column.column_id).ok_or_else(|| SqlError::invalid_column(name))
@@ -237,7 +238,7 @@ pub fn index_of(table: &Table, index: &CreateIndex) -> SqlResult<Index> {
         key: key_columns(table, &index.columns)?,
         included: included.collect::<SqlResult<_>>()?,
         disabled: false,
-        filter: index.filter.as_ref().map(|filter| definition(&filter.text)),
+        filter: filter_of(execution, table, index)?,
     })
 }
 

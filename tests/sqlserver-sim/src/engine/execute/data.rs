@@ -398,13 +398,26 @@ pub fn assigned(
     maker.finished(execution, values, "UPDATE")
 }
 
+/// An UPDATE whose names are resolved.
+pub struct BoundUpdate {
+    rows: Rows,
+    maker: Maker,
+    assignments: Vec<BoundAssignment>,
+    output: Option<BoundOutput>,
+}
+
+pub fn bind_update(execution: &mut Execution<'_>, update: &Update) -> SqlResult<BoundUpdate> {
+    let rows = rows_of_target(execution, &update.target, &update.rows)?;
+    target::check_permission(execution, &rows.target, "UPDATE")?;
+    let maker = Maker::new(execution, rows.target.clone())?;
+    let assignments = bind_assignments(execution, &maker, &update.assignments, &rows.sources, rows.slot)?;
+    let output = bind_output(execution, update.output.as_ref(), &rows.target, &rows.sources, false)?;
+    Ok(BoundUpdate { rows, maker, assignments, output })
+}
+
 pub fn update(execution: &mut Execution<'_>, update: &Update, out: &mut OutputSink<'_>) -> SqlResult<()> {
     let rows = transaction::atomic(execution, |execution| {
-        let mut rows = rows_of_target(execution, &update.target, &update.rows)?;
-        target::check_permission(execution, &rows.target, "UPDATE")?;
-        let maker = Maker::new(execution, rows.target.clone())?;
-        let assignments = bind_assignments(execution, &maker, &update.assignments, &rows.sources, rows.slot)?;
-        let output = bind_output(execution, update.output.as_ref(), &rows.target, &rows.sources, false)?;
+        let BoundUpdate { mut rows, maker, assignments, output } = bind_update(execution, update)?;
         let found = found_rows(execution, &mut rows)?;
         let mut changes = Vec::with_capacity(found.len());
         let mut written = Vec::with_capacity(found.len());
@@ -432,11 +445,22 @@ pub fn update(execution: &mut Execution<'_>, update: &Update, out: &mut OutputSi
     done(execution, u64::try_from(rows).ok(), out)
 }
 
+/// A DELETE whose names are resolved: its rows, and what it gives.
+pub struct BoundDelete {
+    rows: Rows,
+    output: Option<BoundOutput>,
+}
+
+pub fn bind_delete(execution: &mut Execution<'_>, delete: &Delete) -> SqlResult<BoundDelete> {
+    let rows = rows_of_target(execution, &delete.target, &delete.rows)?;
+    target::check_permission(execution, &rows.target, "DELETE")?;
+    let output = bind_output(execution, delete.output.as_ref(), &rows.target, &rows.sources, false)?;
+    Ok(BoundDelete { rows, output })
+}
+
 pub fn delete(execution: &mut Execution<'_>, delete: &Delete, out: &mut OutputSink<'_>) -> SqlResult<()> {
     let rows = transaction::atomic(execution, |execution| {
-        let mut rows = rows_of_target(execution, &delete.target, &delete.rows)?;
-        target::check_permission(execution, &rows.target, "DELETE")?;
-        let output = bind_output(execution, delete.output.as_ref(), &rows.target, &rows.sources, false)?;
+        let BoundDelete { mut rows, output } = bind_delete(execution, delete)?;
         let found = found_rows(execution, &mut rows)?;
         let ids: Vec<RowId> = found.iter().map(|found| found.id).collect();
         write(execution, &rows.target, |transaction, target| transaction.delete(target.database, &target.table, &ids))?;

@@ -10,11 +10,12 @@ use crate::value::collation::folded;
 use super::super::bind::{Binder, NamedColumn, NamedSource};
 use super::super::evaluate::Scope;
 use super::super::expression::{Expression, Predicate};
+use super::super::plan::Query;
 use super::super::run;
 use super::super::session::{Flow, OutputSink};
 use super::super::state::Execution;
 use super::super::statement::{Merge, MergeAction, MergeClause, MergeMatch, TriggerEvents};
-use super::data::{self, BoundAssignment, Change};
+use super::data::{self, BoundAssignment, BoundOutput, Change};
 use super::row::{Maker, named};
 use super::{done, module, reference, target, transaction, versioning};
 
@@ -42,31 +43,46 @@ struct Writes {
     changes: Vec<Change>,
 }
 
+/// A MERGE whose names are resolved.
+pub struct Bound {
+    maker: Maker,
+    /// Of the source's rows.
+    plan: Query,
+    on: Predicate,
+    clauses: Vec<Clause>,
+    output: Option<BoundOutput>,
+}
+
+pub fn bind(execution: &mut Execution<'_>, merge: &Merge) -> SqlResult<Bound> {
+    let target = target::find(execution, &merge.target)?;
+    let maker = Maker::new(execution, target.clone())?;
+    let (plan, mut sources) = Binder::new(execution).query_with_sources(&merge.source)?;
+    // Rows of the source query hold all columns of all its sources side by side.
+    let mut offset = 0;
+    for source in &mut sources {
+        shift(source, &mut offset);
+    }
+    let alias = merge.alias.as_deref().unwrap_or(&merge.target.object);
+    let mut all = vec![named(&target.table, alias, TARGET)];
+    all.extend(sources.iter().cloned());
+    let on = Binder::with_sources(execution, all.clone()).predicate(&merge.condition)?;
+    let mut clauses = Vec::with_capacity(merge.clauses.len());
+    for clause in &merge.clauses {
+        clauses.push(bind_clause(execution, &maker, clause, &all)?);
+        let permission = match clause.action {
+            MergeAction::Update(_) => "UPDATE",
+            MergeAction::Delete => "DELETE",
+            MergeAction::Insert { .. } => "INSERT",
+        };
+        target::check_permission(execution, &target, permission)?;
+    }
+    let output = data::bind_output(execution, merge.output.as_ref(), &target, &all, true)?;
+    Ok(Bound { maker, plan, on, clauses, output })
+}
+
 pub fn merge(execution: &mut Execution<'_>, merge: &Merge, out: &mut OutputSink<'_>) -> SqlResult<()> {
     let rows = transaction::atomic(execution, |execution| {
-        let target = target::find(execution, &merge.target)?;
-        let maker = Maker::new(execution, target.clone())?;
-        let (plan, mut sources) = Binder::new(execution).query_with_sources(&merge.source)?;
-        // Rows of the source query hold all columns of all its sources side by side.
-        let mut offset = 0;
-        for source in &mut sources {
-            shift(source, &mut offset);
-        }
-        let alias = merge.alias.as_deref().unwrap_or(&merge.target.object);
-        let mut all = vec![named(&target.table, alias, TARGET)];
-        all.extend(sources.iter().cloned());
-        let on = Binder::with_sources(execution, all.clone()).predicate(&merge.condition)?;
-        let mut clauses = Vec::with_capacity(merge.clauses.len());
-        for clause in &merge.clauses {
-            clauses.push(bind_clause(execution, &maker, clause, &all)?);
-            let permission = match clause.action {
-                MergeAction::Update(_) => "UPDATE",
-                MergeAction::Delete => "DELETE",
-                MergeAction::Insert { .. } => "INSERT",
-            };
-            target::check_permission(execution, &target, permission)?;
-        }
-        let output = data::bind_output(execution, merge.output.as_ref(), &target, &all, true)?;
+        let Bound { maker, plan, on, clauses, output } = bind(execution, merge)?;
         let mut source_rows: Vec<Row> = Vec::new();
         run::query(execution, &plan, None, &mut |_, row| {
             source_rows.push(Row::from(row));
@@ -81,7 +97,7 @@ pub fn merge(execution: &mut Execution<'_>, merge: &Merge, out: &mut OutputSink<
             update: does(|action| matches!(action, MergeAction::Update(_))),
             delete: does(|action| matches!(action, MergeAction::Delete)),
         };
-        module::fire(execution, &target, &writes.changes, events, &names, out)?;
+        module::fire(execution, &maker.target, &writes.changes, events, &names, out)?;
         if let Some(output) = &output {
             output.give(execution, &writes.changes, out)?;
         }

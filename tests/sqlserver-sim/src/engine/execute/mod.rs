@@ -2,6 +2,7 @@
 
 mod alter;
 mod bulk;
+mod compilation;
 mod configuration;
 mod constraint;
 mod control;
@@ -9,18 +10,22 @@ mod cursor;
 mod data;
 mod database;
 mod dbcc;
+mod dynamic;
 mod impersonation;
+mod index_filter;
 mod insert;
 mod merge;
 mod module;
 mod option;
 mod partition;
 mod procedure;
+mod property;
 mod reference;
 mod rename;
 mod row;
 mod security;
 mod sequence;
+mod signature;
 mod table;
 mod target;
 mod transaction;
@@ -38,6 +43,7 @@ use super::state::Execution;
 use super::statement::{Kind, Statement};
 
 pub use bulk::load as bulk_load;
+pub use compilation::check_batch;
 pub use control::{declare_table, drop_table_variable};
 pub use impersonation::{original as original_login, revert_to};
 pub use insert::filled_table;
@@ -212,7 +218,7 @@ fn kind(execution: &mut Execution<'_>, statement: &Statement, out: &mut OutputSi
         Kind::Use(name) => database::use_database(execution, name, out)?,
         Kind::SetOption(words) => option::set(execution, words)?,
         Kind::Execute(execute) => procedure::execute(execution, execute, out)?,
-        Kind::ExecuteText(text) => procedure::execute_text(execution, text, out)?,
+        Kind::ExecuteText(text) => dynamic::execute_text(execution, text, out)?,
         Kind::If { .. }
         | Kind::While { .. }
         | Kind::Block(_)

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlparser::ast::{Query, SetExpr};
-
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{
     Alteration, LockMode, Module as Stored, ModuleKind as StoredKind, Object, ObjectId, PrincipalId, Row, Schema,
+    Signature,
 };
 use crate::value::collation::equal;
 use crate::value::{Moment, Value};
 
-use super::super::bind::{Binder, named_type};
+use super::super::bind::named_type;
 use super::super::module as modules;
 use super::super::parse;
 use super::super::session::OutputSink;
@@ -21,7 +20,7 @@ use super::super::statement::{CreateManner, Kind, Module, ModuleKind, Name, Obje
 use super::data::Change;
 use super::procedure::{Answer, Given, argument};
 use super::target::{self, Target};
-use super::{run_all, security, table, transaction};
+use super::{compilation, run_all, security, signature, table, transaction};
 
 fn stored_kind(kind: &ModuleKind) -> StoredKind {
     match kind {
@@ -40,24 +39,18 @@ pub fn create(execution: &mut Execution<'_>, module: &Module) -> SqlResult<()> {
         target::check_definer(execution.state, database)?;
         let schema = table::schema_for(execution, database, &module.name)?;
         match &module.kind {
-            // What can't be resolved now never could be.
-            ModuleKind::View { query, columns } => check_view(execution, query, columns)?,
-            ModuleKind::Trigger { table, instead, .. } => {
-                if *instead {
-                    return Err(SqlError::unsupported("INSTEAD OF triggers"));
-                }
-                target::find(execution, table)?;
-            }
-            ModuleKind::ScalarFunction { returns, body, .. } => {
-                named_type(execution.state, returns)?;
+            ModuleKind::Trigger { instead: true, .. } => return Err(SqlError::unsupported("INSTEAD OF triggers")),
+            ModuleKind::ScalarFunction { body, .. } | ModuleKind::TableFunction { body, .. } => {
                 modules::check_function(body)?;
             }
-            ModuleKind::TableFunction { shape, body, .. } => {
-                table::described(execution, "", schema, shape)?;
-                modules::check_function(body)?;
-            }
-            ModuleKind::Procedure { .. } | ModuleKind::InlineFunction { .. } => {}
+            ModuleKind::View { .. }
+            | ModuleKind::Procedure { .. }
+            | ModuleKind::InlineFunction { .. }
+            | ModuleKind::Trigger { .. } => {}
         }
+        // What can't be resolved now never could be.
+        let signature = signature::of(execution, schema, module)?;
+        compilation::check_module(execution, module)?;
         let catalog = execution.state.catalog(database)?;
         let existing = catalog.object_named(schema, &module.name.object);
         let now = execution.state.now;
@@ -77,7 +70,7 @@ pub fn create(execution: &mut Execution<'_>, module: &Module) -> SqlResult<()> {
             Some(Object::Module(old)) => old.created,
             _ => now,
         };
-        let stored = stored(module, object_id, schema, created, now);
+        let stored = stored(module, signature, object_id, schema, created, now);
         execution.state.transaction().edit_catalog(database, |catalog| {
             catalog.put_module(stored);
             Ok(())
@@ -85,33 +78,10 @@ pub fn create(execution: &mut Execution<'_>, module: &Module) -> SqlResult<()> {
     })
 }
 
-/// # Errors
-/// 1033 where a view's rows are in an order, 4511 where a column of it has no name.
-fn check_view(execution: &mut Execution<'_>, query: &Query, columns: &[String]) -> SqlResult<()> {
-    let limited = query.limit_clause.is_some()
-        || query.fetch.is_some()
-        || matches!(query.body.as_ref(), SetExpr::Select(select) if select.top.is_some());
-    if query.order_by.is_some() && query.for_clause.is_none() && !limited {
-        return Err(SqlError::new(
-            1033,
-            15,
-            "The ORDER BY clause is invalid in views, inline functions, derived tables, subqueries, and common table expressions, unless TOP, OFFSET or FOR XML is also specified.",
-        ));
-    }
-    let bound = Binder::new(execution).query(query)?;
-    match bound.columns.iter().position(|column| column.name.is_empty()) {
-        Some(at) if columns.is_empty() => {
-            let text =
-                format!("Create View or Function failed because no column name was specified for column {}.", at + 1);
-            Err(SqlError::new(4511, 16, text))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// The text is kept as a CREATE, however the statement began.
 fn stored(
     module: &Module,
+    signature: Signature,
     object_id: ObjectId,
     schema_id: crate::storage::SchemaId,
     created: Moment,
@@ -128,6 +98,7 @@ fn stored(
         name: Arc::from(module.name.object.as_str()),
         kind: stored_kind(&module.kind),
         definition: Arc::from(definition),
+        signature: Arc::new(signature),
         created,
         modified,
         system: false,
@@ -140,19 +111,24 @@ pub fn define(execution: &mut Execution<'_>, kind: &Kind, text: &str) -> SqlResu
         Kind::CreateSchema { name, owner } => create_schema(execution, name, owner.as_deref()),
         Kind::TransferSchema { schema, object } => transfer(execution, schema, object, text),
         Kind::CreateType { name, base, nullable } => {
-            named_type(execution.state, base)?;
+            let sql_type = named_type(execution.state, base)?;
             if !nullable {
                 return Err(SqlError::unsupported("CREATE TYPE … NOT NULL; say NOT NULL of each column"));
             }
             let arguments =
                 if base.arguments.is_empty() { String::new() } else { format!("({})", base.arguments.join(",")) };
-            create_named(execution, name, StoredKind::Type, &format!("TYPE {}{arguments}", base.name))
+            let signature = Signature { returns: Some(sql_type), ..Signature::default() };
+            create_named(execution, name, StoredKind::Type, &format!("TYPE {}{arguments}", base.name), signature)
         }
         Kind::CreateTableType { name, definition } => {
-            table::described(execution, "", crate::storage::SchemaId::DBO, &parse::table_shape(definition)?)?;
-            create_named(execution, name, StoredKind::Type, definition)
+            let shape = parse::table_shape(definition)?;
+            let table = table::described(execution, "", crate::storage::SchemaId::DBO, &shape)?;
+            let signature = Signature { columns: table.columns, ..Signature::default() };
+            create_named(execution, name, StoredKind::Type, definition, signature)
         }
-        Kind::CreateSynonym { name, target } => create_named(execution, name, StoredKind::Synonym, target),
+        Kind::CreateSynonym { name, target } => {
+            create_named(execution, name, StoredKind::Synonym, target, Signature::default())
+        }
         Kind::Drop { kind: ObjectKind::Table, names, if_exists } => {
             table::drop_tables(execution, names, *if_exists, text)
         }
@@ -232,7 +208,13 @@ fn transfer(execution: &mut Execution<'_>, schema: &str, object: &Name, text: &s
 }
 
 /// What has a name and a short text, and no statement of its own to be read again.
-fn create_named(execution: &mut Execution<'_>, name: &Name, kind: StoredKind, text: &str) -> SqlResult<()> {
+pub fn create_named(
+    execution: &mut Execution<'_>,
+    name: &Name,
+    kind: StoredKind,
+    text: &str,
+    signature: Signature,
+) -> SqlResult<()> {
     transaction::atomic(execution, |execution| {
         let database = execution.state.database_of(name)?;
         target::check_definer(execution.state, database)?;
@@ -249,6 +231,7 @@ fn create_named(execution: &mut Execution<'_>, name: &Name, kind: StoredKind, te
                 name: Arc::from(name.object.as_str()),
                 kind,
                 definition: Arc::from(text),
+                signature: Arc::new(signature),
                 created: now,
                 modified: now,
                 system: false,

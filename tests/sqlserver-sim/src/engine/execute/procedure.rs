@@ -17,7 +17,8 @@ use super::super::state::{Execution, Variables};
 use super::super::statement::{Execute, ModuleKind, ModuleParameter, Name, ProcedureName, Statement, TableShape};
 use super::super::{parse, system};
 use super::control::declare_table;
-use super::{Next, configuration, impersonation, module, run_all, send, table, transaction, value_of};
+use super::property::{self, Manner};
+use super::{Next, configuration, dynamic, impersonation, module, run_all, send, table, transaction, value_of};
 
 /// An argument as it is given: by name or position.
 #[derive(Clone, Debug)]
@@ -90,25 +91,8 @@ pub fn execute(execution: &mut Execution<'_>, execute: &Execute, out: &mut Outpu
     Ok(())
 }
 
-/// `EXEC('…')`.
-pub fn execute_text(execution: &mut Execution<'_>, text: &Expr, out: &mut OutputSink<'_>) -> SqlResult<()> {
-    let (value, _) = value_of(execution, text)?;
-    let text = value.as_text().unwrap_or_default().to_owned();
-    inner_batch(execution, &text, Variables::default(), out).map(|_| ())
-}
-
-/// Runs a text as a batch of its own, with variables of its own.
-fn inner_batch(
-    execution: &mut Execution<'_>,
-    text: &str,
-    variables: Variables,
-    out: &mut OutputSink<'_>,
-) -> SqlResult<(Next, Variables)> {
-    let statements = parse::batch(text)?;
-    nested(execution, None, variables, &statements, out)
-}
-
-fn nested(
+/// Runs statements with variables of their own, as a procedure or batch within the one that runs.
+pub fn nested(
     execution: &mut Execution<'_>,
     procedure: Option<Arc<str>>,
     variables: Variables,
@@ -160,7 +144,7 @@ pub fn call_by_name(
         return call_system(execution, database, &procedure, given, out);
     }
     match lower.as_str() {
-        "sp_executesql" => sp_executesql(execution, given, out),
+        "sp_executesql" => dynamic::sp_executesql(execution, given, out),
         "sp_rename" => super::rename::sp_rename(execution, &given, out).map(|()| Answer::default()),
         "sp_addrolemember" | "sp_droprolemember" | "sp_addsrvrolemember" => {
             super::security::role_member(execution, &lower, &given).map(|()| Answer::default())
@@ -169,6 +153,9 @@ pub fn call_by_name(
         "sp_releaseapplock" => module::application_unlock(execution, &given),
         "sp_configure" => configuration::sp_configure(execution, &given, out),
         "sp_set_session_context" => set_session_context(execution, &given),
+        "sp_addextendedproperty" => property::change(execution, Manner::Add, &given).map(|()| Answer::default()),
+        "sp_updateextendedproperty" => property::change(execution, Manner::Update, &given).map(|()| Answer::default()),
+        "sp_dropextendedproperty" => property::change(execution, Manner::Drop, &given).map(|()| Answer::default()),
         // Plans are made anew at each run, by no statistics, and views are read again at each use.
         "sp_updatestats" | "sp_recompile" | "sp_refreshview" => Ok(Answer::default()),
         "sp_reset_connection" => Ok(Answer::default()),
@@ -207,9 +194,6 @@ pub fn call_by_name(
         | "xp_cmdshell"
         | "xp_readerrorlog"
         | "sp_readerrorlog"
-        | "sp_addextendedproperty"
-        | "sp_updateextendedproperty"
-        | "sp_dropextendedproperty"
         | "sp_estimate_data_compression_savings"
         | "sp_send_dbmail"
         | "sp_xml_preparedocument" => Err(SqlError::unsupported(lower)),
@@ -278,7 +262,7 @@ pub fn table_argument(
 }
 
 /// One value for each parameter: by name, then by position, then the default.
-fn matched<'g>(procedure: &str, names: &[String], given: &'g [Given]) -> SqlResult<Vec<Option<&'g Given>>> {
+pub fn matched<'g>(procedure: &str, names: &[String], given: &'g [Given]) -> SqlResult<Vec<Option<&'g Given>>> {
     let mut values: Vec<Option<&Given>> = vec![None; names.len()];
     let mut named = false;
     for (at, argument) in given.iter().enumerate() {
@@ -432,68 +416,6 @@ fn call_system(
         Some((parameter.name.to_owned(), parameter.sql_type, value))
     });
     Ok(Answer { status: result.status, outputs: outputs.collect() })
-}
-
-// sp_executesql
-
-fn text_of(given: Option<&Given>) -> String {
-    given.and_then(|given| given.value.as_ref()).and_then(|(value, _)| value.as_text()).unwrap_or_default().to_owned()
-}
-
-/// `EXEC sp_executesql N'…', N'@a int, @b int OUTPUT', @a = 1, @b = @c OUTPUT`.
-fn sp_executesql(execution: &mut Execution<'_>, given: Vec<Given>, out: &mut OutputSink<'_>) -> SqlResult<Answer> {
-    let text = text_of(given.first());
-    let declared = declared_parameters(&text_of(given.get(1)))?;
-    let names: Vec<String> = declared.iter().map(|parameter| parameter.name.clone()).collect();
-    let rest = given.get(2..).unwrap_or_default();
-    let arguments = matched("sp_executesql", &names, rest)?;
-    let mut variables = Variables::default();
-    let mut outputs = Vec::new();
-    for (at, (parameter, argument)) in declared.iter().zip(arguments).enumerate() {
-        if parameter.read_only {
-            let own = table_argument(execution, "sp_executesql", parameter, argument)?;
-            variables.tables.insert(folded(&parameter.name), own);
-            variables.read_only.insert(folded(&parameter.name));
-            continue;
-        }
-        let sql_type = named_type(execution.state, &parameter.data_type)?;
-        let value = match argument.and_then(|argument| argument.value.as_ref()) {
-            Some((value, from)) => convert::convert(value, *from, sql_type, None)?,
-            None => {
-                let text = format!(
-                    "The parameterized query '{text}' expects the parameter '{}', which was not supplied.",
-                    parameter.name
-                );
-                return Err(SqlError::new(8178, 16, text));
-            }
-        };
-        variables.declare(&parameter.name, sql_type, value);
-        if parameter.output {
-            let positional = argument.is_some_and(|argument| argument.name.is_none());
-            let name = if positional { format!("#{}", at + 2) } else { parameter.name.clone() };
-            outputs.push((name, parameter.name.clone(), sql_type));
-        }
-    }
-    let (next, variables) = inner_batch(execution, &text, variables, out)?;
-    let outputs = outputs.into_iter().map(|(name, own, sql_type)| {
-        let value = variables
-            .find(&own)
-            .and_then(|slot| variables.get(slot))
-            .map_or(Value::Null, |variable| variable.value.clone());
-        (name, sql_type, value)
-    });
-    Ok(Answer { status: if let Next::Return(status) = next { status } else { 0 }, outputs: outputs.collect() })
-}
-
-/// The parameters that a text declares: `@a int, @b nvarchar(10) = N'x' OUTPUT`.
-fn declared_parameters(text: &str) -> SqlResult<Vec<super::super::statement::ModuleParameter>> {
-    if text.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    match modules::read(&format!("CREATE PROCEDURE p {text} AS RETURN"))?.kind {
-        ModuleKind::Procedure { parameters, .. } => Ok(parameters),
-        _ => Err(SqlError::syntax_near(text)),
-    }
 }
 
 /// The rows that a statement of EXEC gives, for INSERT … EXEC.

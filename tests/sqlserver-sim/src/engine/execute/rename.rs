@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{SqlError, SqlResult};
-use crate::storage::{Alteration, Object};
+use crate::storage::{Alteration, DatabaseId, Module, ModuleKind, Object};
 use crate::value::Value;
 
 use super::super::parse;
@@ -11,6 +11,7 @@ use super::super::session::{Output, OutputSink};
 use super::super::state::Execution;
 use super::super::statement::Name;
 use super::alter::change;
+use super::constraint::constraint_named;
 use super::procedure::{Given, argument};
 use super::target::{self, Target};
 use super::{send, transaction};
@@ -53,13 +54,24 @@ pub fn sp_rename(execution: &mut Execution<'_>, given: &[Given], out: &mut Outpu
             match execution.state.object(database, &name)? {
                 Some((schema, Object::Table(table))) => {
                     if execution.state.catalog(database)?.object_named(schema, &to).is_some() {
-                        let text = format!(
-                            "Error: The new name '{to}' is already in use as a object name and would cause a duplicate that is not permitted."
-                        );
-                        return Err(SqlError::new(15_335, 11, text));
+                        return Err(name_taken(&to));
                     }
                     let target = Target { database, table, variable: false };
                     change(execution, &target, vec![Alteration::RenameTable(Arc::from(to.as_str()))], &command)
+                }
+                // Its text goes on calling it by its old name, as on a real server.
+                Some((schema, Object::Module(module))) if module.kind != ModuleKind::Type => {
+                    target::check_definer(execution.state, database)?;
+                    execution.state.transaction().edit_catalog(database, |catalog| {
+                        if catalog.object_named(schema, &to).is_some() {
+                            return Err(name_taken(&to));
+                        }
+                        catalog.put_module(Module { name: Arc::from(to.as_str()), ..Module::clone(&module) });
+                        Ok(())
+                    })
+                }
+                None if is_constraint(execution, database, &name.object)? => {
+                    Err(SqlError::unsupported("sp_rename of a constraint"))
                 }
                 _ => Err(SqlError::new(
                     15_225,
@@ -74,6 +86,18 @@ pub fn sp_rename(execution: &mut Execution<'_>, given: &[Given], out: &mut Outpu
     })?;
     let caution = "Caution: Changing any part of an object name could break scripts and stored procedures.";
     send(out, Output::Message(SqlError::new(15_477, 10, caution)))
+}
+
+fn name_taken(name: &str) -> SqlError {
+    let text = format!(
+        "Error: The new name '{name}' is already in use as a object name and would cause a duplicate that is not permitted."
+    );
+    SqlError::new(15_335, 11, text)
+}
+
+fn is_constraint(execution: &Execution<'_>, database: DatabaseId, name: &str) -> SqlResult<bool> {
+    let catalog = execution.state.catalog(database)?;
+    Ok(catalog.tables().any(|table| constraint_named(table, name).is_some()))
 }
 
 fn parse_parts(parts: &[String]) -> Name {

@@ -3,63 +3,14 @@
 use std::sync::Arc;
 
 use crate::error::{SqlError, SqlResult};
-use crate::storage::{DatabaseId, Module, ModuleKind, Object};
+use crate::storage::{DatabaseId, Module, ModuleKind, Object, Sequence, Signature};
 use crate::value::{Decimal, SqlType, Value, convert};
 
 use super::super::bind::named_type;
 use super::super::parse;
 use super::super::state::{Execution, State};
 use super::super::statement::{Name, SequenceDefinition, TypeName};
-use super::{table, target, transaction};
-
-/// What a sequence counts, as it is kept in the catalog.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Sequence {
-    data_type: String,
-    start: i128,
-    increment: i128,
-    minimum: i128,
-    maximum: i128,
-    cycle: bool,
-}
-
-impl Sequence {
-    fn to_definition(&self) -> String {
-        let Self { data_type, start, increment, minimum, maximum, cycle } = self;
-        format!("{data_type};{start};{increment};{minimum};{maximum};{}", u8::from(*cycle))
-    }
-
-    fn read(definition: &str) -> SqlResult<Self> {
-        let unreadable = || SqlError::new(102, 15, "The definition of a sequence can't be read.");
-        let mut parts = definition.split(';');
-        let data_type = parts.next().ok_or_else(unreadable)?.to_owned();
-        let mut number = || parts.next().and_then(|part| part.parse::<i128>().ok()).ok_or_else(unreadable);
-        Ok(Self {
-            data_type,
-            start: number()?,
-            increment: number()?,
-            minimum: number()?,
-            maximum: number()?,
-            cycle: number()? == 1,
-        })
-    }
-
-    /// The value after another, or the first.
-    fn after(&self, last: Option<i128>, name: &str) -> SqlResult<i128> {
-        let Some(last) = last else { return Ok(self.start) };
-        let next = last.saturating_add(self.increment);
-        if (self.minimum..=self.maximum).contains(&next) {
-            return Ok(next);
-        }
-        if self.cycle {
-            return Ok(if self.increment > 0 { self.minimum } else { self.maximum });
-        }
-        let text = format!(
-            "The sequence object '{name}' has reached its minimum or maximum value. Restart the sequence object to allow new values to be generated."
-        );
-        Err(SqlError::new(11_728, 16, text))
-    }
-}
+use super::{module, target, transaction};
 
 /// The least and the greatest value of a type that sequences may have.
 fn bounds(sql_type: SqlType) -> Option<(i128, i128)> {
@@ -84,7 +35,8 @@ fn written(name: &TypeName) -> String {
     }
 }
 
-fn described(state: &State, definition: &SequenceDefinition) -> SqlResult<Sequence> {
+/// What a definition says, and the type of its numbers.
+fn described(state: &State, definition: &SequenceDefinition) -> SqlResult<(Sequence, SqlType)> {
     let data_type = definition.data_type.as_ref().map_or_else(|| "bigint".to_owned(), written);
     let sql_type = named_type(state, &parse::type_name(&data_type)?)?;
     let refused = || {
@@ -105,7 +57,7 @@ fn described(state: &State, definition: &SequenceDefinition) -> SqlResult<Sequen
         cycle: definition.cycle.unwrap_or(false),
     };
     check(&sequence)?;
-    Ok(sequence)
+    Ok((sequence, sql_type))
 }
 
 fn check(sequence: &Sequence) -> SqlResult<()> {
@@ -122,31 +74,9 @@ fn check(sequence: &Sequence) -> SqlResult<()> {
 }
 
 pub fn create(execution: &mut Execution<'_>, name: &Name, definition: &SequenceDefinition) -> SqlResult<()> {
-    transaction::atomic(execution, |execution| {
-        let database = execution.state.database_of(name)?;
-        target::check_definer(execution.state, database)?;
-        let schema_id = table::schema_for(execution, database, name)?;
-        let sequence = described(execution.state, definition)?;
-        if execution.state.catalog(database)?.object_named(schema_id, &name.object).is_some() {
-            return Err(SqlError::object_exists(&name.object));
-        }
-        let object_id = execution.state.transaction().next_object_id(database)?;
-        let now = execution.state.now;
-        execution.state.transaction().edit_catalog(database, |catalog| {
-            catalog.put_module(Module {
-                object_id,
-                schema_id,
-                name: Arc::from(name.object.as_str()),
-                kind: ModuleKind::Sequence,
-                definition: Arc::from(sequence.to_definition()),
-                created: now,
-                modified: now,
-                system: false,
-                disabled: false,
-            });
-            Ok(())
-        })
-    })
+    let (sequence, sql_type) = described(execution.state, definition)?;
+    let signature = Signature { returns: Some(sql_type), ..Signature::default() };
+    module::create_named(execution, name, ModuleKind::Sequence, &sequence.to_definition(), signature)
 }
 
 fn find(state: &State, name: &Name) -> SqlResult<(DatabaseId, Arc<Module>)> {
@@ -161,11 +91,16 @@ fn find(state: &State, name: &Name) -> SqlResult<(DatabaseId, Arc<Module>)> {
     }
 }
 
+fn read(module: &Module) -> SqlResult<Sequence> {
+    Sequence::read(&module.definition)
+        .ok_or_else(|| SqlError::new(102, 15, "The definition of a sequence can't be read."))
+}
+
 pub fn alter(execution: &mut Execution<'_>, name: &Name, definition: &SequenceDefinition) -> SqlResult<()> {
     transaction::atomic(execution, |execution| {
         let (database, module) = find(execution.state, name)?;
         target::check_definer(execution.state, database)?;
-        let mut sequence = Sequence::read(&module.definition)?;
+        let mut sequence = read(&module)?;
         sequence.increment = definition.increment.map_or(sequence.increment, i128::from);
         sequence.minimum = definition.minimum.map_or(sequence.minimum, i128::from);
         sequence.maximum = definition.maximum.map_or(sequence.maximum, i128::from);
@@ -190,7 +125,14 @@ pub fn alter(execution: &mut Execution<'_>, name: &Name, definition: &SequenceDe
 /// 208 and 11726 where there is none of that name.
 pub fn type_of(state: &State, name: &Name) -> SqlResult<SqlType> {
     let (_, module) = find(state, name)?;
-    named_type(state, &parse::type_name(&Sequence::read(&module.definition)?.data_type)?)
+    named_type(state, &parse::type_name(&read(&module)?.data_type)?)
+}
+
+fn exhausted(name: &str) -> SqlError {
+    let text = format!(
+        "The sequence object '{name}' has reached its minimum or maximum value. Restart the sequence object to allow new values to be generated."
+    );
+    SqlError::new(11_728, 16, text)
 }
 
 /// Takes the next number of a sequence.
@@ -200,9 +142,11 @@ pub fn type_of(state: &State, name: &Name) -> SqlResult<SqlType> {
 pub fn next(state: &State, name: &str, sql_type: SqlType) -> SqlResult<Value> {
     let name = parse::name(name)?;
     let (database, module) = find(state, &name)?;
-    let sequence = Sequence::read(&module.definition)?;
+    let sequence = read(&module)?;
     let settings = state.storage.settings();
-    let number = settings.advance_sequence((database, module.object_id), |last| sequence.after(last, &module.name))?;
+    let number = settings.advance_sequence((database, module.object_id), |last| {
+        sequence.after(last).ok_or_else(|| exhausted(&module.name))
+    })?;
     let wide = SqlType::Numeric { precision: 38, scale: 0 };
     convert::convert(&Value::Decimal(Decimal::new(number, 0)), wide, sql_type, None)
 }

@@ -28,9 +28,13 @@ pub fn made_name(execution: &mut Execution<'_>, prefix: &str, table: &str) -> Ar
     Arc::from(format!("{prefix}__{short}__{digits}"))
 }
 
-/// Definitions are shown in parentheses.
+/// Definitions are shown in parentheses; a number that stands by itself, in two.
 pub fn definition(text: &str) -> Arc<str> {
     let text = text.trim();
+    let bare = text.trim_start_matches('(').trim_end_matches(')').trim();
+    if bare.parse::<f64>().is_ok() && bare.starts_with(|first: char| first.is_ascii_digit() || first == '-') {
+        return Arc::from(format!("(({bare}))"));
+    }
     let whole = text.starts_with('(')
         && text.ends_with(')')
         && parse::expression(text).is_ok_and(|e| matches!(e, sqlparser::ast::Expr::Nested(_)));
@@ -101,7 +105,7 @@ pub fn described(execution: &mut Execution<'_>, name: &str, schema: SchemaId, sh
         add_constraint(execution, &mut table, &constraint)?;
     }
     for index in &shape.indexes {
-        let made = index_of(&table, index)?;
+        let made = index_of(execution, &table, index)?;
         table.indexes.push(made);
     }
     versioning::describe(&mut table, shape)?;

@@ -2,14 +2,24 @@
 
 use std::sync::Arc;
 
+use crate::catalog::TYPES;
 use crate::error::SqlResult;
 use crate::storage::{Catalog, DatabaseId, ModuleKind, Object, ObjectId, Table};
 use crate::value::{SqlType, Value};
 
 use super::super::parse;
 use super::super::state::Execution;
+use super::super::statement::Name;
 use super::Parameter::{Any, Integer, Text};
 use super::{Builtin, int, integer_at, sysname, text_at, variant};
+
+/// The number of a type that a user has made.
+fn type_of_user(execution: &Execution<'_>, name: &Name) -> Option<i32> {
+    let catalog = execution.state.catalog(execution.state.database).ok()?;
+    let schema = catalog.schema_named(name.schema.as_deref().unwrap_or("dbo"))?.schema_id;
+    let module = catalog.module_named(schema, &name.object).filter(|module| module.kind == ModuleKind::Type)?;
+    Some(module.object_id.0)
+}
 
 pub const FUNCTIONS: &[Builtin] = &[
     Builtin::new("OBJECT_ID", 1..=2, &[Text, Text], int, |execution, values, _, _| object_id(execution, values)),
@@ -98,14 +108,21 @@ pub const FUNCTIONS: &[Builtin] = &[
     }),
     Builtin::new("TYPE_ID", 1..=1, &[Text], int, |execution, values, _, _| {
         let name = parse::type_name(text_at(values, 0)).ok();
+        if let Some(own) = name.as_ref().and_then(|name| type_of_user(execution, &name.name)) {
+            return Ok(Value::Int(own));
+        }
         let sql_type = name.and_then(|name| super::super::bind::named_type(execution.state, &name).ok());
         Ok(sql_type.map_or(Value::Null, |sql_type| Value::Int(sql_type.user_type_id())))
     }),
-    Builtin::new("TYPE_NAME", 1..=1, &[Integer], sysname, |_, values, _, _| {
+    Builtin::new("TYPE_NAME", 1..=1, &[Integer], sysname, |execution, values, _, _| {
         let id = integer_at(values, 0).and_then(|id| i32::try_from(id).ok());
-        let name =
-            ALL_TYPES.iter().find(|sql_type| Some(sql_type.user_type_id()) == id).map(|sql_type| sql_type.name());
-        Ok(name.map_or(Value::Null, Value::text))
+        let name = TYPES.iter().find(|sql_type| Some(sql_type.user_type_id()) == id).map(|sql_type| sql_type.name());
+        if let Some(name) = name {
+            return Ok(Value::text(name));
+        }
+        let catalog = execution.state.catalog(execution.state.database)?;
+        let mut types = catalog.modules().filter(|module| module.kind == ModuleKind::Type);
+        Ok(types.find(|it| Some(it.object_id.0) == id).map_or(Value::Null, |it| Value::text(&it.name)))
     }),
     Builtin::new(
         "IDENT_CURRENT",
@@ -128,43 +145,6 @@ pub const FUNCTIONS: &[Builtin] = &[
     Builtin::new("FILEGROUP_NAME", 1..=1, &[Integer], sysname, |_, values, _, _| {
         Ok(if integer_at(values, 0) == Some(1) { Value::text("PRIMARY") } else { Value::Null })
     }),
-];
-
-const ALL_TYPES: &[SqlType] = &[
-    SqlType::Image,
-    SqlType::Text,
-    SqlType::UniqueIdentifier,
-    SqlType::Date,
-    SqlType::Time(7),
-    SqlType::DateTime2(7),
-    SqlType::DateTimeOffset(7),
-    SqlType::TinyInt,
-    SqlType::SmallInt,
-    SqlType::Int,
-    SqlType::SmallDateTime,
-    SqlType::Real,
-    SqlType::Money,
-    SqlType::DateTime,
-    SqlType::Float,
-    SqlType::Variant,
-    SqlType::NText,
-    SqlType::Bit,
-    SqlType::Decimal { precision: 18, scale: 0 },
-    SqlType::Numeric { precision: 18, scale: 0 },
-    SqlType::SmallMoney,
-    SqlType::BigInt,
-    SqlType::VarBinary(crate::value::Length::Max),
-    SqlType::VarChar(crate::value::Length::Max),
-    SqlType::Binary(1),
-    SqlType::Char(1),
-    SqlType::RowVersion,
-    SqlType::NVarChar(crate::value::Length::Max),
-    SqlType::NChar(1),
-    SqlType::Xml,
-    SqlType::SysName,
-    SqlType::HierarchyId,
-    SqlType::Geometry,
-    SqlType::Geography,
 ];
 
 fn flag(is: bool) -> Value {

@@ -71,17 +71,9 @@ impl Reader<'_> {
         let unique = self.take("UNIQUE");
         let clustered = self.clustered().unwrap_or(false);
         let columns = self.key_columns()?;
+        let filter = if self.take("WHERE") { Some(self.written(&["WITH", "ON"])?) } else { None };
         let table = Name { database: None, schema: None, object: String::new() };
-        Ok(CreateIndex {
-            name,
-            table,
-            unique,
-            clustered,
-            columns,
-            included: Vec::new(),
-            filter: None,
-            columnstore: false,
-        })
+        Ok(CreateIndex { name, table, unique, clustered, columns, included: Vec::new(), filter, columnstore: false })
     }
 
     pub(super) fn begins_constraint(&self) -> bool {

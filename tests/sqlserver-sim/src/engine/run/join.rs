@@ -8,6 +8,7 @@ use crate::storage::{Row, RowId};
 use crate::value::Value;
 
 use super::super::evaluate::Scope;
+use super::super::expression::Expression;
 use super::super::plan::{Join, JoinKind};
 use super::super::session::Flow;
 use super::super::state::Execution;
@@ -51,11 +52,7 @@ pub fn scan_join(
                 return Ok(Flow::Stop);
             }
         }
-        if !found && matches!(join.kind, JoinKind::Left | JoinKind::Full) {
-            put_nulls(frame, &join.right_slots, &join.right_widths);
-            return sink(execution, frame);
-        }
-        Ok(Flow::Continue)
+        if found { Ok(Flow::Continue) } else { unmatched(execution, join, frame, sink) }
     })?;
     if flow == Flow::Stop {
         return Ok(Flow::Stop);
@@ -92,12 +89,17 @@ fn dependent_join(
         if flow == Flow::Stop {
             return Ok(Flow::Stop);
         }
-        if !found && join.kind == JoinKind::Left {
-            put_nulls(frame, &join.right_slots, &join.right_widths);
-            return sink(execution, frame);
-        }
-        Ok(Flow::Continue)
+        if found { Ok(Flow::Continue) } else { unmatched(execution, join, frame, sink) }
     })
+}
+
+/// A row of the left to which the right has none.
+fn unmatched(execution: &mut Execution<'_>, join: &Join, frame: &mut Frame, sink: &mut Frames<'_>) -> SqlResult<Flow> {
+    if !matches!(join.kind, JoinKind::Left | JoinKind::Full) {
+        return Ok(Flow::Continue);
+    }
+    put_nulls(frame, &join.right_slots, &join.right_widths);
+    sink(execution, frame)
 }
 
 fn right_rows(
@@ -130,6 +132,17 @@ fn put_nulls(frame: &mut Frame, slots: &[usize], widths: &[usize]) {
     }
 }
 
+/// What a side of the join's equalities is for the rows at hand.
+fn values<'e>(
+    execution: &mut Execution<'_>,
+    side: impl Iterator<Item = &'e Expression>,
+    frame: &Frame,
+    outer: Option<&Scope<'_>>,
+) -> SqlResult<Vec<Value>> {
+    let scope = Scope { row: &frame.rows, outer };
+    side.map(|expression| expression.evaluate(execution, &scope)).collect()
+}
+
 /// Right rows by the values of the join's equalities; all of them where it has none.
 enum Lookup {
     All(usize),
@@ -150,11 +163,7 @@ impl Lookup {
         let mut map: HashMap<Vec<Value>, Vec<usize>> = HashMap::with_capacity(right.len());
         for (at, parts) in right.iter().enumerate() {
             put_parts(frame, &join.right_slots, parts);
-            let scope = Scope { row: &frame.rows, outer };
-            let mut key = Vec::with_capacity(join.keys.len());
-            for (_, expression) in &join.keys {
-                key.push(expression.evaluate(execution, &scope)?);
-            }
+            let key = values(execution, join.keys.iter().map(|(_, right)| right), frame, outer)?;
             // NULL is equal to nothing.
             if !key.iter().any(Value::is_null) {
                 map.entry(key).or_default().push(at);
@@ -173,11 +182,7 @@ impl Lookup {
         match self {
             Self::All(count) => Ok((0..*count).collect()),
             Self::ByKey(map) => {
-                let scope = Scope { row: &frame.rows, outer };
-                let mut key = Vec::with_capacity(join.keys.len());
-                for (expression, _) in &join.keys {
-                    key.push(expression.evaluate(execution, &scope)?);
-                }
+                let key = values(execution, join.keys.iter().map(|(left, _)| left), frame, outer)?;
                 Ok(map.get(&key).cloned().unwrap_or_default())
             }
         }

@@ -118,6 +118,7 @@ fn permissions_are_kept() {
         database: String::new(),
         host: String::new(),
         application: String::new(),
+        encrypted: false,
     };
     assert_eq!(Session::open(storage, 60, wrong, never_cancelled()).unwrap_err().number, 18456);
 }

@@ -1,8 +1,11 @@
 //! The engine through [`Session`], without a wire.
 
 mod capture;
+mod catalog;
+mod compilation;
 mod data;
 mod definitions;
+mod filters;
 mod forms;
 mod modules;
 mod partitions;
@@ -55,6 +58,7 @@ impl Client {
             database: String::new(),
             host: "h".to_owned(),
             application: "a".to_owned(),
+            encrypted: false,
         };
         // Every session holds the storage, so that no two that are open have one number.
         let number = u32::try_from(Arc::strong_count(storage)).unwrap() + 50;
