@@ -21,4 +21,5 @@ mod oracle;
 mod privileges;
 mod resets;
 mod running;
+mod unreadable;
 mod workspace;

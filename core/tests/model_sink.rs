@@ -1,6 +1,7 @@
 //! The sink's contract in its simplest form: maps in memory, everything durable at its commit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -44,6 +45,7 @@ pub struct ModelSink {
     position: watch::Sender<Option<Position>>,
     watcher: Watcher,
     ops_written: Mutex<u64>,
+    is_full: AtomicBool,
 }
 
 impl ModelSink {
@@ -54,7 +56,13 @@ impl ModelSink {
             position: watch::channel(None).0,
             watcher,
             ops_written: Mutex::default(),
+            is_full: AtomicBool::new(false),
         }
+    }
+
+    /// From now on nothing more can be stored.
+    pub fn fill(&self) {
+        self.is_full.store(true, Ordering::Relaxed);
     }
 
     /// The process dies: what has no commit may be there or not.
@@ -197,6 +205,9 @@ impl Sink for ModelSink {
     }
 
     async fn accept(&self, _: &str, write: Write) -> Result<(), SinkError> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(SinkError::new("no space is left", "Make space"));
+        }
         let mut content = self.current.lock().unwrap();
         for item in write.items {
             self.apply(&mut content, item);

@@ -1,8 +1,9 @@
-//! What a source has to say of itself while it is followed.
+//! What a source has to say of itself while it is followed, and what is said of it when it isn't any more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use millstream_core::pipeline::{ConnectionStatus, PipelineError};
 use millstream_core::source::{Remark, Remarks};
 
 use crate::history::{follow, sink, source, table};
@@ -30,4 +31,19 @@ async fn what_is_amiss_is_shown_for_as_long_as_it_is() {
     assert_eq!(shown().await, (None, "live".to_owned(), None));
     handle.stop();
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_whose_rows_cannot_be_stored_is_followed_no_more() {
+    let (source, sink) = (source(), sink());
+    let (handle, running) = follow(&source, &sink);
+    while handle.status().rows_read_per_second == 0.0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    sink.fill();
+    let outcome = running.await.unwrap();
+    assert!(matches!(outcome, Err(PipelineError::Sink(_))), "{outcome:?}");
+    let status = handle.status();
+    assert_eq!((status.connection, status.behind_ms), (ConnectionStatus::Stopped, None));
+    assert_eq!((status.changes_per_second, status.rows_read_per_second), (0.0, 0.0));
 }

@@ -1,7 +1,7 @@
 //! A database in memory, with a log, that lags, loses connections and forgets its past.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,9 +42,19 @@ pub struct SimulatedSource {
     hidden: Mutex<BTreeSet<TableName>>,
     remarks: Mutex<Remarks>,
     discoveries: AtomicUsize,
-    reads_refused: AtomicBool,
-    reads_lost: AtomicBool,
+    read_faults: Mutex<BTreeMap<TableName, ReadFault>>,
     reads: AtomicUsize,
+}
+
+/// What a table answers instead of its rows.
+#[derive(Debug, Clone, Copy)]
+pub enum ReadFault {
+    /// Nobody may read it.
+    Refused,
+    /// Every connection that reads it breaks.
+    Lost,
+    /// It isn't as its schema says, though no statement made it so.
+    Unexpected,
 }
 
 pub fn schema(name: &str, kind: IdentityKind, revision: usize) -> Arc<TableSchema> {
@@ -89,8 +99,7 @@ impl SimulatedSource {
             hidden: Mutex::default(),
             remarks: Mutex::default(),
             discoveries: AtomicUsize::new(0),
-            reads_refused: AtomicBool::new(false),
-            reads_lost: AtomicBool::new(false),
+            read_faults: Mutex::default(),
             reads: AtomicUsize::new(0),
         }
     }
@@ -105,14 +114,13 @@ impl SimulatedSource {
         *self.remarks.lock().unwrap() = remarks;
     }
 
-    /// Whether nobody may read any table from now on.
-    pub fn refuse_reads(&self, refused: bool) {
-        self.reads_refused.store(refused, Ordering::Relaxed);
-    }
-
-    /// Whether every connection that reads a table breaks from now on.
-    pub fn lose_reads(&self, lost: bool) {
-        self.reads_lost.store(lost, Ordering::Relaxed);
+    /// What reads of a table meet from now on.
+    pub fn fail_reads(&self, table: &TableName, fault: Option<ReadFault>) {
+        let mut faults = self.read_faults.lock().unwrap();
+        match fault {
+            Some(fault) => faults.insert(table.clone(), fault),
+            None => faults.remove(table),
+        };
     }
 
     /// How often somebody has tried to read a table.
@@ -276,11 +284,15 @@ impl SourceConnector for Connector {
     async fn read(&self, request: ReadRequest) -> Result<Chunk, SourceError> {
         tokio::time::sleep(self.0.pause()).await;
         self.0.reads.fetch_add(1, Ordering::Relaxed);
-        if self.0.reads_lost.load(Ordering::Relaxed) {
-            return Err(SourceError::transient("simulating", "a lost connection"));
-        }
-        if self.0.reads_refused.load(Ordering::Relaxed) {
-            return Err(SourceError::definite("it may not be read", "Allow it"));
+        let fault = self.0.read_faults.lock().unwrap().get(&request.table.table).copied();
+        match fault {
+            Some(ReadFault::Lost) => return Err(SourceError::transient("simulating", "a lost connection")),
+            Some(ReadFault::Refused) => return Err(SourceError::definite("it may not be read", "Allow it")),
+            Some(ReadFault::Unexpected) => {
+                let table = request.table.table.clone();
+                return Err(SourceError::Table { table, reason: "its file is missing".into() });
+            }
+            None => {}
         }
         self.0.fail_sometimes(0.1)?;
         // The state is taken here, and the position only after a while: high is late, as it is with real servers.

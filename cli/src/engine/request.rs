@@ -34,7 +34,7 @@ impl Service for CatchUpService {
             replies.send(Reply::Note(note.to_owned())).await?;
             let catch_up = async {
                 for source in &sources {
-                    within_reach(&source.handle, source.handle.until_current()).await?;
+                    within_reach(&source.handle, source.handle.until_readable()).await?;
                 }
                 Ok(())
             };

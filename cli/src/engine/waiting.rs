@@ -58,19 +58,20 @@ fn awaited(status: &SourceStatus) -> Option<String> {
     if let ConnectionStatus::Starting = status.connection {
         return Some(format!("waiting for source {name} to answer, and to tell which tables it has"));
     }
-    let is_read = |table: &&TableStatus| table.progress.is_some();
+    // A table that is held is tried again, too, but nobody waits for it.
+    let is_read = |table: &&TableStatus| table.progress.is_some() && table.state != "held";
     if let Some(table) = status.tables.iter().filter(is_read).find(|table| table.reason.is_some()) {
         return Some(format!("waiting for table {}: {}", table.table, table.reason.clone().unwrap_or_default()));
     }
     // A table that takes long has a bar that moves; one that is locked doesn't.
     let is_stuck = |table: &&TableStatus| table.progress.as_ref().is_some_and(|progress| progress.rows_read == 0);
-    if let Some(table) = status.tables.iter().find(is_stuck) {
+    if let Some(table) = status.tables.iter().filter(is_read).find(is_stuck) {
         return Some(format!(
             "waiting for the first rows of table {}; a transaction that changes it may have to end first",
             table.table
         ));
     }
-    let is_behind = status.behind_ms != Some(0) && status.tables.iter().all(|table| table.progress.is_none());
+    let is_behind = status.behind_ms != Some(0) && !status.tables.iter().any(|table| is_read(&table));
     is_behind.then(|| format!("waiting for changes that were committed at source {name} to arrive"))
 }
 

@@ -185,8 +185,20 @@ impl Follower {
         (follower, status_receiver)
     }
 
-    /// Sessions with the source, one after another, until stopped or until something definite is in the way.
+    /// Follows until stopped or until something definite is in the way, and says in the status that it is over.
     pub(super) async fn run(
+        &mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), PipelineError> {
+        let outcome = self.sessions(commands, stop).await;
+        self.connection = ConnectionStatus::Stopped;
+        self.publish_status();
+        outcome
+    }
+
+    /// Sessions with the source, one after another.
+    async fn sessions(
         &mut self,
         commands: &mut mpsc::Receiver<Command>,
         stop: &mut watch::Receiver<bool>,
@@ -198,7 +210,7 @@ impl Follower {
         loop {
             let interruption = tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break,
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 result = self.session(commands, &mut messages, &mut backoff) => match result {
                     Ok(never) => match never {},
                     Err(interruption) => interruption,
@@ -226,13 +238,10 @@ impl Follower {
             };
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break,
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        self.connection = ConnectionStatus::Stopped;
-        self.publish_status();
-        Ok(())
     }
 
     async fn restore(&mut self) -> Result<(), SinkError> {
@@ -465,8 +474,8 @@ impl Follower {
 
     async fn on_command(&mut self, command: Command) -> Result<(), Interruption> {
         match command {
-            Command::UntilCurrent { reply } => {
-                self.ask_fence(reply);
+            Command::UntilCurrent { patience, reply } => {
+                self.ask_fence(patience, reply);
                 Ok(())
             }
             // Whoever asked has given up: what they were told has failed mustn't happen all the same.

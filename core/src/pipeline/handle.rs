@@ -8,10 +8,11 @@ use crate::schema::TableName;
 use crate::table::TableRecord;
 
 use super::status::SourceStatus;
+use super::waiters::Patience;
 
 /// What can be asked of a running pipeline.
 pub(super) enum Command {
-    UntilCurrent { reply: oneshot::Sender<()> },
+    UntilCurrent { patience: Patience, reply: oneshot::Sender<()> },
     Reload { table: TableName, reply: oneshot::Sender<Result<PassSummary, String>> },
     Verify { tables: Option<Vec<TableName>>, reply: oneshot::Sender<VerifyReport> },
     Tables { reply: oneshot::Sender<Vec<TableRecord>> },
@@ -80,18 +81,25 @@ impl Handle {
     /// Waits until everything that was committed at the source before this call is durable in the sink, and every
     /// table is live, or held until somebody changes something.
     pub async fn until_current(&self) -> Result<(), RequestError> {
-        self.ask(|reply| Command::UntilCurrent { reply }).await
+        self.ask(|reply| Command::UntilCurrent { patience: Patience::Endless, reply }).await
     }
 
-    /// Reads a table again, writes what differs, and waits for the end of it.
+    /// As [`until_current`](Handle::until_current), but passes over tables whose reads fail again and again: these are
+    /// tried for as long as it takes.
+    pub async fn until_readable(&self) -> Result<(), RequestError> {
+        self.ask(|reply| Command::UntilCurrent { patience: Patience::Short, reply }).await
+    }
+
+    /// Reads a table again, writes what differs, and waits for the end of it, or until it turns out that it can't be
+    /// read. It is tried further then.
     pub async fn reload(&self, table: TableName) -> Result<PassSummary, RequestError> {
         self.ask(|reply| Command::Reload { table, reply }).await?.map_err(RequestError::Refused)
     }
 
-    /// Waits as [`until_current`](Handle::until_current) does, then reads tables again and compares, changing nothing.
+    /// Waits as [`until_readable`](Handle::until_readable) does, then reads tables again and compares, changing nothing.
     /// `None` means all tables.
     pub async fn verify(&self, tables: Option<Vec<TableName>>) -> Result<VerifyReport, RequestError> {
-        self.until_current().await?;
+        self.until_readable().await?;
         self.ask(|reply| Command::Verify { tables, reply }).await
     }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use crate::error::chain;
+use crate::error::{SourceError, chain};
+use crate::position::Position;
 use crate::reconcile::{Pass, PassMessage, PassReading, PassSummary, Readers, ReadyChunk};
 use crate::schema::TableName;
 use crate::sink::{PassMode, PassReport, WriteItem};
@@ -14,6 +15,11 @@ use crate::table::{RangeProgress, TableId, TableState, now_ms};
 
 use super::follower::{Ended, Follower, Interruption};
 use super::handle::{NotCompared, VerifyReport};
+use super::tables::{Table, Trouble};
+
+/// What mends a table that doesn't let itself be read, as far as that can be told whatever the source.
+const UNREADABLE_REMEDY: &str =
+    "Make it readable at the source: it is read again within seconds of that. Or leave it out of the sync config";
 
 /// Somebody who waits for the end of a pass; the error is for a person.
 type PassWaiter = oneshot::Sender<Result<PassSummary, String>>;
@@ -112,7 +118,7 @@ impl Passes {
     }
 
     /// Takes the chunks out that the stream has caught up with, in the order of each range.
-    fn take_ready(&mut self, reached: &crate::position::Position) -> Vec<(TableId, ReadyChunk)> {
+    fn take_ready(&mut self, reached: &Position) -> Vec<(TableId, ReadyChunk)> {
         let mut ready = Vec::new();
         for pass in self.running.values_mut() {
             let mut blocked = HashSet::new();
@@ -178,7 +184,10 @@ impl Follower {
             (state, _) => {
                 let reason = match state {
                     TableState::Held { reason, remedy } => format!("it is held: {reason}. {remedy}"),
-                    state => format!("it is {state}; try again when it is live"),
+                    state => match &table.trouble {
+                        Some(trouble) => format!("it is {state}; {}", trouble.text),
+                        None => format!("it is {state}; try again when it is live"),
+                    },
                 };
                 verification.report.not_compared.push(NotCompared { table: table.record.name.clone(), reason });
                 return true;
@@ -209,12 +218,8 @@ impl Follower {
                 }
                 self.apply_waiting_chunks().await?;
             }
-            PassReading::Retrying { error } => {
-                if let Some(table) = self.tables.get_mut(id) {
-                    let text = chain(&error);
-                    warn!(source = %self.name, table = %table.record.name, error = %text, "reading the table fails, trying again");
-                    table.trouble = Some(format!("reading it fails, trying again: {text}"));
-                }
+            PassReading::Retrying { error, attempts, explained_by } => {
+                self.on_retrying(id, mode, &error, attempts, explained_by).await?;
             }
             PassReading::Refused { diagnosis, remedy } => self.on_refused(id, mode, diagnosis, remedy).await?,
             PassReading::ScanLost { reason } => self.on_scan_lost(id, mode, &reason).await?,
@@ -241,6 +246,42 @@ impl Follower {
         self.finish_read_passes().await
     }
 
+    /// A table that can't be read as expected, though the stream has come so far that it would have told of a statement
+    /// which made it another, stays so until somebody does something.
+    async fn on_retrying(
+        &mut self,
+        id: TableId,
+        mode: PassMode,
+        error: &SourceError,
+        attempts: u32,
+        explained_by: Option<Position>,
+    ) -> Result<(), Interruption> {
+        let is_unexplained = explained_by.is_some() && self.reached >= explained_by;
+        let is_to_be_explained = matches!(error, SourceError::Table { .. }) && !is_unexplained;
+        let Some(table) = self.tables.get_mut(id) else { return Ok(()) };
+        let text = chain(error);
+        if !matches!(table.record.state, TableState::Held { .. }) {
+            warn!(source = %self.name, table = %table.record.name, error = %text, "reading the table fails, trying again");
+        }
+        table.trouble = Some(Trouble { text: format!("reading it fails, trying again: {text}"), attempts });
+        if !table.fails_again_and_again() || is_to_be_explained {
+            return Ok(());
+        }
+        if is_unexplained && mode == PassMode::Repair {
+            return self.on_refused(id, mode, text, UNREADABLE_REMEDY.to_owned()).await;
+        }
+        self.give_up_waiting(id, mode, &format!("reading it fails again and again: {text}"));
+        Ok(())
+    }
+
+    /// Whoever waits for the end of a pass is told why it doesn't come. The pass goes on, unless it was for them alone.
+    fn give_up_waiting(&mut self, id: TableId, mode: PassMode, reason: &str) {
+        match mode {
+            PassMode::Verify => self.passes.cancel(id, reason),
+            PassMode::Repair => self.passes.answer(id, Err(reason.to_owned())),
+        }
+    }
+
     async fn on_refused(
         &mut self,
         id: TableId,
@@ -248,11 +289,8 @@ impl Follower {
         diagnosis: String,
         remedy: String,
     ) -> Result<(), Interruption> {
-        if mode == PassMode::Verify {
-            self.passes.cancel(id, &format!("{diagnosis}. {remedy}"));
-            return Ok(());
-        }
-        let Some(table) = self.tables.get_mut(id) else { return Ok(()) };
+        self.give_up_waiting(id, mode, &format!("{diagnosis}. {remedy}"));
+        let Some(table) = self.tables.get_mut(id).filter(|_| mode == PassMode::Repair) else { return Ok(()) };
         let state = TableState::Held { reason: diagnosis, remedy };
         // It is tried every few seconds, and says the same each time.
         if table.record.state == state {
@@ -271,9 +309,14 @@ impl Follower {
         if let Some(table) = self.tables.get_mut(id) {
             table.scans_lost = table.scans_lost.saturating_add(1);
         }
+        let gives_up = self.tables.get(id).is_some_and(Table::fails_again_and_again);
+        if gives_up {
+            self.give_up_waiting(id, mode, &format!("its scan is lost again and again: {reason}"));
+        }
         if mode == PassMode::Verify {
             self.passes.running.remove(&id);
-            if let Some(verification) = &mut self.passes.verification
+            if !gives_up
+                && let Some(verification) = &mut self.passes.verification
                 && verification.running.remove(&id)
             {
                 verification.queued.push_back(id);
@@ -366,7 +409,7 @@ impl Follower {
 
     async fn finish_pass(&mut self, pass: Pass, report: PassReport) -> Result<(), Interruption> {
         let Some(table) = self.tables.get_mut(pass.table) else { return Ok(()) };
-        table.scans_lost = 0;
+        table.forget_trouble();
         let mut summary = PassSummary {
             table: table.record.name.clone(),
             rows_read: pass.rows_read,
@@ -441,7 +484,12 @@ impl Follower {
     /// Ends a verification that has nothing left to do, and begins the next one.
     fn attend_verification(&mut self) {
         for (id, reason) in std::mem::take(&mut self.passes.cancelled) {
-            let name = self.tables.get(id).map(|table| table.record.name.clone());
+            let table = self.tables.get_mut(id);
+            let name = table.as_ref().map(|table| table.record.name.clone());
+            // What was in the way of the comparison is in the way of nothing now.
+            if let Some(table) = table.filter(|table| table.record.pass.is_none()) {
+                table.forget_trouble();
+            }
             if let Some(verification) = &mut self.passes.verification
                 && verification.running.remove(&id)
             {

@@ -112,9 +112,11 @@ impl Follower {
 
     pub(super) fn publish_status(&mut self) {
         let durable = self.durable.borrow().clone();
+        // Nobody renews the rates, either, while nothing is followed.
+        let is_following = self.connection == ConnectionStatus::Following;
         let behind_ms = match (&durable, &self.head) {
             // Whatever the head was when it was last asked for, nobody knows what has been committed since.
-            _ if self.connection != ConnectionStatus::Following => None,
+            _ if !is_following => None,
             (Some(durable), Some(head)) if durable >= head => Some(0),
             (Some(_), Some(_)) => self.waiting_ms(),
             _ => None,
@@ -137,8 +139,8 @@ impl Follower {
             behind_bytes: self.behind_bytes,
             connection: self.connection.clone(),
             standstill: standstill.clone(),
-            changes_per_second: self.changes.sample(),
-            rows_read_per_second: self.rows_read.sample(),
+            changes_per_second: if is_following { self.changes.sample() } else { 0.0 },
+            rows_read_per_second: if is_following { self.rows_read.sample() } else { 0.0 },
             schema_changes: self.schema_changes,
             tables,
         };
@@ -172,7 +174,7 @@ impl Follower {
         let remark = || remark.map(|Remark { found, remedy }| format!("{found}. {remedy}"));
         let reason = match &record.state {
             TableState::Held { reason, remedy } => Some(format!("{reason}. {remedy}")),
-            _ => table.trouble.clone().or_else(remark),
+            _ => table.trouble.as_ref().map(|trouble| trouble.text.clone()).or_else(remark),
         };
         TableStatus {
             table: record.name.clone(),

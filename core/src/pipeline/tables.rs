@@ -6,17 +6,29 @@ use std::sync::Arc;
 use crate::schema::{TableName, TableSchema};
 use crate::table::{OpenHistory, PassRecord, TableId, TableRecord, TableState};
 
+/// After how many attempts in a row that failed a table counts as one whose reads fail again and again: three seconds of
+/// growing pauses, more than a statement on its way takes to show in the log.
+pub(super) const ATTEMPTS_MAX: u32 = 6;
+
 /// A tracked table.
 pub(super) struct Table {
     pub(super) record: TableRecord,
-    /// What is in the way of its pass, for people; in memory only.
-    pub(super) trouble: Option<String>,
+    /// What is in the way of its pass; in memory only.
+    pub(super) trouble: Option<Trouble>,
     /// How many scans of it in a row came to nothing; in memory only.
     pub(super) scans_lost: u32,
     /// Whether the connector holds it until somebody does something; in memory only.
     awaits_help: bool,
     /// No generation below this has been left free by former runs of the process.
     generation_floor: u64,
+}
+
+/// Why reading a table fails, though it is tried again.
+pub(super) struct Trouble {
+    /// For people.
+    pub(super) text: String,
+    /// How many attempts in a row have failed.
+    pub(super) attempts: u32,
 }
 
 impl Table {
@@ -39,6 +51,18 @@ impl Table {
             // Without a schema it is the connector that holds it, which mostly goes on to settle it by itself.
             TableState::Held { .. } => self.record.schema.is_some() || self.awaits_help,
         }
+    }
+
+    /// Whether reading it has failed so often that whoever waits should be told. It is tried for ever all the same.
+    pub(super) fn fails_again_and_again(&self) -> bool {
+        let failed = self.trouble.as_ref().map_or(0, |trouble| trouble.attempts);
+        failed.max(self.scans_lost) >= ATTEMPTS_MAX
+    }
+
+    /// Reading it has come to an end, or isn't tried any more.
+    pub(super) fn forget_trouble(&mut self) {
+        self.trouble = None;
+        self.scans_lost = 0;
     }
 
     /// Begins a pass with a new generation, in the state that fits.

@@ -9,11 +9,22 @@ use crate::position::Position;
 
 use super::detached::detached;
 use super::follower::{Follower, Interruption};
+use super::tables::Table;
 
 /// Somebody who waits until a fence is durable and all tables are settled.
 pub(super) struct CurrentWaiter {
     fence: Position,
+    patience: Patience,
     pub(super) reply: oneshot::Sender<()>,
+}
+
+/// How long somebody waits for a table whose reads fail again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Until it can be read.
+    Endless,
+    /// No longer than it takes to see that they do.
+    Short,
 }
 
 /// What came of waiting for the sink on behalf of those who wait.
@@ -24,26 +35,28 @@ pub(super) struct FenceAsked {
     /// The session in which it was asked for.
     session: u64,
     head: Result<Position, SourceError>,
+    patience: Patience,
     reply: oneshot::Sender<()>,
 }
 
 impl Follower {
-    pub(super) fn ask_fence(&mut self, reply: oneshot::Sender<()>) {
+    pub(super) fn ask_fence(&mut self, patience: Patience, reply: oneshot::Sender<()>) {
         let (connector, session) = (Arc::clone(&self.connector), self.session);
         self.fences.push(Box::pin(async move {
             let head = detached(async move { connector.head().await }).await;
-            FenceAsked { session, head, reply }
+            FenceAsked { session, head, patience, reply }
         }));
     }
 
     /// Whoever waits goes on waiting if the head couldn't be told: it is asked for again. What went wrong ends this
     /// session, but not if it belongs to an earlier one: that has ended already, mostly of the same cause, and a log
     /// that was lost once would count as lost twice.
-    pub(super) fn on_fence(&mut self, FenceAsked { session, head, reply }: FenceAsked) -> Result<(), Interruption> {
+    pub(super) fn on_fence(&mut self, asked: FenceAsked) -> Result<(), Interruption> {
+        let FenceAsked { session, head, patience, reply } = asked;
         match head {
-            Ok(fence) => self.waiters.push(CurrentWaiter { fence, reply }),
+            Ok(fence) => self.waiters.push(CurrentWaiter { fence, patience, reply }),
             Err(error) => {
-                self.ask_fence(reply);
+                self.ask_fence(patience, reply);
                 if session == self.session {
                     return Err(error.into());
                 }
@@ -55,14 +68,21 @@ impl Follower {
     /// Those who wait for what is durable by now are answered once what was stored besides is durable, too: that a table
     /// is live, for instance, which has no position of its own.
     pub(super) fn answer_waiters(&mut self) {
-        let is_settled = self.expected.is_empty() && self.tables.iter().all(|table| table.is_settled());
-        if self.waiters.is_empty() || !is_settled || self.is_reselected() {
+        if self.waiters.is_empty() || !self.expected.is_empty() || self.is_reselected() {
+            return;
+        }
+        let mut unsettled = self.tables.iter().filter(|table| !table.is_settled()).peekable();
+        let all_settled = unsettled.peek().is_none();
+        if !unsettled.all(Table::fails_again_and_again) {
             return;
         }
         let durable = self.durable.borrow().clone();
         let settled_at_the_end = self.held_commit.is_none() && !self.open;
         let (ready, waiting) = std::mem::take(&mut self.waiters).into_iter().partition::<Vec<_>, _>(|waiter| {
-            settled_at_the_end && durable.as_ref().is_some_and(|durable| *durable >= waiter.fence)
+            let is_patient = waiter.patience == Patience::Endless;
+            settled_at_the_end
+                && (all_settled || !is_patient)
+                && durable.as_ref().is_some_and(|durable| *durable >= waiter.fence)
         });
         self.waiters = waiting;
         if !ready.is_empty() {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
-use crate::error::SourceError;
+use crate::error::{SourceError, chain};
 use crate::pipeline::backoff::Backoff;
-use crate::schema::TableSchema;
+use crate::position::Position;
+use crate::schema::{IdentityKind, TableSchema};
 use crate::source::{Chunk, KeyRange, ReadRequest, ReadScope, SourceConnector};
 use crate::table::{RangeProgress, TableId};
 
@@ -32,8 +33,8 @@ pub(crate) enum PassReading {
     Split { ranges: Vec<RangeProgress>, rows_estimate: Option<u64> },
     /// A chunk of a range.
     Chunk(ReadyChunk),
-    /// Reading fails and is being retried.
-    Retrying { error: SourceError },
+    /// Reading fails and is being retried; so many attempts in a row have failed.
+    Retrying { error: SourceError, attempts: u32, explained_by: Option<Position> },
     /// Reading can't succeed until somebody changes something; it is retried all the same.
     Refused { diagnosis: String, remedy: String },
     /// The held-open scan of a table without any key is gone: begin anew.
@@ -87,7 +88,7 @@ impl Readers {
         scans_lost: u32,
     ) -> impl Future<Output = ()> + Send + 'static {
         let reader = self.reader(table, generation, schema);
-        async move { reader.read(range, left, Backoff::after(scans_lost)).await }
+        async move { reader.read(range, left, scans_lost).await }
     }
 
     fn reader(&self, table: TableId, generation: u64, schema: Arc<TableSchema>) -> Reader {
@@ -102,6 +103,15 @@ impl Readers {
             schema,
         }
     }
+}
+
+/// Attempts in a row that failed.
+#[derive(Default)]
+struct Failures {
+    backoff: Backoff,
+    /// The log's end after the first of them that met another table than expected. A stream that has come so far has
+    /// delivered whatever statement made it another.
+    explained_by: Option<Position>,
 }
 
 struct Reader {
@@ -125,7 +135,7 @@ impl Reader {
     }
 
     async fn split(&self, parts: usize) {
-        let mut backoff = Backoff::default();
+        let mut failures = Failures::default();
         loop {
             let found = async {
                 let ranges = self.connector.split(&self.schema, parts).await?;
@@ -139,7 +149,7 @@ impl Reader {
                     return;
                 }
                 Err(error) => {
-                    if self.failed(error, &mut backoff).await.is_err() {
+                    if self.failed(error, &mut failures).await.is_err() {
                         return;
                     }
                 }
@@ -147,7 +157,10 @@ impl Reader {
         }
     }
 
-    async fn read(&self, range: usize, mut left: KeyRange, mut backoff: Backoff) {
+    async fn read(&self, range: usize, mut left: KeyRange, scans_lost: u32) {
+        let mut failures = Failures::default();
+        let is_one_scan = self.schema.identity.kind == IdentityKind::WholeRow;
+        let mut is_begun = false;
         loop {
             let Ok(permit) = Arc::clone(&self.chunk_permits).acquire_owned().await else { return };
             let began = Instant::now();
@@ -158,7 +171,8 @@ impl Reader {
             };
             match self.connector.read(request).await {
                 Ok(chunk) => {
-                    backoff.reset();
+                    failures = Failures::default();
+                    is_begun = true;
                     let next = chunk.next.clone();
                     let rows = chunk.rows.len();
                     if self.hand_over(range, chunk, permit).await.is_err() {
@@ -170,7 +184,12 @@ impl Reader {
                 }
                 Err(error) => {
                     drop(permit);
-                    if self.failed(error, &mut backoff).await.is_err() {
+                    let told = match error {
+                        // Nothing in the middle of a scan can be asked for again.
+                        error if is_one_scan && is_begun => self.lost(&error, scans_lost).await,
+                        error => self.failed(error, &mut failures).await,
+                    };
+                    if told.is_err() {
                         return;
                     }
                 }
@@ -191,26 +210,33 @@ impl Reader {
     }
 
     /// Tells what went wrong and waits before the next attempt.
-    async fn failed(&self, error: SourceError, backoff: &mut Backoff) -> Result<(), Abandoned> {
-        let pause = match &error {
-            SourceError::Transient { .. } | SourceError::PositionLost { .. } => backoff.next_pause(),
-            // A changed shape is told by the stream, which begins a new pass; until then there is nothing to do.
-            SourceError::Table { .. } => backoff.next_pause(),
-            SourceError::Definite { .. } => backoff.next_pause().min(REFUSED_PAUSE_MAX),
-        };
-        let one_scan = self.schema.identity.kind == crate::schema::IdentityKind::WholeRow;
+    async fn failed(&self, error: SourceError, failures: &mut Failures) -> Result<(), Abandoned> {
+        let mut pause = failures.backoff.next_pause();
+        let attempts = failures.backoff.attempts();
         match error {
             SourceError::Definite { diagnosis, remedy } => {
-                self.tell(PassReading::Refused { diagnosis, remedy }).await?
+                pause = pause.min(REFUSED_PAUSE_MAX);
+                self.tell(PassReading::Refused { diagnosis, remedy }).await?;
             }
-            error if one_scan => {
-                tokio::time::sleep(pause).await;
-                self.tell(PassReading::ScanLost { reason: crate::error::chain(&error) }).await?;
-                return Err(Abandoned);
+            error @ SourceError::Table { .. } => {
+                pause = pause.min(REFUSED_PAUSE_MAX);
+                let explained_by = failures.explained_by.clone();
+                self.tell(PassReading::Retrying { error, attempts, explained_by }).await?;
+                if failures.explained_by.is_none() {
+                    // If it can't be told now, the next attempt asks again.
+                    failures.explained_by = self.connector.head().await.ok();
+                }
             }
-            error => self.tell(PassReading::Retrying { error }).await?,
+            error => self.tell(PassReading::Retrying { error, attempts, explained_by: None }).await?,
         }
         tokio::time::sleep(pause).await;
         Ok(())
+    }
+
+    /// Tells that the scan is gone, and the later the more often that has happened: whoever hears of it begins another.
+    async fn lost(&self, error: &SourceError, scans_lost: u32) -> Result<(), Abandoned> {
+        tokio::time::sleep(Backoff::after(scans_lost).next_pause()).await;
+        self.tell(PassReading::ScanLost { reason: chain(error) }).await?;
+        Err(Abandoned)
     }
 }
