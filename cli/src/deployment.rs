@@ -6,25 +6,29 @@ use millstream_bucket::{BucketSinkOptions, DeployedConfig, SourceOptions};
 use millstream_core::schema::TableSchema;
 use millstream_core::selection::Selection;
 use millstream_core::source::Severity;
-use millstream_sync_config::{SourceScope, SyncConfig};
+use millstream_sync_config::{Draft, SourceScope, SyncConfig};
 
-use crate::config::{Config, Fault, Faults, Place, SourceConfig, text_of};
+use crate::config::{Config, Fault, Faults, FileText, Place, SourceConfig};
 use crate::failure::Failure;
 
-/// A sync config that can be used, and the text that it was read from.
-pub(crate) struct Deployment {
-    config: SyncConfig,
-    file: String,
-    text: String,
+/// A sync config as it stands in its file, sound or not.
+pub(crate) struct DraftDeployment {
+    draft: Draft,
+    file: FileText,
 }
 
-impl Deployment {
-    /// Reads the sync config of a configuration. Every fault in it is told, warnings included; with an error among them
-    /// there is no deployment.
+/// A sync config that can be used.
+pub(crate) struct Deployment {
+    config: SyncConfig,
+    file: FileText,
+}
+
+impl DraftDeployment {
+    /// Reads the sync config of a configuration as far as it can be read. Every fault in it is told, warnings included.
     pub(crate) fn read(config: &Config) -> (Option<Self>, Vec<Fault>) {
         let path = config.sync_config.as_path();
-        let text = match text_of(path) {
-            Ok(Some(text)) => text,
+        let file = match FileText::read(path) {
+            Ok(Some(file)) => file,
             Ok(None) => {
                 let fault = Fault::error(path, None, "there is no such sync config");
                 let remedy =
@@ -33,57 +37,73 @@ impl Deployment {
             }
             Err(fault) => return (None, vec![fault]),
         };
-        let file = path.display().to_string();
-        match SyncConfig::parse(&text, &file) {
-            Err(faults) => (None, faults.into_iter().map(|fault| translated(path, fault)).collect()),
-            Ok(parsed) => {
-                let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
-                let unknown = parsed.unknown_sources(&names);
-                let is_sound = unknown.is_empty();
-                let faults = parsed.warnings().iter().cloned().chain(unknown);
-                let faults = faults.map(|fault| translated(path, fault)).collect();
-                (is_sound.then_some(Self { config: parsed, file, text }), faults)
-            }
-        }
+        let draft = Draft::read(&file.text, &path.display().to_string());
+        let unknown = known_sources(config).map(|known| draft.unknown_sources(&known)).unwrap_or_default();
+        let faults = draft.faults().iter().cloned().chain(unknown).map(|fault| translated(path, fault)).collect();
+        (Some(Self { draft, file }), faults)
     }
 
-    /// Reads a sync config that must be sound.
-    pub(crate) fn load(config: &Config) -> Result<Self, Failure> {
-        let (deployment, mut faults) = Self::read(config);
-        deployment.ok_or_else(|| {
-            faults.retain(|fault| fault.severity == Severity::Error);
-            Failure::Faults(Faults(faults))
-        })
+    /// Whether all of it could be read.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.draft.is_sound()
     }
 
-    /// The tables of a source that the definitions read.
-    pub(crate) fn selection(&self, config: &Config, source: &SourceConfig) -> Selection {
-        Selection { patterns: self.config.patterns(scope(config, source, &default_schema(source))) }
+    /// The tables of a source that its sound queries read.
+    pub(crate) fn selection(&self, source: &SourceConfig) -> Selection {
+        Selection { patterns: self.draft.patterns(scope(source, &default_schema(source))) }
     }
 
-    /// What doesn't fit between the definitions and a source's tables.
+    /// What doesn't fit between its sound queries and a source's tables.
     pub(crate) fn faults_with<'a>(
         &self,
-        config: &Config,
         source: &SourceConfig,
         tables: impl IntoIterator<Item = &'a TableSchema>,
     ) -> Vec<Fault> {
         let default_schema = default_schema(source);
-        let scope = scope(config, source, &default_schema);
-        let bound = tables.into_iter().map(|table| self.config.bind(scope, table));
-        bound.flat_map(|table| table.faults().to_vec()).map(|fault| translated(&config.sync_config, fault)).collect()
+        let scope = scope(source, &default_schema);
+        let misfits = tables.into_iter().flat_map(|table| self.draft.misfits(scope, table));
+        misfits.map(|fault| translated(&self.file.path, fault)).collect()
+    }
+}
+
+impl Deployment {
+    /// Reads a sync config that must be sound.
+    pub(crate) fn load(config: &Config) -> Result<Self, Failure> {
+        let (draft, mut faults) = DraftDeployment::read(config);
+        faults.retain(|fault| fault.severity == Severity::Error);
+        match draft.map(|DraftDeployment { draft, file }| (draft.finish(), file)) {
+            Some((Ok(config), file)) if faults.is_empty() => Ok(Self { config, file }),
+            _ => Err(Failure::Faults(Faults(faults))),
+        }
+    }
+
+    /// The tables of a source that the definitions read.
+    pub(crate) fn selection(&self, source: &SourceConfig) -> Selection {
+        Selection { patterns: self.config.patterns(scope(source, &default_schema(source))) }
+    }
+
+    /// The file that it was read from.
+    pub(crate) fn file(&self) -> &FileText {
+        &self.file
     }
 
     /// What a bucket sink is opened with.
     pub(crate) fn into_options(self, config: &Config) -> BucketSinkOptions {
         let sources = config.sources.iter();
+        let name = self.file.path.display().to_string();
         BucketSinkOptions {
             sources: sources
                 .map(|source| SourceOptions { name: source.name.clone(), default_schema: default_schema(source) })
                 .collect(),
-            sync_config: DeployedConfig::new(self.config, self.file, self.text),
+            sync_config: DeployedConfig::new(self.config, name, self.file.text),
         }
     }
+}
+
+/// The names of all sources; `None` if one isn't known, as any name may be meant to be its.
+fn known_sources(config: &Config) -> Option<Vec<&str>> {
+    let sound = config.sources.iter().map(|source| Some(source.name.as_str()));
+    sound.chain(config.faulty_sources.iter().map(Option::as_deref)).collect()
 }
 
 /// The configuration refuses URIs without a database, so there is one.
@@ -92,9 +112,8 @@ fn default_schema(source: &SourceConfig) -> String {
 }
 
 /// Names without a source are the first one's, here as in the sink.
-fn scope<'a>(config: &Config, source: &'a SourceConfig, default_schema: &'a str) -> SourceScope<'a> {
-    let is_default = config.sources.first().is_some_and(|first| first.name == source.name);
-    SourceScope { name: &source.name, default_schema, is_default }
+fn scope<'a>(source: &'a SourceConfig, default_schema: &'a str) -> SourceScope<'a> {
+    SourceScope { name: &source.name, default_schema, is_default: source.is_default }
 }
 
 fn translated(path: &Path, fault: millstream_sync_config::Fault) -> Fault {

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::control::{Answers, Reply, Request};
 use crate::engine;
 use crate::failure::Failure;
+use crate::output::Bars;
 
 /// A configuration to ask about.
 pub(crate) struct Session {
@@ -37,6 +38,25 @@ impl Session {
     /// Asks whoever holds the store; takes hold of it if nobody does.
     pub(crate) async fn ask(&self, request: Request) -> Result<Answers, Failure> {
         engine::ask(&self.config, &request).await
+    }
+
+    /// Asks for something that takes a while, and shows meanwhile what is being done. `result` takes the last reply
+    /// apart; any other is `None`.
+    pub(crate) async fn work<T>(&self, request: Request, result: impl Fn(Reply) -> Option<T>) -> Result<T, Failure> {
+        let mut answers = self.ask(request).await?;
+        let mut bars = Bars::new();
+        loop {
+            match answers.next().await? {
+                Some(Reply::Progress(tables)) => bars.show(&tables),
+                Some(Reply::Note(text)) => bars.note(&text),
+                Some(last) => {
+                    bars.clear();
+                    let otherwise = unexpected(Some(&last));
+                    return result(last).ok_or(otherwise);
+                }
+                None => return Err(unexpected(None)),
+            }
+        }
     }
 }
 

@@ -171,7 +171,71 @@ fn a_sync_config_with_ten_faults() {
     // The configuration's own source is looked at all the same.
     assert!(problems.iter().any(|problem| problem["source"] == "shop"), "{problems:#?}");
     let said = workspace.run(&["run"]).failed(1);
-    assert!(said.contains("sync-config.yaml:9:") && said.contains("did you mean"), "{said}");
+    assert!(said.contains("sync-config.yaml:9:") && said.contains("fix: did you mean"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_of_every_file_and_every_source_in_one_round() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("round").await.unwrap();
+    server.sql_in(&database, "CREATE TABLE orders (id INT PRIMARY KEY, state INT)").await.unwrap();
+    let user = format!("poor_{database}");
+    server.create_user(&user, "topsecret", "REPLICATION SLAVE, REPLICATION CLIENT").await.unwrap();
+    server.sql(&format!("GRANT SELECT ON {database}.* TO '{user}'@'%'")).await.unwrap();
+    let workspace = configured(&server.uri(&user, "topsecret", &database));
+    let source = workspace.read("millstream.yaml");
+    workspace.write(
+        "millstream.yaml",
+        &format!("{source}  - name: other\n    type: mysql\n    uri: mysql://u@h/d\n    readers: many\ndta: x\n"),
+    );
+    workspace.write(
+        "sync-config.yaml",
+        "bucket_definitions:\n  a:\n    parameters: SELECT request.user() AS u\n    data:\n\
+         \x20     - SELECT id, stat FROM orders WHERE id = bucket.u\n      - SELECT * FROM orders WHERE id = bucket.w\n\
+         \x20     - SELECT * FROM oders WHERE id = bucket.u\n  b:\n    data:\n      - SELECT * FORM t\n\
+         \x20     - SELECT * FROM other.d.t\n      - SELECT * FROM nobody.d.t\n",
+    );
+    let finished = workspace.run(&["check", "--json"]);
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    let problems = finished.lines_json().remove(0)["problems"].as_array().unwrap().clone();
+    let said: Vec<String> = problems
+        .iter()
+        .map(|problem| {
+            let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
+            let place = if problem["file"].is_null() {
+                format!("{}: {}", text("source"), text("subject"))
+            } else {
+                text("subject")
+            };
+            format!("{place}: {} {}", text("found"), text("remedy"))
+        })
+        .collect();
+    for (place, word) in [
+        ("millstream.yaml:8:14", "`many`"),
+        ("millstream.yaml:9:1", "`data`"),
+        ("sync-config.yaml:3:32", "request.user()"),
+        ("sync-config.yaml:5:20", "`state`"),
+        ("sync-config.yaml:6:48", "bucket parameter `w`"),
+        ("sync-config.yaml:10:18", "FORM"),
+        ("sync-config.yaml:12:23", "`nobody`"),
+        ("shop: binlog_row_metadata", "FULL"),
+        ("shop: table", "oders"),
+    ] {
+        let found = said.iter().any(|line| line.starts_with(place) && line.contains(word));
+        assert!(found, "{place} with {word} isn't told:\n{}", said.join("\n"));
+    }
+    assert_eq!(said.len(), 9, "{}", said.join("\n"));
+    let said = workspace.run(&["check"]).failed(1);
+    assert!(said.contains("1 source with faults in the configuration can't be looked at"), "{said}");
+}
+
+#[test]
+fn a_password_that_is_not_encoded() {
+    let workspace = Workspace::new();
+    let said = workspace.run(&["init", "mysql://root:p@ss/word#1@127.0.0.1:3306/shop"]).failed(1);
+    assert!(said.contains("%40") && said.contains("MILLSTREAM_PASSWORD"), "{said}");
+    assert!(!said.contains("word#1") && !said.contains("millstream.yaml"), "{said}");
 }
 
 #[test]

@@ -42,6 +42,37 @@ async fn every_command_works_while_run_is_running() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_that_change_meanwhile_are_told_until_they_are_deployed() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("outdated").await.unwrap();
+    server.sql_in(&database, "CREATE TABLE t (id INT PRIMARY KEY)").await.unwrap();
+    let workspace = Workspace::on(&server, &database).await;
+    let outdated = || workspace.json(&["status"])[0]["outdated_files"].clone();
+    let running = workspace.follow();
+    assert_eq!(outdated(), json!(null));
+    assert!(!workspace.run(&["check"]).good().contains("sync-config.yaml"));
+    let before = workspace.read("sync-config.yaml");
+    workspace.write("sync-config.yaml", &format!("{before}# a change\n"));
+    assert_eq!(outdated(), json!(["sync-config.yaml"]));
+    for command in ["status", "check"] {
+        let said = workspace.run(&[command]).good();
+        assert!(said.contains("sync-config.yaml") && said.contains("restart `millstream run`"), "{said}");
+    }
+    workspace.write("sync-config.yaml", &before);
+    assert_eq!(outdated(), json!(null), "it is as it was");
+    let before = workspace.read("millstream.yaml");
+    workspace.write("millstream.yaml", &format!("{before}# a change\n"));
+    assert_eq!(outdated(), json!(["millstream.yaml"]));
+    running.signal("INT");
+    running.wait().good();
+    let running = workspace.follow();
+    assert_eq!(outdated(), json!(null));
+    running.signal("INT");
+    running.wait().good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn differences_are_shown_and_mended() {
     require_server!(Flavor::MySql);
     let server = shared(Flavor::MySql).await.unwrap();

@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use console::style;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use millstream_core::source::{Problem, Severity};
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::arguments::Output;
-use crate::command::Answer;
+use crate::command::{Answer, OUTDATED, OUTDATED_REMEDY};
 use crate::config::{Config, Fault, SourceConfig};
-use crate::deployment::Deployment;
+use crate::control::{self, Reply, Request};
+use crate::deployment::DraftDeployment;
 use crate::failure::Failure;
 use crate::output::Out;
+use crate::session::unexpected;
 
 /// How long all questions to one source may take. A source that doesn't answer is a problem like others.
 const SOURCE_WAIT: Duration = Duration::from_secs(60);
@@ -41,18 +43,11 @@ struct Finding {
 }
 
 pub(super) async fn execute(output: &Output, config_file: &Path) -> Result<Answer, Failure> {
-    let (config, mut faults) = Config::read(config_file);
-    let mut problems = Vec::new();
+    let (config, faults) = Config::read(config_file);
+    let mut all: Vec<Finding> = faults.into_iter().map(of_fault).collect();
     if let Some(config) = &config {
-        let (deployment, sync_faults) = Deployment::read(config);
-        faults.extend(sync_faults);
-        let checks = config.sources.iter().map(|source| check_source(config, source, deployment.as_ref()));
-        for (source, found) in config.sources.iter().zip(join_all(checks).await) {
-            problems.extend(found.problems.into_iter().map(|problem| of_problem(&source.name, problem)));
-            faults.extend(found.faults);
-        }
+        all.extend(findings_with(config).await);
     }
-    let mut all: Vec<Finding> = faults.into_iter().map(of_fault).chain(problems).collect();
     // Stable, so that files stay in the order of their lines.
     all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let mut out = Out::new();
@@ -66,6 +61,57 @@ pub(super) async fn execute(output: &Output, config_file: &Path) -> Result<Answe
     Ok(if failed { Answer::Bad } else { Answer::Good })
 }
 
+/// Everything beyond the configuration itself: the sync config, each source that can be looked at, and what runs.
+async fn findings_with(config: &Config) -> Vec<Finding> {
+    let (draft, faults) = DraftDeployment::read(config);
+    let checks = join_all(config.sources.iter().map(|source| check_source(config, source, draft.as_ref())));
+    let (checked, outdated) = join(checks, outdated_files(config)).await;
+    let mut all: Vec<Finding> = faults.into_iter().map(of_fault).collect();
+    let mut problems = Vec::new();
+    for (source, found) in config.sources.iter().zip(checked) {
+        all.extend(found.faults.into_iter().map(of_fault));
+        problems.extend(found.problems.into_iter().map(|problem| of_problem(&source.name, problem)));
+    }
+    all.extend(outdated);
+    all.extend(problems);
+    all
+}
+
+/// What a `millstream run` in progress read and that is otherwise by now.
+async fn outdated_files(config: &Config) -> Vec<Finding> {
+    let ask = async {
+        let Some(mut answers) = control::connect(&config.data, &Request::Status).await? else { return Ok(Vec::new()) };
+        match answers.next().await? {
+            Some(Reply::Status(status)) => Ok(status.outdated_files),
+            other => Err(unexpected(other.as_ref())),
+        }
+    };
+    let failure = match timeout(SOURCE_WAIT, ask).await {
+        Ok(Ok(files)) => {
+            let outdated = |file: String| Fault {
+                severity: Severity::Warning,
+                ..Fault::error(Path::new(&file), None, OUTDATED).suggest(OUTDATED_REMEDY)
+            };
+            return files.into_iter().map(outdated).map(of_fault).collect();
+        }
+        Ok(Err(failure)) => failure,
+        Err(_) => Failure::new("the running millstream doesn't answer", "see its log for why"),
+    };
+    let (found, remedy) = failure.into_parts();
+    let subject = config.data.display().to_string();
+    let finding = Finding {
+        severity: Severity::Warning,
+        source: None,
+        file: None,
+        line: None,
+        column: None,
+        subject,
+        found,
+        remedy,
+    };
+    vec![finding]
+}
+
 /// What a look at one source brought to light.
 #[derive(Default)]
 struct Found {
@@ -74,20 +120,20 @@ struct Found {
     faults: Vec<Fault>,
 }
 
-/// Without a deployment the server alone is checked, as nobody knows which tables are wanted.
-async fn check_source(config: &Config, source: &SourceConfig, deployment: Option<&Deployment>) -> Found {
+/// Without a sync config the server alone is checked, as nobody knows which tables are wanted.
+async fn check_source(config: &Config, source: &SourceConfig, draft: Option<&DraftDeployment>) -> Found {
     let mut found = Found::default();
-    let selection = deployment.map(|deployment| deployment.selection(config, source)).unwrap_or_default();
-    if deployment.is_some() && selection.patterns.is_empty() {
+    let selection = draft.map(|draft| draft.selection(source)).unwrap_or_default();
+    // What can't be read may well be a query of its tables.
+    if draft.is_some_and(DraftDeployment::is_whole) && selection.patterns.is_empty() {
         found.problems.push(not_read(config, source));
     }
     let look = async {
         let connector = source.connector()?;
         found.problems.extend(connector.check(&selection).await?);
         // A server that can't be read has said so just now.
-        if let (Some(deployment), Ok(tables)) = (deployment, connector.tables(&selection).await) {
-            let tables = tables.iter().map(|table| table.as_ref());
-            found.faults = deployment.faults_with(config, source, tables);
+        if let (Some(draft), Ok(tables)) = (draft, connector.tables(&selection).await) {
+            found.faults = draft.faults_with(source, tables.iter().map(AsRef::as_ref));
         }
         Ok::<_, Failure>(())
     };
@@ -109,13 +155,12 @@ async fn check_source(config: &Config, source: &SourceConfig, deployment: Option
 
 /// A query's table without a source is the first source's, which is easily forgotten when a second one is added.
 fn not_read(config: &Config, source: &SourceConfig) -> Problem {
-    let first = config.sources.first().map_or("", |first| first.name.as_str());
-    let remedy = if first == source.name {
+    let remedy = if source.is_default {
         "add a query of its tables to the sync config, or remove the source".to_owned()
     } else {
         format!(
-            "write its tables as `{}.{}.table` in the sync config (names without a source are those of `{first}`), or \
-             remove the source",
+            "write its tables as `{}.{}.table` in the sync config (names without a source are those of the first one), \
+             or remove the source",
             source.name,
             source.default_schema().unwrap_or_else(|| "schema".to_owned()),
         )
@@ -181,7 +226,15 @@ fn print(findings: &[Finding], config: Option<&Config>, out: &mut Out) -> Result
             plural(warnings)
         ),
     };
-    out.line(verdict)
+    out.line(verdict)?;
+    // A round more, which nothing can spare: nobody knows where such a source is.
+    match config.map_or(0, |config| config.faulty_sources.len()) {
+        0 => Ok(()),
+        faulty => out.line(format!(
+            "{faulty} source{} with faults in the configuration can't be looked at before these are mended.",
+            plural(faulty)
+        )),
+    }
 }
 
 #[cfg(test)]

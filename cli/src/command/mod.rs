@@ -14,6 +14,10 @@ use std::process::ExitCode;
 use crate::arguments::{Arguments, Command};
 use crate::failure::{FAILED, Failure, NOT_COMPARABLE};
 
+/// What is amiss with a file that was changed while `run` runs.
+const OUTDATED: &str = "it has changed since `millstream run` began, which goes on with the older one";
+const OUTDATED_REMEDY: &str = "restart `millstream run` to deploy it";
+
 /// How a command ended that ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {

@@ -5,24 +5,18 @@ use std::path::Path;
 use crate::arguments::Reload;
 use crate::control::{Reply, Request};
 use crate::failure::Failure;
-use crate::output::{Bars, Out, duration_ms, rows};
-use crate::session::{Session, unexpected};
+use crate::output::{Out, duration_ms, rows};
+use crate::session::Session;
 
 pub(super) async fn execute(arguments: &Reload, config: &Path) -> Result<(), Failure> {
     let session = Session::open(config)?;
     session.require_source(arguments.scope.source.as_deref())?;
     let request = Request::Reload { source: arguments.scope.source.clone(), table: arguments.table.clone() };
-    let mut answers = session.ask(request).await?;
-    let mut bars = Bars::new();
-    let report = loop {
-        match answers.next().await? {
-            Some(Reply::Progress(tables)) => bars.show(&tables),
-            Some(Reply::Note(text)) => eprintln!("{text}"),
-            Some(Reply::Reloaded(report)) => break report,
-            other => return Err(unexpected(other.as_ref())),
-        }
+    let result = |reply| match reply {
+        Reply::Reloaded(report) => Some(report),
+        _ => None,
     };
-    bars.clear();
+    let report = session.work(request, result).await?;
     let mut out = Out::new();
     if arguments.scope.output.json {
         // The report's own form is the documented shape.

@@ -131,7 +131,7 @@ fn report_held(engine: &Engine) {
 /// may be away for a while; the pipeline waits for it.
 async fn refuse_unready(config: &Config, deployment: &Deployment, new_sources: &[String]) -> Result<(), Failure> {
     for source in config.sources.iter().filter(|source| new_sources.contains(&source.name)) {
-        let problems = source.connector()?.check(&deployment.selection(config, source)).await?;
+        let problems = source.connector()?.check(&deployment.selection(source)).await?;
         let (errors, warnings): (Vec<_>, Vec<_>) =
             problems.into_iter().partition(|problem| problem.severity == Severity::Error);
         for problem in warnings {

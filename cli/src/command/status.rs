@@ -6,6 +6,7 @@ use console::style;
 use serde_json::{Value, json};
 
 use crate::arguments::Scoped;
+use crate::command::{OUTDATED, OUTDATED_REMEDY};
 use crate::control::{CheckpointReport, Reply, Request, SourceReport, StatusReport, TableReport};
 use crate::failure::Failure;
 use crate::output::{Align, Grid, Out, bytes, count, duration_ms, rate};
@@ -56,10 +57,14 @@ fn as_json(status: &StatusReport) -> Value {
         }
         object
     };
-    json!({
+    let mut all = json!({
         "sources": status.sources.iter().map(source).collect::<Vec<_>>(),
         "checkpoint": {"op_id": status.checkpoint.op_id, "position": checkpoint_position(&status.checkpoint)},
-    })
+    });
+    if let (false, Some(object)) = (status.outdated_files.is_empty(), all.as_object_mut()) {
+        object.insert("outdated_files".into(), json!(status.outdated_files));
+    }
+    all
 }
 
 /// One source's position as it is; those of several with their names.
@@ -78,8 +83,13 @@ fn print(status: &StatusReport, out: &mut Out) -> Result<(), Failure> {
     if !status.running {
         out.line(style("millstream isn't running; this is what is stored.").yellow().to_string())?;
     }
+    for file in &status.outdated_files {
+        out.line(format!("{} {file}: {OUTDATED}", style("outdated:").yellow()))?;
+        out.line(format!("  fix: {OUTDATED_REMEDY}"))?;
+    }
     for source in &status.sources {
-        out.line(format!("{} ({}): {}", style(&source.name).bold(), source.kind, distance(source)))?;
+        let distance = distance(source, status.running);
+        out.line(format!("{} ({}): {distance}", style(&source.name).bold(), source.kind))?;
         if let Some(trouble) = &source.trouble {
             out.line(format!("  {} {}", style("trouble:").red(), trouble.diagnosis))?;
             if let Some(remedy) = &trouble.remedy {
@@ -102,12 +112,12 @@ fn print(status: &StatusReport, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// How far behind a source is, and how fast.
-fn distance(source: &SourceReport) -> String {
+fn distance(source: &SourceReport, running: bool) -> String {
     let bytes_behind = source.behind_bytes.filter(|bytes| *bytes > 0).map(bytes);
     let mut parts = match (source.behind_ms, bytes_behind) {
         (None, None) if source.position.is_none() => vec!["not read yet".to_owned()],
         (None, None) => vec!["distance unknown".to_owned()],
-        (Some(0), None) => vec!["up to date".to_owned()],
+        (Some(0), None) => vec![up_to_date(source, running)],
         (Some(milliseconds), None) => vec![format!("{} behind", duration_ms(milliseconds))],
         (None, Some(bytes)) => vec![format!("{bytes} behind")],
         (Some(milliseconds), Some(bytes)) => vec![format!("{} and {bytes} behind", duration_ms(milliseconds))],
@@ -119,6 +129,21 @@ fn distance(source: &SourceReport) -> String {
         parts.push(format!("reading {}", rate(rows)));
     }
     parts.join(", ")
+}
+
+/// The log has been read to its end. What it takes to read a table is another matter.
+fn up_to_date(source: &SourceReport, running: bool) -> String {
+    let count = |states: &[&str]| source.tables.iter().filter(|table| states.contains(&table.state.as_str())).count();
+    let tables = |number: usize| if number == 1 { "1 table".to_owned() } else { format!("{number} tables") };
+    let but: Vec<String> = match (count(&["loading", "reconciling"]), count(&["held"])) {
+        (0, 0) => return "up to date".to_owned(),
+        (0, held) => vec![format!("{} held", tables(held))],
+        (read, held) => {
+            let read = format!("{} {}", tables(read), if running { "being read" } else { "not read to the end" });
+            std::iter::once(read).chain((held > 0).then(|| format!("{held} held"))).collect()
+        }
+    };
+    format!("up to date but for {}", but.join(" and "))
 }
 
 fn print_tables(source: &SourceReport, out: &mut Out) -> Result<(), Failure> {
@@ -155,6 +180,7 @@ mod tests {
         };
         StatusReport {
             running: true,
+            outdated_files: Vec::new(),
             sources: vec![SourceReport {
                 name: "shop".into(),
                 kind: "mysql".into(),
@@ -200,6 +226,14 @@ mod tests {
     }
 
     #[test]
+    fn files_that_have_changed_are_named_only_if_there_are_any() {
+        let mut status = status();
+        assert_eq!(as_json(&status).get("outdated_files"), None);
+        status.outdated_files.push("sync-config.yaml".into());
+        assert_eq!(as_json(&status)["outdated_files"], json!(["sync-config.yaml"]));
+    }
+
+    #[test]
     fn a_source_in_trouble_says_why() {
         let mut status = status();
         let remedy = Some("start it".into());
@@ -218,10 +252,15 @@ mod tests {
     #[test]
     fn the_distance_is_told_in_time_and_bytes() {
         let mut source = status().sources.remove(0);
-        assert_eq!(distance(&source), "350 ms and 53 B behind, 1.2 k changes/s");
+        assert_eq!(distance(&source, true), "350 ms and 53 B behind, 1.2 k changes/s");
         source.behind_ms = Some(0);
         source.behind_bytes = Some(0);
         source.changes_per_second = None;
-        assert_eq!(distance(&source), "up to date");
+        assert_eq!(distance(&source, true), "up to date but for 1 table being read and 1 held");
+        assert_eq!(distance(&source, false), "up to date but for 1 table not read to the end and 1 held");
+        source.tables.pop();
+        assert_eq!(distance(&source, true), "up to date but for 1 table held");
+        source.tables.pop();
+        assert_eq!(distance(&source, true), "up to date");
     }
 }

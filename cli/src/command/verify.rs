@@ -10,24 +10,18 @@ use crate::arguments::Verify;
 use crate::command::Answer;
 use crate::control::{Reply, Request, VerifyReport};
 use crate::failure::Failure;
-use crate::output::{Align, Bars, Grid, Out, rows};
-use crate::session::{Session, unexpected};
+use crate::output::{Align, Grid, Out, rows};
+use crate::session::Session;
 
 pub(super) async fn execute(arguments: &Verify, config: &Path) -> Result<Answer, Failure> {
     let session = Session::open(config)?;
     session.require_source(arguments.scope.source.as_deref())?;
     let request = Request::Verify { source: arguments.scope.source.clone(), tables: arguments.tables.clone() };
-    let mut answers = session.ask(request).await?;
-    let mut bars = Bars::new();
-    let report = loop {
-        match answers.next().await? {
-            Some(Reply::Progress(tables)) => bars.show(&tables),
-            Some(Reply::Note(text)) => eprintln!("{text}"),
-            Some(Reply::Verified(report)) => break report,
-            other => return Err(unexpected(other.as_ref())),
-        }
+    let result = |reply| match reply {
+        Reply::Verified(report) => Some(report),
+        _ => None,
     };
-    bars.clear();
+    let report = session.work(request, result).await?;
     let mut out = Out::new();
     if arguments.scope.output.json {
         // The report's own form is the documented shape.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use millstream_core::source::Severity;
 
-use crate::config::fault::{Fault, Place, text_of};
+use crate::config::fault::{Fault, Place};
+use crate::config::file_text::FileText;
 use crate::config::within;
 
 /// The file beside the configuration that holds secrets, one `NAME=value` a line.
@@ -25,8 +26,8 @@ impl Environment {
         let file = within(folder, ENVIRONMENT_FILE);
         let mut environment =
             Self { file: file.clone(), from_file: HashMap::new(), from_process: |name| std::env::var(name).ok() };
-        match text_of(&file) {
-            Ok(Some(text)) => environment.from_file = parse(&text, &file, faults),
+        match FileText::read(&file) {
+            Ok(Some(found)) => environment.from_file = parse(&found.text, &file, faults),
             Ok(None) => return environment,
             Err(fault) => faults.push(fault),
         }

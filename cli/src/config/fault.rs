@@ -1,8 +1,6 @@
 //! Faults in files, each with its place and what to write instead.
 
 use std::fmt;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use millstream_core::source::Severity;
@@ -51,30 +49,10 @@ impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {}", self.location(), self.message)?;
         match &self.suggestion {
-            Some(suggestion) => write!(formatter, "\n    {suggestion}"),
+            Some(suggestion) => write!(formatter, "\n    fix: {suggestion}"),
             None => Ok(()),
         }
     }
-}
-
-/// The text of a file; `None` if there is no such file.
-pub(crate) fn text_of(file: &Path) -> Result<Option<String>, Fault> {
-    let bytes = match fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            let fault = Fault::error(file, None, format!("can't be read: {error}"));
-            return Err(fault.suggest("make it a file that the user who runs millstream may read"));
-        }
-    };
-    String::from_utf8(bytes).map(Some).map_err(|error| {
-        let sound = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        let sound = String::from_utf8_lossy(sound);
-        let last_line = sound.rsplit('\n').next().unwrap_or_default();
-        let place =
-            Place { line: sound.matches('\n').count() as u64 + 1, column: last_line.chars().count() as u64 + 1 };
-        Fault::error(file, Some(place), "from here on this isn't UTF-8 text").suggest("save the file as UTF-8")
-    })
 }
 
 /// All faults of one load. At least one is an error.

@@ -6,6 +6,7 @@ mod document;
 mod environment;
 mod fault;
 mod fields;
+mod file_text;
 mod kind;
 mod source;
 mod uri;
@@ -16,7 +17,8 @@ use std::path::{Path, PathBuf};
 use millstream_core::source::Severity;
 
 pub(crate) use environment::ENVIRONMENT_FILE;
-pub(crate) use fault::{Fault, Faults, Place, text_of};
+pub(crate) use fault::{Fault, Faults, Place};
+pub(crate) use file_text::FileText;
 pub(crate) use kind::Kind;
 pub(crate) use source::SourceConfig;
 pub(crate) use uri::{Given, without_password};
@@ -35,8 +37,12 @@ pub(crate) const DATA_FOLDER: &str = "millstream-data";
 /// A configuration.
 #[derive(Debug)]
 pub(crate) struct Config {
+    /// The file as it was read.
+    pub(crate) file: FileText,
     /// At least one, with different names, if the file has no faults.
     pub(crate) sources: Vec<SourceConfig>,
+    /// The names, where they are known, of sources that are too faulty to be used.
+    pub(crate) faulty_sources: Vec<Option<String>>,
     /// The path of the sync config.
     pub(crate) sync_config: PathBuf,
     /// The folder of the store and the control socket.
@@ -53,7 +59,7 @@ impl Config {
 
     /// Reads a file as far as it can be read, and every fault in it, in the order of the lines.
     pub(crate) fn read(file: &Path) -> (Option<Self>, Vec<Fault>) {
-        let text = match text_of(file) {
+        let text = match FileText::read(file) {
             Ok(Some(text)) => text,
             Ok(None) => {
                 let fault = Fault::error(file, None, "there is no such configuration");
@@ -65,7 +71,7 @@ impl Config {
         let mut faults = Vec::new();
         let folder = folder_of(file);
         let environment = Environment::load(&folder, &mut faults);
-        let config = read(&text, file, &folder, &environment, &mut faults);
+        let config = read(text, &folder, &environment, &mut faults);
         faults.sort_by_key(|fault| (fault.file != file, fault.place));
         (config, faults)
     }
@@ -75,7 +81,8 @@ impl Config {
         let folder = folder_of(file);
         let environment = Environment::with(&folder, secret.0, secret.1);
         let mut faults = Vec::new();
-        let config = read(text, file, &folder, &environment, &mut faults);
+        let text = FileText { path: file.to_owned(), text: text.to_owned() };
+        let config = read(text, &folder, &environment, &mut faults);
         let failed = faults.iter().any(|fault| fault.severity == Severity::Error);
         config.filter(|_| !failed).ok_or(Faults(faults))
     }
@@ -91,15 +98,15 @@ pub(crate) fn within(folder: &Path, path: &str) -> PathBuf {
     if folder == Path::new(".") { PathBuf::from(path) } else { folder.join(path) }
 }
 
-fn read(text: &str, file: &Path, folder: &Path, environment: &Environment, faults: &mut Vec<Fault>) -> Option<Config> {
-    let root = match parse(text, file) {
+fn read(file: FileText, folder: &Path, environment: &Environment, faults: &mut Vec<Fault>) -> Option<Config> {
+    let root = match parse(&file.text, &file.path) {
         Ok(root) => root,
         Err(fault) => {
             faults.push(fault);
             return None;
         }
     };
-    let reading = &mut Reading { file, environment, faults };
+    let reading = &mut Reading { file: &file.path, environment, faults };
     let mut fields = Fields::of("the configuration", &["sources", "sync_config", "data"], root, reading)?;
     let place = fields.place();
     let items = fields.list("sources", reading);
@@ -111,12 +118,19 @@ fn read(text: &str, file: &Path, folder: &Path, environment: &Environment, fault
         );
     }
     let mut names = HashMap::new();
-    let sources = items.into_iter().filter_map(|item| SourceConfig::read(item, &mut names, reading)).collect();
+    let (mut sources, mut faulty_sources) = (Vec::new(), Vec::new());
+    for (index, item) in items.into_iter().enumerate() {
+        match SourceConfig::read(item, index == 0, &mut names, reading) {
+            Ok(source) => sources.push(source),
+            Err(name) => faulty_sources.push(name),
+        }
+    }
     let mut path = |key, default: &str| {
         let text = fields.text(key, reading).map_or_else(|| default.to_owned(), |text| text.value);
         within(folder, &text)
     };
-    Some(Config { sync_config: path("sync_config", SYNC_CONFIG_FILE), data: path("data", DATA_FOLDER), sources })
+    let (sync_config, data) = (path("sync_config", SYNC_CONFIG_FILE), path("data", DATA_FOLDER));
+    Some(Config { file, sources, faulty_sources, sync_config, data })
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ const QUERY_SECONDS: RangeInclusive<u64> = 1..=86_400;
 pub(crate) struct SourceConfig {
     /// How it is called in commands, logs and the store.
     pub(crate) name: String,
+    /// Whether it is the file's first: table names without a source are its.
+    pub(crate) is_default: bool,
     /// Where it is, without the password.
     pub(crate) address: String,
     /// A limit on what re-reading tables asks of the source; `None` for as fast as it goes.
@@ -45,9 +47,14 @@ pub(crate) enum Connection {
 }
 
 impl SourceConfig {
-    /// Reads an item. Faults are noted in `reading`; an item that is too faulty to go on with is `None`.
+    /// Reads an item. Faults are noted in `reading`; of an item with any there is the name, if that is known.
     /// `names` are those of the items before, with their lines.
-    pub(super) fn read(item: Node, names: &mut HashMap<String, u64>, reading: &mut Reading<'_>) -> Option<Self> {
+    pub(super) fn read(
+        item: Node,
+        is_default: bool,
+        names: &mut HashMap<String, u64>,
+        reading: &mut Reading<'_>,
+    ) -> Result<Self, Option<String>> {
         let errors_before = reading.errors();
         // Which keys there are depends on the kind; what is wrong with the kind itself is told below.
         let kind = kind_of(&item).unwrap_or(Kind::MySql);
@@ -55,7 +62,7 @@ impl SourceConfig {
             Kind::MySql => mysql::KEYS,
             Kind::SqlServer => sqlserver::KEYS,
         };
-        let mut fields = Fields::of("a source", keys, item, reading)?;
+        let mut fields = Fields::of("a source", keys, item, reading).ok_or(None)?;
         let name = read_name(&mut fields, names, reading);
         read_kind(&mut fields, reading);
         let uri = fields.required_text("uri", kind.example(), reading);
@@ -76,12 +83,12 @@ impl SourceConfig {
             reading.error(uri.place, "the URI names no user", format!("write {}", kind.example()));
         }
         let rows_per_second_max = fields.number("rows_per_second_max", 1..=u64::MAX, reading);
-        let (name, uri) = (name?, uri?.value);
-        if reading.errors() > errors_before {
-            return None;
-        }
+        let (name, uri) = match (name, uri) {
+            (Some(name), Some(uri)) if reading.errors() == errors_before => (name, uri.value),
+            (name, _) => return Err(name),
+        };
         connection.locate(&uri, password.as_ref().map(|password| password.value.as_str()));
-        Some(Self { name, address: without_password(&uri), rows_per_second_max, connection })
+        Ok(Self { name, is_default, address: without_password(&uri), rows_per_second_max, connection })
     }
 
     /// The connector for it. Nothing is connected yet.

@@ -63,36 +63,36 @@ fn every_fault_is_told_at_once_with_its_place() {
     .unwrap_err();
     let expected = "\
 millstream.yaml:1:1: the configuration has no key `souces`
-    did you mean `sources`?
+    fix: did you mean `sources`?
 millstream.yaml:3:11: `shop one` can't be a source's name
-    a name has letters, digits, `_` and `-`
+    fix: a name has letters, digits, `_` and `-`
 millstream.yaml:4:11: there is no source type `mysl`
-    did you mean `mysql`?
+    fix: did you mean `mysql`?
 millstream.yaml:5:10: the URI begins with postgres:// where mysql:// is expected
-    write mysql://u@h/d for MySQL or MariaDB
+    fix: write mysql://u@h/d for MySQL or MariaDB
 millstream.yaml:8:10: the URI has options after `?`, and takes none
-    leave them out; encryption is set by the key `tls` of the configuration
+    fix: leave them out; encryption is set by the key `tls` of the configuration
 millstream.yaml:8:10: the URI names no user
-    write mysql://user@host:3306/database
+    fix: write mysql://user@host:3306/database
 millstream.yaml:8:10: the URI names no database
-    add the one that table names without a database mean: mysql://user@host:3306/database
+    fix: add the one that table names without a database mean: mysql://user@host:3306/database
 millstream.yaml:9:14: `readers` can't be `many`
-    write a whole number from 1 to 32
+    fix: write a whole number from 1 to 32
 millstream.yaml:10:10: `client_certificate` and `client_key` belong together and one is missing
-    name both files, or neither
+    fix: name both files, or neither
 millstream.yaml:10:18: there is no TLS mode `verify-ca`
-    did you mean `verify_ca`?
+    fix: did you mean `verify_ca`?
 millstream.yaml:10:41: nowhere.pem can't be read: No such file or directory (os error 2)
-    name a file that can be read; a relative path begins at the configuration's folder
+    fix: name a file that can be read; a relative path begins at the configuration's folder
 millstream.yaml:11:11: the name `second` is taken by the source in line 6
-    give each source a name of its own
+    fix: give each source a name of its own
 millstream.yaml:14:5: a source has no key `pasword`
-    did you mean `password`?
+    fix: did you mean `password`?
 millstream.yaml:15:5: a source must be a map of keys, not a text
-    write keys and values here, of these: name, type, uri, password, tls, readers, connect_timeout_seconds, \
+    fix: write keys and values here, of these: name, type, uri, password, tls, readers, connect_timeout_seconds, \
 query_timeout_seconds, server_id, lookahead_bytes_max, rows_per_second_max
 millstream.yaml:16:7: `data` must be a text, not a list
-    write one value on this line";
+    fix: write one value on this line";
     assert_eq!(faults, expected);
 }
 
@@ -117,16 +117,16 @@ fn a_sql_server_has_keys_of_its_own() {
     .unwrap_err();
     let expected = "\
 millstream.yaml:4:10: the URI begins with mysql:// where mssql:// is expected
-    write mssql://h/d for SQL Server or Azure SQL
+    fix: write mssql://h/d for SQL Server or Azure SQL
 millstream.yaml:5:5: a source has no key `server_id`
-    a source has these keys: name, type, uri, password, instance, authentication, tls, capture_instances, cleanup, \
+    fix: a source has these keys: name, type, uri, password, instance, authentication, tls, capture_instances, cleanup, \
 poll_interval_ms, readers, connect_timeout_seconds, query_timeout_seconds, rows_per_second_max
 millstream.yaml:6:24: there is no value of capture_instances `automatic`
-    did you mean `auto`?
+    fix: did you mean `auto`?
 millstream.yaml:7:36: nowhere can't be read: No such file or directory (os error 2)
-    name a file that can be read; a relative path begins at the configuration's folder
+    fix: name a file that can be read; a relative path begins at the configuration's folder
 millstream.yaml:8:18: there is no TLS mode `verify_ca`
-    did you mean `verify_identity`?";
+    fix: did you mean `verify_identity`?";
     assert_eq!(faults, expected);
 }
 

@@ -37,6 +37,14 @@ pub(super) fn faults(uri: &str, kind: Option<Kind>, has_password_elsewhere: bool
         // What it is instead, nobody knows; it may well hold a password.
         return vec![("this is no URI".into(), format!("write {example}"))];
     };
+    // Before anything of it is shown, as what looks like the host may be half of the password.
+    if is_ambiguous(uri) {
+        let remedy = format!(
+            "percent-encode the password's letters that mean something in a URI ({ENCODED}), or leave it out of the URI: \
+             `init` takes it from the environment variable MILLSTREAM_PASSWORD, the configuration has the key `password`"
+        );
+        return vec![("the URI can be read in several ways, as the password isn't encoded".into(), remedy)];
+    }
     let kinds = kind.as_ref().map_or(Kind::ALL, std::slice::from_ref);
     if !kinds.iter().any(|kind| kind.schemes().contains(&scheme)) {
         return vec![wrong_scheme(scheme, rest, kinds)];
@@ -64,6 +72,23 @@ pub(super) fn faults(uri: &str, kind: Option<Kind>, has_password_elsewhere: bool
         fault("there is a password in the URI and one by the key `password`", "leave one of them out".into());
     }
     faults
+}
+
+/// How the letters that end a password within a URI are written.
+const ENCODED: &str = "@ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25";
+
+/// Whether a letter of the password, as it seems, stands where it ends the host: nobody can tell which part is which.
+fn is_ambiguous(uri: &str) -> bool {
+    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let (authority, tail) =
+        rest.split_at_checked(rest.find(['/', '?', '#']).unwrap_or(rest.len())).unwrap_or((rest, ""));
+    let path = tail.split_once('?').map_or(tail, |(path, _)| path);
+    match tail.chars().next() {
+        Some('/') => authority.contains('@') && path.contains('@'),
+        // Neither options nor a fragment come before the path.
+        Some(_) => tail.contains('@') || tail.starts_with('#'),
+        None => false,
+    }
 }
 
 fn wrong_scheme(scheme: &str, rest: &str, kinds: &[Kind]) -> (String, String) {
@@ -187,6 +212,25 @@ mod tests {
         assert_eq!(given.database, "my shop");
         assert_eq!(given.kind, Kind::MySql);
         assert_eq!(Given::read("sqlserver://u@h/d").ok().unwrap().kind, Kind::SqlServer);
+    }
+
+    #[test]
+    fn a_password_that_ends_the_host_is_told_and_not_shown() {
+        for uri in [
+            "mysql://root:zq@zq/zq#1@host:3306/shop",
+            "mysql://root:zq?zq@host/shop",
+            "mysql://root:zq@zq?zq@host/shop",
+            "mysql://root:zq@zq#zq@host/shop",
+            "mysql://root:zq#zq@host/shop",
+            "postgres://root:zq@zq/zq#1@host/shop",
+        ] {
+            let Err(failure) = Given::read(uri) else { panic!("{uri}") };
+            let said = failure.to_string();
+            assert!(said.contains("%40") && said.contains("MILLSTREAM_PASSWORD") && !said.contains("zq"), "{said}");
+        }
+        for uri in ["mysql://u:p@w:d@h/d", "mysql://u:a/b@h/d", "mysql://u:p@h:3306/my%20shop"] {
+            assert!(!is_ambiguous(uri), "{uri}");
+        }
     }
 
     #[test]

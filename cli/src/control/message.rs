@@ -55,6 +55,9 @@ pub(crate) enum Reply {
 pub(crate) struct StatusReport {
     /// Whether `millstream run` answered, as opposed to the store.
     pub(crate) running: bool,
+    /// The files that have changed since `millstream run` read them.
+    #[serde(default)]
+    pub(crate) outdated_files: Vec<String>,
     pub(crate) sources: Vec<SourceReport>,
     pub(crate) checkpoint: CheckpointReport,
 }

@@ -10,6 +10,7 @@ use millstream_core::reconcile::PassSummary;
 use millstream_core::schema::TableName;
 use tokio::time::{interval, sleep};
 
+use crate::config::FileText;
 use crate::control::{
     DifferenceReport, NotComparedReport, ProgressReport, ReloadReport, Replies, Reply, Request, Service, SourceReport,
     StatusReport, TableReport, TroubleReport, VerifiedTableReport, VerifyReport,
@@ -27,13 +28,14 @@ const REACH_POLL: Duration = Duration::from_millis(250);
 
 /// Answers everything.
 pub(crate) struct FollowingService {
+    files: Vec<FileText>,
     sources: Vec<Followed>,
     sink: Arc<BucketSink>,
 }
 
 impl FollowingService {
-    pub(super) fn new(sources: Vec<Followed>, sink: Arc<BucketSink>) -> Self {
-        Self { sources, sink }
+    pub(super) fn new(files: Vec<FileText>, sources: Vec<Followed>, sink: Arc<BucketSink>) -> Self {
+        Self { files, sources, sink }
     }
 
     /// Whether a changed sync config is on its way into the buckets.
@@ -45,8 +47,10 @@ impl FollowingService {
     /// pipelines add what is not stored.
     async fn status(&self) -> Result<StatusReport, Failure> {
         let sink = Arc::clone(&self.sink);
-        let followed = self.sources.clone();
+        let (files, followed) = (self.files.clone(), self.sources.clone());
         blocking(move || {
+            let outdated = files.iter().filter(|file| file.is_outdated());
+            let outdated_files = outdated.map(|file| file.path.display().to_string()).collect();
             let reader = sink.reader()?;
             let stored = reader.sources()?;
             let reports = followed.iter().map(|source| {
@@ -55,7 +59,7 @@ impl FollowingService {
                 Ok(source_report(source.handle.status(), position, &reader.tables(&source.name)?))
             });
             let sources = reports.collect::<Result<_, Failure>>()?;
-            Ok(StatusReport { running: true, sources, checkpoint: checkpoint_report(&reader) })
+            Ok(StatusReport { running: true, outdated_files, sources, checkpoint: checkpoint_report(&reader) })
         })
         .await
     }
@@ -187,7 +191,8 @@ impl Service for FollowingService {
 pub(crate) fn progress(sources: &[Followed]) -> Vec<ProgressReport> {
     let tables = sources.iter().flat_map(|source| {
         let SourceStatus { name, tables, .. } = source.handle.status();
-        tables.into_iter().filter_map(move |table| progress_report(&name, &table))
+        // A table that is held is only tried again and again.
+        tables.into_iter().filter(|table| table.state != "held").filter_map(move |table| progress_report(&name, &table))
     });
     tables.collect()
 }

@@ -20,7 +20,7 @@ use millstream_core::sink::Sink;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
-use crate::config::Config;
+use crate::config::{Config, FileText};
 use crate::control::{Answers, Request};
 use crate::deployment::Deployment;
 use crate::failure::Failure;
@@ -49,6 +49,8 @@ pub(crate) struct Followed {
 
 /// Sources being followed into a sink.
 pub(crate) struct Engine {
+    /// What it was configured by.
+    files: Vec<FileText>,
     sources: Vec<Followed>,
     sink: Arc<BucketSink>,
     pipelines: JoinSet<(String, Result<(), PipelineError>)>,
@@ -58,9 +60,10 @@ impl Engine {
     /// Begins to follow the configuration's sources into a store.
     pub(crate) async fn start(config: &Config, deployment: Deployment, store: FjallStore) -> Result<Self, Failure> {
         let connectors = config.sources.iter().map(|source| source.connector()).collect::<Result<Vec<_>, _>>()?;
+        let files = vec![config.file.clone(), deployment.file().clone()];
         let options = deployment.into_options(config);
         let sink = blocking(move || Ok(BucketSink::with_store(Arc::new(store), options)?)).await?;
-        let mut engine = Self { sources: Vec::new(), sink, pipelines: JoinSet::new() };
+        let mut engine = Self { files, sources: Vec::new(), sink, pipelines: JoinSet::new() };
         for (source, connector) in config.sources.iter().zip(connectors) {
             let options =
                 PipelineOptions { rows_per_second_max: source.rows_per_second_max, ..PipelineOptions::default() };
@@ -79,7 +82,7 @@ impl Engine {
 
     /// Who answers commands while this works.
     pub(crate) fn service(&self) -> FollowingService {
-        FollowingService::new(self.sources.clone(), Arc::clone(&self.sink))
+        FollowingService::new(self.files.clone(), self.sources.clone(), Arc::clone(&self.sink))
     }
 
     /// Waits until a source isn't followed any more, though nobody asked for that. `None` if there is none left.

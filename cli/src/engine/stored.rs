@@ -49,7 +49,8 @@ impl StoredService {
             async move { Ok(source_report(source, stored, tables?).await) }
         });
         let sources = join_all(reports).await.into_iter().collect::<Result<_, Failure>>()?;
-        Ok(StatusReport { running: false, sources, checkpoint: checkpoint_report(reader) })
+        let checkpoint = checkpoint_report(reader);
+        Ok(StatusReport { running: false, outdated_files: Vec::new(), sources, checkpoint })
     }
 }
 
@@ -63,8 +64,13 @@ impl Service for StoredService {
             }
             (None, Request::Status) => {
                 let reports = join_all(self.sources.iter().map(|source| source_report(source, None, Vec::new()))).await;
-                let checkpoint = CheckpointReport::default();
-                replies.send(Reply::Status(StatusReport { running: false, sources: reports, checkpoint })).await
+                let report = StatusReport {
+                    running: false,
+                    outdated_files: Vec::new(),
+                    sources: reports,
+                    checkpoint: CheckpointReport::default(),
+                };
+                replies.send(Reply::Status(report)).await
             }
             // Nothing stored, nothing to tell.
             (None, _) => Ok(()),
@@ -93,8 +99,9 @@ async fn source_report(source: &SourceConfig, stored: Option<&StoredSource>, tab
         kind: source.kind().to_owned(),
         behind_ms: is_current.then_some(0),
         behind_bytes: if is_current { Some(0) } else { bytes },
+        // The same place is told alike, whatever else the one that is stored knows of it.
+        head: if is_current { position.as_ref() } else { head.as_ref() }.map(Position::to_string),
         position: position.map(|position| position.to_string()),
-        head: head.map(|head| head.to_string()),
         changes_per_second: None,
         rows_read_per_second: None,
         trouble,

@@ -53,6 +53,11 @@ impl Bars {
         }
     }
 
+    /// Says something between the bars.
+    pub(crate) fn note(&self, text: &str) {
+        self.all.suspend(|| eprintln!("{text}"));
+    }
+
     /// Takes all bars away.
     pub(crate) fn clear(&mut self) {
         self.show(&[]);

@@ -6,12 +6,13 @@ use millstream_core::selection::TablePattern;
 use crate::data_query::DataQuery;
 use crate::definition::{BucketDefinition, DEFAULT_PRIORITY, fingerprint};
 use crate::document::{Content, Node, read};
+use crate::draft::Draft;
 use crate::evaluator::TableEvaluator;
 use crate::fault::{Fault, Faults, Place};
 use crate::keys::{any_entries, boolean, entries, queries, query};
 use crate::lines::Lines;
 use crate::options::{Options, refuse_streams};
-use crate::parameter_query::ParameterQuery;
+use crate::parameter_query::{ParameterQuery, parameter_names};
 use crate::report::{QueryReport, Report};
 use crate::scalar::Scalar;
 use crate::spelling::suggest;
@@ -32,7 +33,7 @@ pub struct SyncConfig {
     pub(crate) options: Options,
     pub(crate) definitions: Vec<BucketDefinition>,
     events: Vec<EventDefinition>,
-    warnings: Vec<Fault>,
+    pub(crate) warnings: Vec<Fault>,
 }
 
 /// An event definition: kept so that a config which has them is read as it is; nothing runs them yet.
@@ -50,28 +51,7 @@ impl SyncConfig {
     /// # Errors
     /// Everything that is wrong, errors and warnings, in the order of the file.
     pub fn parse(text: &str, file: &str) -> Result<SyncConfig, Vec<Fault>> {
-        let mut report = Report { lines: Lines::new(text), faults: Faults::new(file) };
-        let mut config = SyncConfig {
-            file: file.to_owned(),
-            options: Options::edition_1(),
-            definitions: Vec::new(),
-            events: Vec::new(),
-            warnings: Vec::new(),
-        };
-        match read(text, &mut report.faults) {
-            Some(root) => config.read_root(&root, &mut report),
-            None if report.faults.has_errors() => {}
-            None => {
-                report.faults.error(Place::START, "the file is empty", Some("add `bucket_definitions:`".to_owned()))
-            }
-        }
-        let failed = report.faults.has_errors();
-        let faults = report.faults.into_list();
-        if failed {
-            return Err(faults);
-        }
-        config.warnings = faults;
-        Ok(config)
+        Draft::read(text, file).finish()
     }
 
     /// The bucket definitions, in the order of the file.
@@ -114,6 +94,26 @@ impl SyncConfig {
     /// Prepares the evaluation of one table's rows: do it once for each schema that the table has.
     pub fn bind(&self, scope: SourceScope<'_>, schema: &TableSchema) -> TableEvaluator {
         TableEvaluator::new(self, scope, schema)
+    }
+
+    /// Reads a file as far as it can be read. Faults are in the order of the file.
+    pub(crate) fn read(text: &str, file: &str) -> (SyncConfig, Vec<Fault>) {
+        let mut report = Report { lines: Lines::new(text), faults: Faults::new(file) };
+        let mut config = SyncConfig {
+            file: file.to_owned(),
+            options: Options::edition_1(),
+            definitions: Vec::new(),
+            events: Vec::new(),
+            warnings: Vec::new(),
+        };
+        match read(text, &mut report.faults) {
+            Some(root) => config.read_root(&root, &mut report),
+            None if report.faults.has_errors() => {}
+            None => {
+                report.faults.error(Place::START, "the file is empty", Some("add `bucket_definitions:`".to_owned()))
+            }
+        }
+        (config, report.faults.into_list())
     }
 
     fn read_root(&mut self, root: &Node, report: &mut Report<'_>) {
@@ -182,7 +182,14 @@ impl SyncConfig {
     }
 }
 
-/// Reads one bucket definition.
+/// What a definition says of its parameters, as far as it could be read.
+struct ParametersRead {
+    queries: Vec<ParameterQuery>,
+    /// What they are called, where that is known.
+    names: Option<Vec<String>>,
+}
+
+/// Reads one bucket definition. What is wrong in it is left out: the report refuses the whole file then.
 struct DefinitionReader<'n> {
     name: &'n str,
     key: &'n Node,
@@ -199,29 +206,28 @@ impl DefinitionReader<'_> {
             .unwrap_or(false);
         let priority = find("priority").map(|node| self.priority(node, report));
         let mut canonical = vec![self.options.fingerprint(), self.name.to_owned()];
-        let parameter_queries = self.parameters(find("parameters"), accepts, &mut canonical, report);
-        if let (Some(queries), Some(_)) = (&parameter_queries, priority)
-            && let Some(query) = queries.iter().find(|query| query.priority.is_some())
+        let parameters = self.parameters(find("parameters"), accepts, &mut canonical, report);
+        if priority.is_some()
+            && let Some(query) = parameters.queries.iter().find(|query| query.priority.is_some())
         {
             let suggestion = Some("keep either `priority` or `_priority`".to_owned());
             report.faults.error(query.place, "the definition sets a priority already", suggestion);
         }
-        let Some(data) = find("data") else {
-            report.faults.error(self.key.place, format!("{what} has no `data`"), None);
-            return None;
-        };
         // Faults that only follow from others would hide these: a misspelt `parameters` isn't the lack of them.
         let complete = matches!(&node.content, Content::Mapping(all) if all.len() == entries.len());
-        let parameters = parameter_queries
-            .as_ref()
-            .filter(|_| complete || find("parameters").is_some())
-            .map(|queries| queries.first().map(|query| query.names.clone()).unwrap_or_default());
-        let data_queries = self.data(data, parameters.as_deref(), &mut canonical, report)?;
+        let names = parameters.names.filter(|_| complete || find("parameters").is_some());
+        let data_queries = match find("data") {
+            Some(data) => self.data(data, names.as_deref(), &mut canonical, report),
+            None => {
+                report.faults.error(self.key.place, format!("{what} has no `data`"), None);
+                Vec::new()
+            }
+        };
         Some(BucketDefinition {
             name: self.name.into(),
             priority: priority.flatten().unwrap_or(DEFAULT_PRIORITY),
-            parameters: parameters?,
-            parameter_queries: parameter_queries?,
+            parameters: names.unwrap_or_default(),
+            parameter_queries: parameters.queries,
             data_queries,
             fingerprint: fingerprint(canonical.iter().map(String::as_str)),
         })
@@ -237,16 +243,18 @@ impl DefinitionReader<'_> {
         }
     }
 
-    /// The parameter queries; `None` if one of them is wrong.
     fn parameters(
         &self,
         node: Option<&Node>,
         accepts: bool,
         canonical: &mut Vec<String>,
         report: &mut Report<'_>,
-    ) -> Option<Vec<ParameterQuery>> {
+    ) -> ParametersRead {
         let scalars = match node {
-            None => return Some(vec![ParameterQuery::everybody(self.key.place)]),
+            None => {
+                let queries = vec![ParameterQuery::everybody(self.key.place)];
+                return ParametersRead { queries, names: Some(Vec::new()) };
+            }
             Some(Node { content: Content::Sequence(items), place }) => {
                 if items.is_empty() {
                     let suggestion = Some("remove `parameters` for one bucket that everybody gets".to_owned());
@@ -256,35 +264,26 @@ impl DefinitionReader<'_> {
             }
             Some(single) => query(single, report).into_iter().collect(),
         };
-        let mut found: Vec<ParameterQuery> = Vec::new();
-        let mut sound = !scalars.is_empty();
+        let mut found = ParametersRead { queries: Vec::new(), names: None };
         for scalar in scalars {
-            let Some((select, mut query)) = QueryReport::parse(report, scalar, self.options.quoting) else {
-                sound = false;
-                continue;
-            };
-            let Some(new) = ParameterQuery::new(&select, &mut query) else {
-                sound = false;
-                continue;
-            };
-            if !accepts {
+            let Some((select, mut query)) = QueryReport::parse(report, scalar, self.options.quoting) else { continue };
+            let new = ParameterQuery::new(&select, &mut query);
+            if new.is_some() && !accepts {
                 warn_of_danger(&select, &mut query);
             }
-            if let Some(first) = found.first() {
-                let (mut expected, mut names) = (first.names.clone(), new.names.clone());
-                expected.sort_unstable();
-                names.sort_unstable();
-                if expected != names {
-                    let list = first.names.join(", ");
-                    let suggestion = Some(format!("the first one selects {list}"));
+            // A query may be wrong and still tell what the data queries can use.
+            match (&found.names, parameter_names(&select)) {
+                (None, names) => found.names = names,
+                (Some(first), Some(names)) if !is_same(first, &names) => {
+                    let suggestion = Some(format!("the first one selects {}", first.join(", ")));
                     query.error(select.at, "all parameter queries of a definition must select the same", suggestion);
-                    sound = false;
                 }
+                (Some(_), _) => {}
             }
             canonical.push(format!("parameters {select}"));
-            found.push(new);
+            found.queries.extend(new);
         }
-        sound.then_some(found)
+        found
     }
 
     fn data(
@@ -293,15 +292,15 @@ impl DefinitionReader<'_> {
         parameters: Option<&[String]>,
         canonical: &mut Vec<String>,
         report: &mut Report<'_>,
-    ) -> Option<Vec<DataQuery>> {
-        let items = self.data_items(node, report)?;
+    ) -> Vec<DataQuery> {
+        let items = self.data_items(node, report).unwrap_or_default();
         let mut found = Vec::new();
         for scalar in queries(items, report) {
             let Some((select, mut query)) = QueryReport::parse(report, scalar, self.options.quoting) else { continue };
             found.extend(DataQuery::new(&select, parameters, &mut query));
             canonical.push(format!("data {select}"));
         }
-        Some(found)
+        found
     }
 
     fn data_items<'n>(&self, node: &'n Node, report: &mut Report<'_>) -> Option<&'n [std::rc::Rc<Node>]> {
@@ -321,6 +320,14 @@ impl DefinitionReader<'_> {
             }
         }
     }
+}
+
+/// Whether the same names stand in both, in whatever order.
+fn is_same(one: &[String], other: &[String]) -> bool {
+    let (mut one, mut other): (Vec<_>, Vec<_>) = (one.iter().collect(), other.iter().collect());
+    one.sort_unstable();
+    other.sort_unstable();
+    one == other
 }
 
 /// Warns of a query that a client can steer without a token having a say: any client gets any of its buckets.

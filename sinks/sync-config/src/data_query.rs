@@ -168,7 +168,7 @@ fn star_qualifier(qualifier: Option<&Name>, names: &RowNames, query: &mut QueryR
     }
 }
 
-fn name_of<'e>(expr: &'e Expr, alias: Option<&'e Name>) -> Option<&'e str> {
+pub(crate) fn name_of<'e>(expr: &'e Expr, alias: Option<&'e Name>) -> Option<&'e str> {
     match (alias, &expr.kind) {
         (Some(alias), _) => Some(&alias.text),
         (None, ExprKind::Column { name, .. }) => Some(&name.text),

@@ -1,6 +1,7 @@
 //! PowerSync's sync config, editions 1 and 2: which rows clients get, in which buckets, and in what shape.
 //!
-//! [`SyncConfig::parse`] reads the file and reports everything that is wrong with it at once. For each table,
+//! [`SyncConfig::parse`] reads the file and reports everything that is wrong with it at once; a [`Draft`] tells beyond
+//! that what doesn't fit between the tables and whatever is sound. For each table,
 //! [`SyncConfig::bind`] then gives a [`TableEvaluator`], which turns a source row into its rows in buckets and into
 //! the lookups by which parameter queries find it. [`BucketDefinition::buckets_for`] tells the buckets of a client.
 #![warn(missing_docs)]
@@ -9,6 +10,7 @@ mod config;
 mod data_query;
 mod definition;
 mod document;
+mod draft;
 mod evaluator;
 mod expression;
 mod fault;
@@ -35,6 +37,7 @@ mod value;
 
 pub use config::{EventDefinition, SyncConfig};
 pub use definition::BucketDefinition;
+pub use draft::Draft;
 pub use evaluator::{Evaluated, EvaluatedLookup, EvaluatedRow, EvaluationFault, TableEvaluator};
 pub use expression::EvaluationError;
 pub use fault::{Fault, Place, Severity};

@@ -103,8 +103,8 @@ fn edition(node: &Node, report: &mut Report<'_>) -> Option<i64> {
 pub(crate) fn refuse_streams(place: Place, what: &str, report: &mut Report<'_>) {
     report.faults.error(
         place,
-        format!("{what} isn't supported yet: streams come later"),
-        Some("use `bucket_definitions` with edition 1 or 2".to_owned()),
+        format!("{what} isn't supported: Millstream reads bucket definitions, not sync streams"),
+        Some("write `bucket_definitions`, with edition 1 or 2".to_owned()),
     );
 }
 

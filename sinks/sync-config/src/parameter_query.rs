@@ -1,6 +1,6 @@
 //! Parameter queries: which buckets a request may read.
 
-use crate::data_query::{keep_first, output_name, read_table};
+use crate::data_query::{keep_first, name_of, output_name, read_table};
 use crate::expression::{EvaluationError, Expression};
 use crate::fault::Place;
 use crate::filter::{MatchKind, Parameters, branches};
@@ -77,16 +77,18 @@ impl ParameterQuery {
 
     /// Checks a query; `None` if anything is wrong, which is reported.
     pub(crate) fn new(select: &Select, query: &mut QueryReport<'_, '_>) -> Option<Self> {
-        let items = items(select, query)?;
+        let items = items(select, query);
         let kind = match &select.from {
-            None => Kind::Static {
-                condition: condition(select, &RequestNames, query)?,
-                outputs: outputs(&items.values, &RequestNames, query)?,
-            },
+            None => {
+                let condition = condition(select, &RequestNames, query);
+                let outputs = outputs(&items.values, &RequestNames, query);
+                Kind::Static { condition: condition?, outputs: outputs? }
+            }
             Some(From::Call { name, arguments, alias }) => each(select, &items, name, arguments, alias, query)?,
             Some(From::Table { .. }) => Kind::Table(table(select, &items, query)?),
         };
-        Some(Self { place: query.place(select.at), names: items.names, priority: items.priority, kind })
+        let place = query.place(select.at);
+        items.sound.then_some(Self { place, names: items.names, priority: items.priority, kind })
     }
 
     pub(crate) fn table(&self) -> Option<&TableQuery> {
@@ -159,28 +161,40 @@ fn elements(value: &Value<'_>) -> Result<Vec<(Value<'static>, Value<'static>)>, 
     })
 }
 
-/// A query's select list.
+/// What a query calls the parameters, whatever else may be wrong with it; `None` if it doesn't say of each.
+pub(crate) fn parameter_names(select: &Select) -> Option<Vec<String>> {
+    let names = select.columns.iter().map(|item| match item {
+        SelectItem::Star { .. } => None,
+        SelectItem::Expression { expr, alias } => name_of(expr, alias.as_ref()),
+    });
+    let mut names: Vec<String> = names.map(|name| name.map(str::to_owned)).collect::<Option<_>>()?;
+    names.retain(|name| name != PRIORITY);
+    keep_first(&mut names);
+    Some(names)
+}
+
+/// A query's select list, as far as it is sound.
 struct Items<'s> {
+    sound: bool,
     names: Vec<String>,
     values: Vec<&'s Expr>,
     priority: Option<u8>,
 }
 
-fn items<'s>(select: &'s Select, query: &mut QueryReport<'_, '_>) -> Option<Items<'s>> {
-    let mut items = Items { names: Vec::new(), values: Vec::new(), priority: None };
-    let mut sound = true;
+fn items<'s>(select: &'s Select, query: &mut QueryReport<'_, '_>) -> Items<'s> {
+    let mut items = Items { sound: true, names: Vec::new(), values: Vec::new(), priority: None };
     for item in &select.columns {
         let (expr, alias) = match item {
             SelectItem::Star { at, .. } => {
                 let suggestion = Some("name each parameter".to_owned());
                 query.error(*at, "a parameter query can't select `*`", suggestion);
-                sound = false;
+                items.sound = false;
                 continue;
             }
             SelectItem::Expression { expr, alias } => (expr, alias.as_ref()),
         };
         let Some(name) = output_name(expr, alias, query) else {
-            sound = false;
+            items.sound = false;
             continue;
         };
         if name == PRIORITY {
@@ -188,19 +202,19 @@ fn items<'s>(select: &'s Select, query: &mut QueryReport<'_, '_>) -> Option<Item
                 ExprKind::Integer(priority @ 0..=3) => items.priority = Some(priority as u8),
                 _ => {
                     query.error(expr.at, "_priority must be one of 0, 1, 2 and 3, written as a number", None);
-                    sound = false;
+                    items.sound = false;
                 }
             }
             continue;
         }
         if items.names.contains(&name) {
             query.error(expr.at, format!("the parameter `{name}` is selected twice"), None);
-            sound = false;
+            items.sound = false;
         }
         items.names.push(name);
         items.values.push(expr);
     }
-    sound.then_some(items)
+    items
 }
 
 fn condition<N: Names>(

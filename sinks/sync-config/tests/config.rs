@@ -1,8 +1,8 @@
 //! The file: what is accepted, what is refused, and where faults point.
 
-use millstream_sync_config::SyncConfig;
+use millstream_sync_config::{Draft, SyncConfig};
 
-use crate::fixture::{config, report};
+use crate::fixture::{self, SHOP, config, report};
 
 fn faults(text: &str) -> String {
     report(&SyncConfig::parse(text, "f.yaml").expect_err("the config is sound"))
@@ -34,9 +34,9 @@ fn both_editions_and_all_options_are_accepted() {
 fn streams_are_refused_at_their_place() {
     assert_eq!(
         faults("config:\n  edition: 3\nwith:\n  a: SELECT 1\nstreams:\n  s:\n    query: SELECT * FROM t\n"),
-        "f.yaml:2:12: error: edition 3 isn't supported yet: streams come later (use `bucket_definitions` with edition 1 or 2)\n\
-         f.yaml:3:1: error: `with` isn't supported yet: streams come later (use `bucket_definitions` with edition 1 or 2)\n\
-         f.yaml:5:1: error: `streams` isn't supported yet: streams come later (use `bucket_definitions` with edition 1 or 2)\n"
+        "f.yaml:2:12: error: edition 3 isn't supported: Millstream reads bucket definitions, not sync streams (write `bucket_definitions`, with edition 1 or 2)\n\
+         f.yaml:3:1: error: `with` isn't supported: Millstream reads bucket definitions, not sync streams (write `bucket_definitions`, with edition 1 or 2)\n\
+         f.yaml:5:1: error: `streams` isn't supported: Millstream reads bucket definitions, not sync streams (write `bucket_definitions`, with edition 1 or 2)\n"
     );
 }
 
@@ -422,6 +422,54 @@ fn faults_that_only_follow_from_others_are_left_out() {
         "f.yaml:3:24: error: there is no table to take `x` from (write a text in single quotes; name a table after FROM)\n\
          f.yaml:4:53: error: a bucket parameter can only be compared with the row by = or IN\n"
     );
+}
+
+#[test]
+fn a_fault_of_a_parameter_query_hides_none_of_the_data_queries() {
+    assert_eq!(
+        faults(
+            "bucket_definitions:\n  b:\n    parameters:\n      - SELECT request.user() AS a, uper(x) AS c WHERE nothing\n      - SELEC\n    data:\n      - SELECT * FROM d WHERE x = bucket.b\n      - SELECT * FROM e WHERE x = bucket.a\n"
+        ),
+        "f.yaml:4:24: error: there is no request.user()\n\
+         f.yaml:4:37: error: there is no function `uper` (did you mean `upper`?)\n\
+         f.yaml:4:42: error: there is no table to take `x` from (write a text in single quotes; name a table after FROM)\n\
+         f.yaml:4:56: error: there is no table to take `nothing` from (write a text in single quotes; name a table after FROM)\n\
+         f.yaml:5:9: error: found `SELEC` where SELECT is expected (did you mean `select`?)\n\
+         f.yaml:7:42: error: there is no bucket parameter `b` (the definition's parameters are a, c)\n\
+         f.yaml:8:31: error: the query must use every bucket parameter; it lacks bucket.c (add bucket.c = a column to its WHERE)\n"
+    );
+    // Where no query tells what the parameters are, nothing is said of those that the data queries use.
+    assert_eq!(
+        faults(
+            "bucket_definitions:\n  b:\n    parameters: SELECT * FROM u\n    data: [SELECT uper(x) AS id FROM d WHERE x = bucket.b]\n"
+        ),
+        "f.yaml:3:24: error: a parameter query can't select `*` (name each parameter)\n\
+         f.yaml:4:19: error: there is no function `uper` (did you mean `upper`?)\n"
+    );
+}
+
+#[test]
+fn sound_queries_of_a_faulty_file_are_held_against_tables() {
+    let text = "bucket_definitions:\n  a:\n    parameters: SELECT request.user() AS u\n    data:\n      - SELECT id, nmae FROM t WHERE owner = bucket.u\n      - SELECT uper(nmae) AS id FROM gone\n  b:\n    parameters: SELECT lgin AS l FROM users\n  c:\n    data: [SELECT * FROM crm.x.t]\n";
+    let draft = Draft::read(text, "f.yaml");
+    assert!(!draft.is_sound());
+    let read: Vec<String> = draft.patterns(SHOP).iter().map(|pattern| pattern.table.clone()).collect();
+    assert_eq!(read, ["t", "users"]);
+    let misfits = |table: &str, columns: &[&str]| report(&draft.misfits(SHOP, &fixture::table(table, columns)));
+    assert_eq!(
+        misfits("shop.t", &["id int", "name text"]),
+        "f.yaml:5:20: warning: the table shop.t has no column `nmae`; it reads as NULL (did you mean `name`?)\n\
+         f.yaml:5:38: warning: the table shop.t has no column `owner`; it reads as NULL\n"
+    );
+    assert_eq!(
+        misfits("shop.users", &["login text"]),
+        "f.yaml:8:24: warning: the table shop.users has no column `lgin`; it reads as NULL (did you mean `login`?)\n"
+    );
+    assert_eq!(
+        report(&draft.unknown_sources(&["shop"])),
+        "f.yaml:10:26: error: there is no source `crm` (the sources are shop)\n"
+    );
+    assert_eq!(draft.faults().to_vec(), draft.finish().unwrap_err());
 }
 
 #[test]
