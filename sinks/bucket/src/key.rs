@@ -143,6 +143,14 @@ pub(crate) fn bucket(bucket: BucketId) -> [u8; 9] {
     key
 }
 
+/// Which bucket a record is of.
+pub(crate) fn bucket_of(key: &[u8]) -> Result<BucketId, Malformed> {
+    let malformed = || Malformed("a bucket's key");
+    let number: [u8; 4] = *key.last_chunk().ok_or_else(malformed)?;
+    let definition: [u8; 4] = *key.get(1..).and_then(<[u8]>::first_chunk).ok_or_else(malformed)?;
+    Ok(BucketId { definition: DefinitionId(u32::from_be_bytes(definition)), number: u32::from_be_bytes(number) })
+}
+
 /// The names of all buckets of a definition, in the order of the names that are stored whole.
 pub(crate) fn bucket_names_of(definition: DefinitionId) -> KeyRange {
     KeyRange::prefix(&prefixed(1, definition))

@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod compaction;
 mod deployment;
 mod failure;
 mod identity;

@@ -8,8 +8,8 @@
 //!
 //! Whether a put is the live one stands in the state of its row, so a compaction needs no memory. That state must be the
 //! one that readers see, so a bucket is only compacted while its whole log is part of the newest checkpoint; one that
-//! isn't is left for later. A bucket is compacted when its dead ops have come to outnumber its live rows, not counting
-//! those that the last compaction had to leave.
+//! isn't is left for later: what made it so brings it up again with the next checkpoint. A bucket is compacted when its
+//! dead ops have come to outnumber its live rows, not counting those that the last compaction looked at and had to leave.
 
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ pub(super) struct Compaction {
     last: u64,
     /// Whether no live op has been met yet.
     is_leading: bool,
+    /// How many dead ops it has had to leave so far.
+    left: u64,
 }
 
 /// The leading run of dead ops, as far as it lies in one slice.
@@ -65,7 +67,7 @@ enum Fate {
 
 impl Compaction {
     fn new(bucket: BucketId, last: u64) -> Compaction {
-        Compaction { bucket, next: 0, last, is_leading: true }
+        Compaction { bucket, next: 0, last, is_leading: true, left: 0 }
     }
 }
 
@@ -98,7 +100,24 @@ impl Writer {
     /// Begins to compact a bucket that is worth it.
     pub(super) fn begin_compaction(&mut self, bucket: BucketId) {
         let last = self.ledger.checkpoint_op();
-        self.jobs.add_compaction(Compaction::new(bucket, last));
+        self.is_survey_due |= !self.jobs.add_compaction(Compaction::new(bucket, last));
+    }
+
+    /// What was written while a bucket was compacted may be worth another.
+    pub(super) fn end_compaction(&mut self, Compaction { bucket, last, .. }: Compaction) -> Result<(), SinkError> {
+        self.jobs.forget_compaction(bucket);
+        if !self.ledger.definitions.is_live(bucket.definition) {
+            return Ok(());
+        }
+        let slot = self.ledger.bucket_numbered(bucket)?;
+        let (checkpoint_op, dead_ops_min) = (self.ledger.checkpoint_op(), self.tuning.compact_dead_ops_min);
+        let is_due = |record: &BucketRecord| {
+            !record.is_whole_at(last) && record.is_whole_at(checkpoint_op) && is_worthwhile(record, dead_ops_min)
+        };
+        if self.ledger.buckets.record(slot).is_some_and(is_due) {
+            self.begin_compaction(bucket);
+        }
+        Ok(())
     }
 
     pub(super) fn compact_slice(&mut self, compaction: &mut Compaction) -> Result<Progress, SinkError> {
@@ -118,7 +137,7 @@ impl Writer {
             counters.ops = counters.ops.saturating_sub(saved.ops);
             counters.bytes = (counters.bytes + saved.bytes_after).saturating_sub(saved.bytes_before);
             if is_last {
-                record.dead_after_compaction = record.now().dead();
+                record.dead_after_compaction = compaction.left;
             }
         }
         if !is_last {
@@ -147,10 +166,11 @@ impl Writer {
                 Fate::Replaced { target } if compaction.is_leading => run.add(op_key, bytes, &op, target),
                 Fate::Removal if compaction.is_leading => run.add(op_key, bytes, &op, op_id),
                 Fate::Replaced { target } if !matches!(op.kind, OpKind::Move { .. } | OpKind::Clear { .. }) => {
+                    compaction.left += 1;
                     saved.bytes_before += bytes.len() as u64;
                     saved.bytes_after += self.rewrite(op_key, op.checksum, OpKind::Move { target });
                 }
-                Fate::Replaced { .. } | Fate::Removal => {}
+                Fate::Replaced { .. } | Fate::Removal => compaction.left += 1,
             }
             if self.is_over_after(&pair, &mut slice) {
                 progress = Progress::More;
@@ -163,8 +183,10 @@ impl Writer {
             saved.bytes_before += run.bytes;
             saved.bytes_after += self.rewrite(last, run.checksum, OpKind::Clear { target: run.target });
             // The run may go on in the next slice: from the op that stands for it now.
-            if compaction.is_leading && !before.is_empty() {
+            if compaction.is_leading && !before.is_empty() && progress == Progress::More {
                 compaction.next = key::op_id(last)?;
+            } else {
+                compaction.left += 1;
             }
         }
         Ok((saved, progress))

@@ -8,6 +8,7 @@ use super::Writer;
 use super::compaction::Compaction;
 use super::publish::{Publishing, Withdrawal};
 use super::retire::Retirement;
+use super::survey::Survey;
 use super::sweep::Sweep;
 use crate::key::{BucketId, TableKey};
 use crate::meta::{self, TableFact};
@@ -24,6 +25,7 @@ pub(super) enum Job {
     Withdraw(Withdrawal),
     Retire(Retirement),
     Compact(Compaction),
+    Survey(Survey),
 }
 
 /// Whether a job has come to its end.
@@ -78,11 +80,22 @@ impl Jobs {
         self.queue.push_back(job);
     }
 
-    /// Adds a compaction, unless the bucket has one or too many wait; its time will come again.
-    pub(super) fn add_compaction(&mut self, compaction: Compaction) {
-        if self.compacting.len() < COMPACTIONS_MAX && self.compacting.insert(compaction.bucket) {
-            self.queue.push_back(Job::Compact(compaction));
+    /// Adds a compaction, unless the bucket has one already. Gives `false` if too many wait.
+    pub(super) fn add_compaction(&mut self, compaction: Compaction) -> bool {
+        if self.compacting.contains(&compaction.bucket) {
+            return true;
         }
+        if self.compacting.len() >= COMPACTIONS_MAX {
+            return false;
+        }
+        self.compacting.insert(compaction.bucket);
+        self.queue.push_back(Job::Compact(compaction));
+        true
+    }
+
+    /// A bucket's compaction has ended.
+    pub(super) fn forget_compaction(&mut self, bucket: BucketId) {
+        self.compacting.remove(&bucket);
     }
 
     /// Whether a table's pass waits for its end.
@@ -95,7 +108,7 @@ impl Jobs {
         self.queue.iter().any(|job| match job {
             Job::Sweep(sweep) => sweep.is_removing(),
             Job::Publish(_) | Job::Withdraw(_) => true,
-            Job::Retire(_) | Job::Compact(_) => false,
+            Job::Retire(_) | Job::Compact(_) | Job::Survey(_) => false,
         })
     }
 
@@ -136,7 +149,8 @@ impl Writer {
 
     /// Does one slice of one job; nothing may be pending. Gives `false` if there is nothing to do.
     pub(super) fn run_job(&mut self) -> Result<bool, SinkError> {
-        let Some(mut job) = self.jobs.queue.pop_front() else { return Ok(false) };
+        let next = self.jobs.queue.pop_front().or_else(|| self.take_survey().map(Job::Survey));
+        let Some(mut job) = next else { return Ok(false) };
         // While a job is out of the queue it can't hold checkpoints back, so nothing is stored before it is in again.
         let progress = match &mut job {
             Job::Sweep(sweep) => self.sweep_slice(sweep)?,
@@ -144,15 +158,14 @@ impl Writer {
             Job::Withdraw(withdrawal) => self.withdraw_slice(withdrawal)?,
             Job::Retire(retirement) => self.retire_slice(retirement)?,
             Job::Compact(compaction) => self.compact_slice(compaction)?,
+            Job::Survey(survey) => self.survey_slice(survey)?,
         };
         match (progress, job) {
             (Progress::More, job) => self.jobs.queue.push_back(job),
             (Progress::Done, Job::Sweep(sweep)) => self.end_sweep(sweep)?,
             (Progress::Done, Job::Publish(publishing)) => self.end_publishing(&publishing),
-            (Progress::Done, Job::Retire(_) | Job::Withdraw(_)) => {}
-            (Progress::Done, Job::Compact(compaction)) => {
-                self.jobs.compacting.remove(&compaction.bucket);
-            }
+            (Progress::Done, Job::Retire(_) | Job::Withdraw(_) | Job::Survey(_)) => {}
+            (Progress::Done, Job::Compact(compaction)) => self.end_compaction(compaction)?,
         }
         Ok(true)
     }
@@ -161,6 +174,7 @@ impl Writer {
     /// next start.
     pub(super) fn finish_jobs(&mut self) -> Result<(), SinkError> {
         self.jobs.queue.retain(|job| matches!(job, Job::Sweep(_) | Job::Publish(_) | Job::Withdraw(_)));
+        self.is_survey_due = false;
         self.flush(true)?;
         while self.run_job()? {
             self.flush(false)?;

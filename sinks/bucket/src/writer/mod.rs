@@ -26,6 +26,7 @@ mod publish;
 mod retire;
 mod rows;
 mod sources;
+mod survey;
 mod sweep;
 mod tables;
 mod tally;
@@ -89,6 +90,8 @@ pub(crate) struct Writer {
     jobs: Jobs,
     /// Buckets with much that is dead, changed since the last checkpoint: compacted once the next one shows them.
     to_compact: BTreeSet<BucketId>,
+    /// Whether buckets may be worth compacting that nothing brings up by itself.
+    is_survey_due: bool,
     /// The sync config that is being deployed.
     rollout: Option<Rollout>,
     evaluator: Arc<Evaluator>,
@@ -131,6 +134,7 @@ impl Writer {
             tables,
             jobs,
             to_compact: BTreeSet::new(),
+            is_survey_due: true,
             rollout,
             evaluator,
             replies: Vec::new(),
@@ -341,9 +345,13 @@ impl Writer {
         self.kill.pass(KillPoint::BeforeCommit);
         let durability = if sync { Durability::Synced } else { Durability::Buffered };
         let (to_compact, dead_ops_min) = (&mut self.to_compact, self.tuning.compact_dead_ops_min);
+        let is_survey_due = &mut self.is_survey_due;
         let visit = |bucket, record: &BucketRecord| {
-            if compaction::is_worthwhile(record, dead_ops_min) && to_compact.len() < COMPACTIONS_MAX {
-                to_compact.insert(bucket);
+            if compaction::is_worthwhile(record, dead_ops_min) {
+                match to_compact.len() < COMPACTIONS_MAX {
+                    true => to_compact.insert(bucket),
+                    false => std::mem::replace(is_survey_due, true),
+                };
             }
         };
         let is_awaited = is_awaited || !self.replies.is_empty() || !self.syncs.is_empty();

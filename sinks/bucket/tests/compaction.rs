@@ -1,0 +1,84 @@
+//! Every bucket whose log is mostly dead is compacted sooner or later, whether it changes again or not.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millstream_bucket::Tuning;
+use millstream_bucket::store::MemoryStore;
+use millstream_core::table::TableState;
+
+use crate::world::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Many slices to a compaction, so that much happens while one goes on.
+fn tuning(compact_dead_ops_min: u64) -> Tuning {
+    Tuning { compact_dead_ops_min, slice_rows_max: 2, ..Tuning::default() }
+}
+
+async fn live(tuning: &Tuning) -> World {
+    let world = World::tuned(Arc::new(MemoryStore::new()), CONFIG, tuning).await;
+    world.accept(vec![table(record(ITEMS, "items", TableState::Live, 1))], commit(1)).await;
+    world.reach(1).await;
+    world
+}
+
+/// Changes three rows in turn, in as many transactions as it takes to do that so often.
+async fn change(world: &World, changes: u128) {
+    for at in 2..changes + 2 {
+        let row = (i64::try_from(at % 3).unwrap(), "ann", if at % 2 == 0 { "even" } else { "odd" });
+        world.accept(vec![stream(ITEMS, 1, false, &[put(row)])], commit(at)).await;
+        world.reach(at).await;
+    }
+}
+
+/// Waits until none of these buckets has more ops than that, while nothing changes.
+async fn shrink(world: &World, buckets: &[String], ops_max: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let all = summaries(&world.reader());
+        let large = buckets.iter().filter(|bucket| all[*bucket].counters.ops > ops_max).count();
+        if large == 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{large} of {} buckets aren't compacted", buckets.len());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_while_a_bucket_is_compacted_is_compacted_then() {
+    let world = live(&tuning(2)).await;
+    change(&world, 300).await;
+    // What replaces the dead ops, and the three live ones.
+    shrink(&world, &["all[]".to_owned()], 6).await;
+    assert_eq!(world.bucket("all[]").len(), 3);
+}
+
+#[tokio::test]
+async fn what_a_process_had_not_come_to_is_compacted_by_the_next() {
+    let world = live(&tuning(u64::MAX)).await;
+    change(&world, 50).await;
+    assert_eq!(world.ops("all[]"), 50);
+    let store = Arc::clone(&world.store);
+    drop(world);
+    let world = World::tuned(store, CONFIG, &tuning(2)).await;
+    shrink(&world, &["all[]".to_owned()], 6).await;
+    assert_eq!(world.bucket("all[]").len(), 3);
+}
+
+#[tokio::test]
+async fn more_buckets_than_can_wait_are_compacted_one_after_another() {
+    // More than can wait at once, each with one row, and all changed by one transaction.
+    let owners: Vec<&'static str> = (0..1_500).map(|n| String::leak(format!("owner{n}")) as &str).collect();
+    let world = live(&tuning(2)).await;
+    for note in ["a", "b", "c", "d", "e"] {
+        let changes: Vec<_> = (0..).zip(&owners).map(|(id, owner)| put((id, *owner, note))).collect();
+        world.accept(vec![stream(ITEMS, 1, false, &changes)], None).await;
+    }
+    world.accept(Vec::new(), commit(2)).await;
+    world.reach(2).await;
+    let buckets: Vec<String> = owners.iter().map(|owner| format!("mine[\"{owner}\"]")).collect();
+    shrink(&world, &buckets, 3).await;
+    assert_eq!(world.bucket(&buckets[0]).len(), 1);
+}
