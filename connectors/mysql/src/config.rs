@@ -8,6 +8,8 @@ use millstream_core::error::SourceError;
 use mysql_async::{ClientIdentity, Opts, OptsBuilder, SslOpts, UrlError};
 use serde::{Deserialize, Serialize};
 
+use crate::connect::address;
+
 /// The most reader connections that may be asked for.
 const READERS_MAX: usize = 32;
 
@@ -68,14 +70,19 @@ impl ServerUri {
     }
 
     fn opts(&self) -> Result<Opts, UrlError> {
-        Opts::from_url(&self.0)
+        let opts = Opts::from_url(&self.0)?;
+        // An IPv6 address has brackets in a URI, and only there.
+        match opts.ip_or_hostname().strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(host) => Ok(OptsBuilder::from_opts(opts.clone()).ip_or_hostname(host).into()),
+            None => Ok(opts),
+        }
     }
 }
 
 impl fmt::Debug for ServerUri {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.opts() {
-            Ok(opts) => write!(formatter, "mysql://***@{}:{}", opts.ip_or_hostname(), opts.tcp_port()),
+            Ok(opts) => write!(formatter, "mysql://***@{}", address(&opts)),
             Err(_) => formatter.write_str("mysql://***"),
         }
     }
@@ -294,6 +301,15 @@ mod tests {
         let broken = MySqlConfig::new("postgres://me:topsecret@db.example:3307/shop");
         assert!(!faults(&broken).contains("topsecret"), "{}", faults(&broken));
         assert!(faults(&broken).contains("mysql://"), "{}", faults(&broken));
+    }
+
+    #[test]
+    fn an_ipv6_address_loses_the_brackets_that_only_a_uri_needs() {
+        let uri = ServerUri::new("mysql://me@[::1]:3307/shop");
+        let opts = uri.opts().unwrap();
+        assert_eq!((opts.ip_or_hostname(), opts.tcp_port(), opts.user()), ("::1", 3307, Some("me")));
+        assert_eq!(address(&opts), "[::1]:3307");
+        assert_eq!(format!("{uri:?}"), "mysql://***@[::1]:3307");
     }
 
     #[test]

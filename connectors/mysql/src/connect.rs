@@ -201,7 +201,10 @@ impl<S: Session> Connection<S> {
 
 /// For errors and logs.
 pub(crate) fn address(opts: &Opts) -> String {
-    format!("{}:{}", opts.ip_or_hostname(), opts.tcp_port())
+    match opts.ip_or_hostname() {
+        host if host.contains(':') => format!("[{host}]:{}", opts.tcp_port()),
+        host => format!("{host}:{}", opts.tcp_port()),
+    }
 }
 
 impl Server {

@@ -152,7 +152,8 @@ fn server_remedy(server: &ServerError) -> Option<&'static str> {
     use code::*;
     let remedy = match server.code {
         ACCESS_DENIED | ACCESS_DENIED_NO_PASSWORD => {
-            "Correct user and password in the source's uri, or create the user (docs/mysql.md shows the statements)"
+            "Correct the source's user and password (in its uri, by the key `password`, or where that is taken from), \
+             or create the user (docs/mysql.md shows the statements)"
         }
         HOST_NOT_PRIVILEGED => "Create the user for the host that Millstream connects from: CREATE USER 'name'@'host'",
         HOST_IS_BLOCKED => {

@@ -84,7 +84,8 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}/{}", self.host, self.port(), self.database)
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(formatter, "{open}{}{close}:{}/{}", self.host, self.port(), self.database)
     }
 }
 
@@ -112,6 +113,7 @@ mod tests {
         assert_eq!(address.browser_port(), 1434);
         let address = Address::parse("sqlserver://me@[::1]:14330/shop").unwrap();
         assert_eq!((address.host.as_str(), address.port(), address.password.as_str()), ("::1", 14330, ""));
+        assert!(address.to_string().starts_with("[::1]:14330/"), "{address}");
     }
 
     #[test]

@@ -213,8 +213,8 @@ fn server_remedy(error: u32, class: u8) -> Option<&'static str> {
     use number::*;
     let remedy = match error {
         LOGIN_FAILED | 18452 | 18470 | 18486 => {
-            "Correct user and password in the source's uri, or create or enable the login (docs/sqlserver.md shows the \
-             statements), or renew the access token; Windows users need authentication: kerberos"
+            "Correct the source's user and password (in its uri, by the key `password`, or where that is taken from), \
+             or create or enable the login (docs/sqlserver.md shows the statements), or renew the access token; Windows users need authentication: kerberos"
         }
         18487 | 18488 => {
             "The login's password has expired: ALTER LOGIN name WITH PASSWORD = '...', CHECK_EXPIRATION = OFF"

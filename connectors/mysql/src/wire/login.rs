@@ -20,8 +20,7 @@ const ROUNDS_MAX: usize = 8;
 
 /// Opens a connection and logs in.
 pub(crate) async fn login(opts: &Opts, settings: &Tls) -> Result<Packets, Error> {
-    let host = opts.ip_or_hostname().trim_matches(['[', ']']);
-    let transport = TcpStream::connect((host, opts.tcp_port())).await?;
+    let transport = TcpStream::connect((opts.ip_or_hostname(), opts.tcp_port())).await?;
     transport.set_nodelay(true)?;
     if let Some(idle) = opts.tcp_keepalive() {
         SockRef::from(&transport).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
@@ -44,7 +43,7 @@ pub(crate) async fn login(opts: &Opts, settings: &Tls) -> Result<Packets, Error>
     if encrypted {
         capabilities |= CapabilityFlags::CLIENT_SSL;
         packets.write(&serialized(&SslRequest::new(capabilities, PACKET_BYTES_MAX, UTF8MB4))).await?;
-        packets = packets.encrypt(|transport| tls::encrypt(transport, host, settings)).await?;
+        packets = packets.encrypt(|transport| tls::encrypt(transport, opts.ip_or_hostname(), settings)).await?;
     }
     let mut nonce = greeting.scramble_1_ref().to_vec();
     nonce.extend_from_slice(greeting.scramble_2_ref().unwrap_or_default());
