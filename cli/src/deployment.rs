@@ -5,7 +5,7 @@ use std::path::Path;
 use millstream_bucket::{BucketSinkOptions, DeployedConfig, SourceOptions};
 use millstream_core::schema::TableSchema;
 use millstream_core::selection::Selection;
-use millstream_core::source::Severity;
+use millstream_core::source::{Problem, Severity};
 use millstream_sync_config::{Draft, SourceScope, SyncConfig};
 
 use crate::config::{Config, Fault, Faults, FileText, Place, SourceConfig};
@@ -51,6 +51,29 @@ impl DraftDeployment {
     /// The tables of a source that its sound queries read.
     pub(crate) fn selection(&self, source: &SourceConfig) -> Selection {
         Selection { patterns: self.draft.patterns(scope(source, &default_schema(source))) }
+    }
+
+    /// A connector's problems with what the queries name, at the places where they name it, and the other problems.
+    pub(crate) fn placed(&self, source: &SourceConfig, problems: Vec<Problem>) -> (Vec<Fault>, Vec<Problem>) {
+        let places = self.draft.places(scope(source, &default_schema(source)));
+        let (mut faults, mut others) = (Vec::new(), Vec::new());
+        for problem in problems {
+            let named = problem.subject.strip_prefix("table pattern ");
+            let found = named.and_then(|named| places.iter().find(|(pattern, _)| pattern.to_string() == named));
+            let Some((pattern, place)) = found else {
+                others.push(problem);
+                continue;
+            };
+            let what = if pattern.is_wildcard() { "tables" } else { "table" };
+            faults.push(Fault {
+                severity: problem.severity,
+                file: self.file.path.clone(),
+                place: Some(Place { line: place.line.into(), column: place.column.into() }),
+                message: format!("{what} {pattern} of source {}: {}", source.name, problem.found),
+                suggestion: Some(problem.remedy),
+            });
+        }
+        (faults, others)
     }
 
     /// What doesn't fit between its sound queries and a source's tables.

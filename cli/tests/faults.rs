@@ -220,7 +220,7 @@ async fn faults_of_every_file_and_every_source_in_one_round() {
         ("sync-config.yaml:10:18", "FORM"),
         ("sync-config.yaml:12:23", "`nobody`"),
         ("shop: binlog_row_metadata", "FULL"),
-        ("shop: table", "oders"),
+        ("sync-config.yaml:7:23", "oders"),
     ] {
         let found = said.iter().any(|line| line.starts_with(place) && line.contains(word));
         assert!(found, "{place} with {word} isn't told:\n{}", said.join("\n"));
@@ -269,7 +269,21 @@ fn a_file_where_the_data_folder_should_be() {
         let said = workspace.run(&[command]);
         assert!(said.stderr.contains("millstream-data isn't a folder"), "{command}: {}", said.stderr);
     }
+    let said = workspace.run(&["check"]).failed(1);
+    assert!(said.contains("can't create the folder millstream-data: Not a directory"), "{said}");
     assert_eq!(workspace.read("millstream-data"), "");
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_made() {
+    let workspace = configured("mysql://root@127.0.0.1:1/shop");
+    let before = workspace.read("millstream.yaml");
+    workspace.write("millstream.yaml", &format!("{before}data: /proc/1/data\n"));
+    let said = workspace.run(&["check"]).failed(1);
+    assert!(said.contains("millstream.yaml:5:7") && said.contains("can't create the folder /proc/1/data"), "{said}");
+    workspace.write("millstream.yaml", &format!("{before}data: a/b\n"));
+    let said = workspace.run(&["check"]).failed(1);
+    assert!(!said.contains("create the folder") && !workspace.path("a").exists(), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,7 +296,7 @@ async fn a_store_that_this_release_cannot_read() {
     let marker = workspace.path("millstream-data/store/format");
     let text = fs::read_to_string(&marker).unwrap();
     fs::write(&marker, text.replace("format 2", "format 99")).unwrap();
-    for command in ["run", "status", "buckets"] {
+    for command in ["run", "status", "buckets", "check"] {
         let said = workspace.run(&[command]).failed(1);
         assert!(said.contains("format 99") && said.contains("newer"), "{said}");
     }

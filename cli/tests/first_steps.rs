@@ -74,6 +74,42 @@ async fn from_init_to_verify(flavor: Flavor) {
     assert_eq!(files_with(&workspace.path(""), "pa55word"), [workspace.path("millstream.env")]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn init_gives_every_row_an_id_of_its_own() {
+    require_server!(Flavor::MySql);
+    let server = shared(Flavor::MySql).await.unwrap();
+    let database = server.create_database("ids").await.unwrap();
+    server
+        .sql_in(
+            &database,
+            "CREATE TABLE stamped (at TIMESTAMP PRIMARY KEY, _created TIMESTAMP NULL);
+             CREATE TABLE paths (a VARCHAR(9), b VARCHAR(9), PRIMARY KEY (a, b));
+             CREATE TABLE moments (at DATETIME(6) PRIMARY KEY, id INT);
+             SET time_zone = '+00:00';
+             INSERT INTO stamped VALUES ('2024-01-01', '2024-01-02');
+             INSERT INTO paths VALUES ('x/y', 'z'), ('x', 'y/z');
+             INSERT INTO moments VALUES ('2024-01-01 00:00:00.000001', 1), ('2024-01-01 00:00:00.000002', 2);",
+        )
+        .await
+        .unwrap();
+    // Neither YAML nor the file of secrets may take it for anything else.
+    let (user, password) = (format!("u_{database}"), "\" 0x10 ");
+    server.create_replication_user(&user, password).await.unwrap();
+    let workspace = Workspace::new();
+    let said = workspace.run(&["init", &server.uri(&user, "%22%200x10%20", &database), "--source", "on"]).good();
+    assert!(said.contains("The column id of") && said.contains(".moments"), "{said}");
+    workspace.run(&["check"]).good();
+    workspace.run(&["run", "--until-current"]).good();
+    assert_eq!(workspace.json(&["status"])[0]["sources"][0]["name"], "on");
+    let ids: Vec<String> = workspace.rows().into_iter().map(|(key, _)| key).collect();
+    let (first, second) = ("moments/2024-01-01T00:00:00.000001Z", "moments/2024-01-01T00:00:00.000002Z");
+    let paths = ["paths/1/x/y/z", "paths/3/x/y/z"];
+    assert_eq!(ids[..4], [first, second, paths[0], paths[1]]);
+    assert!(ids[4].starts_with("stamped/2024-01-01T00:00:00"), "{ids:?}");
+    let created = workspace.rows()[4].1["_created"].clone();
+    assert!(created.as_str().is_some_and(|text| text.starts_with("2024-01-02")), "{created}");
+}
+
 trait MapKeys {
     fn map_keys(self) -> Vec<(String, serde_json::Value)>;
 }

@@ -15,6 +15,7 @@ mod identity;
 mod identity_sqlserver;
 mod interruptions;
 mod kills;
+mod lost_source;
 mod memory;
 mod odd_statements;
 mod oracle;

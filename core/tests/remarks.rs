@@ -42,8 +42,9 @@ async fn a_source_whose_rows_cannot_be_stored_is_followed_no_more() {
     }
     sink.fill();
     let outcome = running.await.unwrap();
-    assert!(matches!(outcome, Err(PipelineError::Sink(_))), "{outcome:?}");
+    let Err(PipelineError::Sink(error)) = outcome else { panic!("{outcome:?}") };
     let status = handle.status();
-    assert_eq!((status.connection, status.behind_ms), (ConnectionStatus::Stopped, None));
+    let failed = ConnectionStatus::Failed { reason: error.diagnosis, remedy: error.remedy };
+    assert_eq!((status.connection, status.behind_ms), (failed, None));
     assert_eq!((status.changes_per_second, status.rows_read_per_second), (0.0, 0.0));
 }

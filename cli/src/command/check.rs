@@ -15,6 +15,7 @@ use crate::command::{Answer, OUTDATED, OUTDATED_REMEDY};
 use crate::config::{Config, Fault, SourceConfig};
 use crate::control::{self, Reply, Request};
 use crate::deployment::DraftDeployment;
+use crate::engine;
 use crate::failure::Failure;
 use crate::output::Out;
 use crate::session::unexpected;
@@ -65,16 +66,27 @@ pub(super) async fn execute(output: &Output, config_file: &Path) -> Result<Answe
 async fn findings_with(config: &Config) -> Vec<Finding> {
     let (draft, faults) = DraftDeployment::read(config);
     let checks = join_all(config.sources.iter().map(|source| check_source(config, source, draft.as_ref())));
-    let (checked, outdated) = join(checks, outdated_files(config)).await;
+    let (checked, data) = join(checks, check_data(config)).await;
     let mut all: Vec<Finding> = faults.into_iter().map(of_fault).collect();
     let mut problems = Vec::new();
     for (source, found) in config.sources.iter().zip(checked) {
         all.extend(found.faults.into_iter().map(of_fault));
         problems.extend(found.problems.into_iter().map(|problem| of_problem(&source.name, problem)));
     }
-    all.extend(outdated);
+    all.extend(data);
     all.extend(problems);
     all
+}
+
+/// What is in the way of keeping anything in the data folder; else, what runs on it.
+async fn check_data(config: &Config) -> Vec<Finding> {
+    match engine::try_data(config).await {
+        Ok(()) => outdated_files(config).await,
+        Err(failure) => {
+            let (found, remedy) = failure.into_parts();
+            vec![of_fault(Fault::error(&config.file.path, config.data_place, found).suggest(remedy))]
+        }
+    }
 }
 
 /// What a `millstream run` in progress read and that is otherwise by now.
@@ -130,10 +142,16 @@ async fn check_source(config: &Config, source: &SourceConfig, draft: Option<&Dra
     }
     let look = async {
         let connector = source.connector()?;
-        found.problems.extend(connector.check(&selection).await?);
+        let problems = connector.check(&selection).await?;
+        let (faults, others) = match draft {
+            Some(draft) => draft.placed(source, problems),
+            None => (Vec::new(), problems),
+        };
+        found.faults.extend(faults);
+        found.problems.extend(others);
         // A server that can't be read has said so just now.
         if let (Some(draft), Ok(tables)) = (draft, connector.tables(&selection).await) {
-            found.faults = draft.faults_with(source, tables.iter().map(AsRef::as_ref));
+            found.faults.extend(draft.faults_with(source, tables.iter().map(AsRef::as_ref)));
         }
         Ok::<_, Failure>(())
     };

@@ -90,11 +90,12 @@ async fn follow(
     tokio::pin!(current);
     let mut ticker = interval(BARS_INTERVAL);
     let mut waiting = Waiting::new();
+    let mut first_lost = None;
     let outcome = loop {
         tokio::select! {
             () = signals.next() => {
                 info!("stopping; again to stop at once");
-                break Ok(());
+                break first_lost.map_or(Ok(()), Err);
             }
             outcome = &mut current => {
                 report_held(&engine);
@@ -106,6 +107,7 @@ async fn follow(
                     break Err(failure);
                 }
                 error!(%source, "{failure}");
+                first_lost.get_or_insert(failure);
             }
             _ = ticker.tick() => {
                 bars.show(&engine::progress(engine.sources()));

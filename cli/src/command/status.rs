@@ -61,13 +61,20 @@ fn as_json(status: &StatusReport) -> Value {
         "sources": status.sources.iter().map(source).collect::<Vec<_>>(),
         "checkpoint": {"op_id": status.checkpoint.op_id, "position": checkpoint_position(&status.checkpoint)},
     });
+    if let (several @ [_, _, ..], Some(checkpoint)) =
+        (&status.checkpoint.positions[..], all.get_mut("checkpoint").and_then(Value::as_object_mut))
+    {
+        let positions: serde_json::Map<_, _> =
+            several.iter().map(|(name, position)| (name.clone(), json!(position))).collect();
+        checkpoint.insert("positions".into(), positions.into());
+    }
     if let (false, Some(object)) = (status.outdated_files.is_empty(), all.as_object_mut()) {
         object.insert("outdated_files".into(), json!(status.outdated_files));
     }
     all
 }
 
-/// One source's position as it is; those of several with their names.
+/// One source's position as it is; those of several with their names, for people. Programs have them apart.
 fn checkpoint_position(checkpoint: &CheckpointReport) -> Option<String> {
     match &checkpoint.positions[..] {
         [] => None,
@@ -82,6 +89,9 @@ fn checkpoint_position(checkpoint: &CheckpointReport) -> Option<String> {
 fn print(status: &StatusReport, out: &mut Out) -> Result<(), Failure> {
     if !status.running {
         out.line(style("millstream isn't running; this is what is stored.").yellow().to_string())?;
+    }
+    if let Some(work) = &status.at_work {
+        out.line(style(format!("{work} follows the sources until it has ended.")).yellow().to_string())?;
     }
     for file in &status.outdated_files {
         out.line(format!("{} {file}: {OUTDATED}", style("outdated:").yellow()))?;
@@ -104,10 +114,16 @@ fn print(status: &StatusReport, out: &mut Out) -> Result<(), Failure> {
     }
     match status.checkpoint.op_id {
         0 => out.line("checkpoint: none yet"),
-        op_id => {
-            let position = checkpoint_position(&status.checkpoint).unwrap_or_default();
-            out.line(format!("checkpoint: op {op_id} at {position}"))
-        }
+        op_id => match &status.checkpoint.positions[..] {
+            several @ [_, _, ..] => {
+                out.line(format!("checkpoint: op {op_id}"))?;
+                several.iter().try_for_each(|(name, position)| out.line(format!("  {name} at {position}")))
+            }
+            _ => {
+                let position = checkpoint_position(&status.checkpoint).unwrap_or_default();
+                out.line(format!("checkpoint: op {op_id} at {position}"))
+            }
+        },
     }
 }
 
@@ -180,6 +196,7 @@ mod tests {
         };
         StatusReport {
             running: true,
+            at_work: None,
             outdated_files: Vec::new(),
             sources: vec![SourceReport {
                 name: "shop".into(),
@@ -243,8 +260,10 @@ mod tests {
 
     #[test]
     fn several_sources_positions_carry_their_names() {
-        let mut checkpoint = status().checkpoint;
-        checkpoint.positions.push(("crm".into(), "x:4".into()));
+        let mut status = status();
+        status.checkpoint.positions.push(("crm".into(), "x:4".into()));
+        assert_eq!(as_json(&status)["checkpoint"]["positions"], json!({"shop": "binlog.000002:1547", "crm": "x:4"}));
+        let checkpoint = status.checkpoint;
         assert_eq!(checkpoint_position(&checkpoint).as_deref(), Some("shop=binlog.000002:1547 crm=x:4"));
         assert_eq!(checkpoint_position(&CheckpointReport::default()), None);
     }

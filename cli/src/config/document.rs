@@ -1,12 +1,16 @@
 //! A YAML document as a tree that knows its places, so that one reading finds every fault.
+//!
+//! Read as the sync config is. A single value is the text that stands in the file, whatever YAML would make of it: a
+//! password may look like a number.
 
-use std::fmt;
 use std::path::Path;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
+use millstream_sync_config::yaml;
 
 use crate::config::fault::{Fault, Place};
+
+/// What aliases may make of a file at most; one that is written by hand has a hundred.
+const NODES_MAX: usize = 10_000;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -20,9 +24,6 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     Null,
     Text(String),
-    Bool(bool),
-    Integer(i64),
-    Real(f64),
     List(Vec<Node>),
     Map(Vec<Entry>),
 }
@@ -41,8 +42,6 @@ impl Value {
         match self {
             Value::Null => "nothing",
             Value::Text(_) => "a text",
-            Value::Bool(_) => "true or false",
-            Value::Integer(_) | Value::Real(_) => "a number",
             Value::List(_) => "a list",
             Value::Map(_) => "a map of keys",
         }
@@ -51,94 +50,65 @@ impl Value {
 
 /// Reads a document. Bad YAML is one fault, as nothing after it can be trusted.
 pub(crate) fn parse(text: &str, file: &Path) -> Result<Node, Fault> {
-    let begin = Place { line: 1, column: 1 };
-    if text.trim().is_empty() {
-        return Ok(Node { place: begin, value: Value::Null });
-    }
-    serde_saphyr::from_str::<Node>(text).map_err(|error| {
-        let error = error.without_snippet();
-        let place = error.location().map(|location| Place { line: location.line(), column: location.column() });
-        // The place is told once, in the form that editors understand.
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-        Fault::error(file, place, format!("this isn't valid YAML: {message}"))
+    let root = yaml::read(text, &file.display().to_string()).map_err(|fault| {
+        let place = Place { line: fault.line.into(), column: fault.column.into() };
+        Fault::error(file, Some(place), fault.message)
             .suggest("look at indentation, colons and quotes there and in the line before")
-    })
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Node { place: place(&spanned), value: spanned.value })
+    })?;
+    match root {
+        Some(root) => Tree { file, nodes: 0 }.node(&root),
+        None => Ok(Node { place: Place { line: 1, column: 1 }, value: Value::Null }),
     }
 }
 
-fn place<T>(spanned: &Spanned<T>) -> Place {
-    Place { line: spanned.referenced.line(), column: spanned.referenced.column() }
+/// What is made of a file.
+struct Tree<'a> {
+    file: &'a Path,
+    nodes: usize,
 }
 
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a value")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E: de::Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        Value::deserialize(deserializer)
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Integer(value))
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
-        Ok(i64::try_from(value).map_or(Value::Real(value as f64), Value::Integer))
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::Real(value))
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::Text(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(node) = items.next_element()? {
-            list.push(node);
+impl Tree<'_> {
+    fn node(&mut self, node: &yaml::Node) -> Result<Node, Fault> {
+        let place = place(node);
+        self.nodes = self.nodes.saturating_add(1);
+        if self.nodes > NODES_MAX {
+            return Err(Fault::error(self.file, Some(place), format!("the file has more than {NODES_MAX} values")));
         }
-        Ok(Value::List(list))
+        let value = match &node.content {
+            yaml::Content::Scalar(scalar) if scalar.is_null() => Value::Null,
+            yaml::Content::Scalar(scalar) => Value::Text(scalar.text.clone()),
+            yaml::Content::Sequence(items) => {
+                Value::List(items.iter().map(|item| self.node(item)).collect::<Result<_, _>>()?)
+            }
+            yaml::Content::Mapping(entries) => {
+                let mut map: Vec<Entry> = Vec::new();
+                for (key, value) in entries {
+                    let entry = self.entry(key, value)?;
+                    if map.iter().any(|before| before.key == entry.key) {
+                        let message = format!("the key `{}` is there already", entry.key);
+                        return Err(
+                            Fault::error(self.file, Some(entry.place), message).suggest("leave one of them out")
+                        );
+                    }
+                    map.push(entry);
+                }
+                Value::Map(map)
+            }
+        };
+        Ok(Node { place, value })
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Vec::new();
-        while let Some(key) = entries.next_key::<Spanned<String>>()? {
-            map.push(Entry { place: place(&key), key: key.value, node: entries.next_value()? });
-        }
-        Ok(Value::Map(map))
+    fn entry(&mut self, key: &yaml::Node, value: &yaml::Node) -> Result<Entry, Fault> {
+        let place = place(key);
+        let yaml::Content::Scalar(name) = &key.content else {
+            return Err(Fault::error(self.file, Some(place), format!("a key can't be {}", key.kind())));
+        };
+        Ok(Entry { key: name.text.clone(), place, node: self.node(value)? })
     }
+}
+
+fn place(node: &yaml::Node) -> Place {
+    Place { line: node.place.line.into(), column: node.place.column.into() }
 }
 
 #[cfg(test)]
@@ -157,21 +127,31 @@ mod tests {
         let Value::List(items) = &entries[1].node.value else { panic!() };
         let Value::Map(item) = &items[0].value else { panic!() };
         assert_eq!(item[1].place, Place { line: 4, column: 5 });
-        assert!(matches!(item[1].node.value, Value::Bool(true)));
+        assert!(matches!(&item[1].node.value, Value::Text(text) if text == "true"));
     }
 
     #[test]
-    fn scalars_keep_their_kind() {
-        let Value::List(items) = read("[1, 1.5, x, ~, '7']").value else { panic!() };
-        let kinds: Vec<_> = items.iter().map(|item| item.value.kind()).collect();
-        assert_eq!(kinds, ["a number", "a number", "a text", "nothing", "a text"]);
+    fn a_single_value_is_the_text_that_stands_there() {
+        let written = ["0123", "1e3", "0x10", "12_3", "1.50", "+5", ".5", "0o17", "y", "no", "on", "True", ".nan", "1"];
+        let Value::List(items) = read(&format!("[{}, '7', \"~\"]", written.join(", "))).value else { panic!() };
+        let texts: Vec<&str> =
+            items.iter().map(|item| if let Value::Text(text) = &item.value { text.as_str() } else { "" }).collect();
+        assert_eq!(texts, [&written[..], &["7", "~"]].concat());
+        let Value::List(items) = read("[~, null, ]").value else { panic!() };
+        assert!(items.iter().all(|item| matches!(item.value, Value::Null)));
     }
 
     #[test]
     fn bad_yaml_is_one_fault_with_its_place() {
-        let fault = parse("a: 1\nb: [1, 2\nc: 3\n", Path::new("f.yaml")).unwrap_err();
-        assert!(fault.place.is_some_and(|place| place.line >= 2), "{fault}");
-        assert!(fault.message.starts_with("this isn't valid YAML: "), "{fault}");
+        for (text, place) in [("a: 1\nb: [1, 2\nc: 3\n", None), ("a: 1\na: 2\n", Some(Place { line: 2, column: 1 }))] {
+            let fault = parse(text, Path::new("f.yaml")).unwrap_err();
+            assert!(fault.place.is_some_and(|at| at.line >= 2 && place.is_none_or(|place| place == at)), "{fault}");
+        }
+        let bomb: String = (1..9)
+            .map(|level| format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 9].join(", ")))
+            .collect();
+        let fault = parse(&format!("a0: &a0 x\n{bomb}"), Path::new("f.yaml")).unwrap_err();
+        assert!(fault.message.contains("more than"), "{fault}");
     }
 
     #[test]

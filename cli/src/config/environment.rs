@@ -106,7 +106,14 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
-/// Shells need quotes around some values; here they mean nothing.
+/// A line of the file, with quotes where the value couldn't be read again without them; `None` if it can't be at all.
+pub(crate) fn line(name: &str, value: &str) -> Option<String> {
+    let quoted =
+        if value.trim() != value || value.starts_with(['"', '\'']) { format!("'{value}'") } else { value.to_owned() };
+    (!value.contains(['\n', '\r'])).then(|| format!("{name}={quoted}\n"))
+}
+
+/// Shells need quotes around some values; here they keep blanks and other quotes.
 fn unquoted(value: &str) -> &str {
     for quote in ['"', '\''] {
         if let Some(inner) = value.strip_prefix(quote).and_then(|value| value.strip_suffix(quote)) {
@@ -169,6 +176,19 @@ mod tests {
         assert_eq!(faults.len(), 1);
         assert_eq!(faults[0].location(), "f.yaml:3:9");
         assert!(faults[0].message.contains("MISSING"));
+    }
+
+    #[test]
+    fn every_value_that_is_written_is_read_again() {
+        for value in
+            [" lead", "trail\t", "\"q\"", "'q'", "'", "\"", "it's", "a#b", "#a", "a=b", "$x ${y}", "", "0123", "ö"]
+        {
+            let mut faults = Vec::new();
+            let text = line("P", value).unwrap();
+            let read = parse(&format!("# secret\n{text}"), Path::new("millstream.env"), &mut faults);
+            assert_eq!((read["P"].as_str(), faults), (value, Vec::new()), "{text}");
+        }
+        assert_eq!(line("P", "two\nlines"), None);
     }
 
     #[test]

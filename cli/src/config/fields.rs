@@ -30,9 +30,6 @@ impl Reading<'_> {
     pub(crate) fn text(&mut self, key: &str, Node { place, value }: Node) -> Option<Placed<String>> {
         let value = match value {
             Value::Text(text) => self.environment.substitute(&text, self.file, place, self.faults),
-            Value::Bool(value) => value.to_string(),
-            Value::Integer(value) => value.to_string(),
-            Value::Real(value) => value.to_string(),
             Value::Null | Value::List(_) | Value::Map(_) => {
                 let found = value.kind();
                 self.error(place, format!("`{key}` must be a text, not {found}"), "write one value on this line");

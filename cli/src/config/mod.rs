@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_core::source::Severity;
 
-pub(crate) use environment::ENVIRONMENT_FILE;
+pub(crate) use environment::{ENVIRONMENT_FILE, line as environment_line};
 pub(crate) use fault::{Fault, Faults, Place};
 pub(crate) use file_text::FileText;
 pub(crate) use kind::Kind;
@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) sync_config: PathBuf,
     /// The folder of the store and the control socket.
     pub(crate) data: PathBuf,
+    /// Where the file names that folder, if it does.
+    pub(crate) data_place: Option<Place>,
 }
 
 impl Config {
@@ -125,12 +127,12 @@ fn read(file: FileText, folder: &Path, environment: &Environment, faults: &mut V
             Err(name) => faulty_sources.push(name),
         }
     }
-    let mut path = |key, default: &str| {
-        let text = fields.text(key, reading).map_or_else(|| default.to_owned(), |text| text.value);
-        within(folder, &text)
+    let mut path = |key, default: &str| match fields.text(key, reading) {
+        Some(text) => (within(folder, &text.value), Some(text.place)),
+        None => (within(folder, default), None),
     };
-    let (sync_config, data) = (path("sync_config", SYNC_CONFIG_FILE), path("data", DATA_FOLDER));
-    Some(Config { file, sources, faulty_sources, sync_config, data })
+    let ((sync_config, _), (data, data_place)) = (path("sync_config", SYNC_CONFIG_FILE), path("data", DATA_FOLDER));
+    Some(Config { file, sources, faulty_sources, sync_config, data, data_place })
 }
 
 #[cfg(test)]

@@ -32,6 +32,14 @@ fn defaults_fill_in_what_is_not_written() {
 }
 
 #[test]
+fn a_value_is_what_stands_in_the_file() {
+    for name in ["on", "yes", "n", "1e3", "0x10", "0123"] {
+        let config = load(&SHOP.replace("name: shop", &format!("name: {name}"))).unwrap();
+        assert_eq!(config.sources[0].name, name);
+    }
+}
+
+#[test]
 fn a_password_comes_from_the_secrets_and_is_not_shown() {
     let text = format!("{SHOP}    password: ${{MILLSTREAM_TEST_PASSWORD}}\n");
     let config = load_with(&text, "MILLSTREAM_TEST_PASSWORD=p@ss/word\n").unwrap();

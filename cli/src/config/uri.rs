@@ -68,6 +68,9 @@ pub(super) fn faults(uri: &str, kind: Option<Kind>, has_password_elsewhere: bool
         };
         fault("the URI names no database", format!("add {which}: {example}"));
     }
+    if path.contains('/') {
+        fault("the URI's path has several parts", format!("name one database: {example}"));
+    }
     if has_password_elsewhere && split_password(uri).is_some() {
         fault("there is a password in the URI and one by the key `password`", "leave one of them out".into());
     }
@@ -243,9 +246,14 @@ mod tests {
 
     #[test]
     fn faults_of_a_typed_uri_do_not_show_its_password() {
-        for uri in
-            ["postgres://u:secret@h/d", "u:secret@h", "mysql://u:secret@h", "mysql://u:secret@h/d?ssl=1", "mysql://h/d"]
-        {
+        for uri in [
+            "postgres://u:secret@h/d",
+            "mysql://u:secret@h/d/x",
+            "u:secret@h",
+            "mysql://u:secret@h",
+            "mysql://u:secret@h/d?ssl=1",
+            "mysql://h/d",
+        ] {
             let Err(failure) = Given::read(uri) else { panic!("{uri}") };
             assert!(!failure.to_string().contains("secret"), "{failure}");
         }

@@ -53,8 +53,11 @@ pub(crate) enum Reply {
 /// How everything stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StatusReport {
-    /// Whether `millstream run` answered, as opposed to the store.
+    /// Whether somebody answered who follows the sources, as opposed to the store.
     pub(crate) running: bool,
+    /// The command that follows the sources for itself alone, and since when, where it isn't `millstream run`.
+    #[serde(default)]
+    pub(crate) at_work: Option<String>,
     /// The files that have changed since `millstream run` read them.
     #[serde(default)]
     pub(crate) outdated_files: Vec<String>,

@@ -1,4 +1,5 @@
-//! How commands talk to a `millstream run` in progress: a Unix socket in the data folder, one JSON object a line.
+//! How commands talk to a `millstream run` in progress, or to a `verify` or `reload` that works without one: a Unix
+//! socket in the data folder, one JSON object a line.
 //!
 //! A client sends one [`Request`] and receives [`Reply`] lines until [`Reply::End`] or [`Reply::Failed`]. The socket
 //! answers its own user only. A command that finds nobody listening answers its request itself, from the store, by the

@@ -1,4 +1,4 @@
-//! The listening side: part of `millstream run`.
+//! The listening side: part of whatever follows the sources.
 
 use std::fs::{self, Permissions};
 use std::io;

@@ -10,14 +10,14 @@ use millstream_core::reconcile::PassSummary;
 use millstream_core::schema::TableName;
 use tokio::time::{interval, sleep};
 
-use crate::config::FileText;
+use crate::config::{FileText, without_password};
 use crate::control::{
     DifferenceReport, NotComparedReport, ProgressReport, ReloadReport, Replies, Reply, Request, Service, SourceReport,
     StatusReport, TableReport, TroubleReport, VerifiedTableReport, VerifyReport,
 };
 use crate::engine::naming::{Candidate, find};
 use crate::engine::stored::{answer_from, checkpoint_report, table_report};
-use crate::engine::{Followed, Waiting, blocking, is_deploying};
+use crate::engine::{Followed, Waiting, blocking, busy, is_deploying};
 use crate::failure::Failure;
 
 /// How often whoever waits for a reading is told of its progress.
@@ -31,11 +31,18 @@ pub(crate) struct FollowingService {
     files: Vec<FileText>,
     sources: Vec<Followed>,
     sink: Arc<BucketSink>,
+    /// The command that all this is done for, and since when, if it isn't `run`: it takes no others in.
+    work: Option<String>,
 }
 
 impl FollowingService {
-    pub(super) fn new(files: Vec<FileText>, sources: Vec<Followed>, sink: Arc<BucketSink>) -> Self {
-        Self { files, sources, sink }
+    pub(super) fn new(
+        files: Vec<FileText>,
+        sources: Vec<Followed>,
+        sink: Arc<BucketSink>,
+        work: Option<String>,
+    ) -> Self {
+        Self { files, sources, sink, work }
     }
 
     /// Whether a changed sync config is on its way into the buckets.
@@ -47,7 +54,7 @@ impl FollowingService {
     /// pipelines add what is not stored.
     async fn status(&self) -> Result<StatusReport, Failure> {
         let sink = Arc::clone(&self.sink);
-        let (files, followed) = (self.files.clone(), self.sources.clone());
+        let (files, followed, at_work) = (self.files.clone(), self.sources.clone(), self.work.clone());
         blocking(move || {
             let outdated = files.iter().filter(|file| file.is_outdated());
             let outdated_files = outdated.map(|file| file.path.display().to_string()).collect();
@@ -59,7 +66,8 @@ impl FollowingService {
                 Ok(source_report(source.handle.status(), position, &reader.tables(&source.name)?))
             });
             let sources = reports.collect::<Result<_, Failure>>()?;
-            Ok(StatusReport { running: true, outdated_files, sources, checkpoint: checkpoint_report(&reader) })
+            let checkpoint = checkpoint_report(&reader);
+            Ok(StatusReport { running: true, at_work, outdated_files, sources, checkpoint })
         })
         .await
     }
@@ -82,25 +90,37 @@ impl FollowingService {
             }
         }
         let compared = chosen.into_iter().map(|(source, tables)| async move {
-            let report = within_reach(&source.handle, source.handle.verify(tables)).await?;
-            Ok::<_, Failure>((source.name.clone(), report))
+            let report = within_reach(&source.handle, source.handle.verify(tables.clone())).await;
+            (source, tables, report)
         });
-        let mut all = VerifyReport::default();
-        for outcome in join_all(compared).await {
-            let (source, report) = outcome?;
+        let (mut all, mut reached, mut first_failure) = (VerifyReport::default(), 0, None);
+        for (source, tables, report) in join_all(compared).await {
+            let report = match report {
+                Ok(report) => report,
+                // One source's trouble stays its own: the others' tables are compared all the same.
+                Err(failure) => {
+                    all.not_compared.extend(not_compared(source, tables, &failure));
+                    first_failure.get_or_insert(failure);
+                    continue;
+                }
+            };
+            reached += 1;
             for table in &report.tables {
-                if let Some(remark) = self.remark(&source, &table.table) {
+                if let Some(remark) = self.remark(&source.name, &table.table) {
                     replies.send(Reply::Note(format!("{}: {remark}", table.table))).await?;
                 }
             }
-            all.tables.extend(report.tables.into_iter().map(|table| verified_table(&source, table)));
+            all.tables.extend(report.tables.into_iter().map(|table| verified_table(&source.name, table)));
             all.not_compared.extend(report.not_compared.into_iter().map(|table| NotComparedReport {
-                source: source.clone(),
+                source: source.name.clone(),
                 table: table.table.to_string(),
                 reason: table.reason,
             }));
         }
-        Ok(all)
+        match first_failure {
+            Some(failure) if reached == 0 => Err(failure),
+            _ => Ok(all),
+        }
     }
 
     /// What is amiss with a table although it is live.
@@ -166,6 +186,10 @@ impl FollowingService {
 
 impl Service for FollowingService {
     async fn answer(&self, request: Request, replies: Replies) -> Result<(), Failure> {
+        if let (Some(work), Request::Verify { .. } | Request::Reload { .. }) = (&self.work, &request) {
+            // This process ends with the command that it was started for.
+            return Err(busy(work));
+        }
         let reply = match &request {
             Request::Status => Reply::Status(self.status().await?),
             Request::Verify { source, tables } => {
@@ -233,7 +257,7 @@ pub(super) async fn within_reach<T>(
     };
     tokio::select! {
         answer = asked => answer.map_err(|error| match error {
-            RequestError::Stopped => Failure::new(error.to_string(), "start millstream again"),
+            RequestError::Stopped => over(handle.status()),
             RequestError::Refused(reason) => Failure::new(reason, "`millstream status` shows how the table stands"),
         }),
         error = out_of_reach => Err(Failure::new(
@@ -241,6 +265,30 @@ pub(super) async fn within_reach<T>(
             "see that the database runs and can be reached from here; `millstream check` tells more",
         )),
     }
+}
+
+/// A source that isn't followed any more.
+fn over(status: SourceStatus) -> Failure {
+    let (diagnosis, remedy) = match trouble(&status) {
+        Some(TroubleReport { diagnosis, remedy }) => (diagnosis, remedy.unwrap_or_default()),
+        None => (RequestError::Stopped.to_string(), "start millstream again".to_owned()),
+    };
+    Failure::new(format!("source {}: {diagnosis}", status.name), remedy)
+}
+
+/// The tables of a source that could not be asked.
+fn not_compared(source: &Followed, tables: Option<Vec<TableName>>, failure: &Failure) -> Vec<NotComparedReport> {
+    let known = || source.handle.status().tables.into_iter().map(|table| table.table).collect::<Vec<_>>();
+    let mut names: Vec<String> = tables.unwrap_or_else(known).iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        // Nobody knows which it has.
+        names.push("%".to_owned());
+    }
+    let reason = failure.to_string().replace("\n  fix: ", ". ");
+    names
+        .into_iter()
+        .map(|table| NotComparedReport { source: source.name.clone(), table, reason: reason.clone() })
+        .collect()
 }
 
 fn source_report(status: SourceStatus, position: Option<String>, tables: &[StoredTable]) -> SourceReport {
@@ -285,6 +333,10 @@ fn trouble(status: &SourceStatus) -> Option<TroubleReport> {
         ConnectionStatus::Retrying { error, attempts } => Some(TroubleReport {
             diagnosis: format!("{error} (attempt {attempts}, trying again)"),
             remedy: Some("see that the database runs and can be reached; `millstream check` tells more".into()),
+        }),
+        ConnectionStatus::Failed { reason, remedy } => Some(TroubleReport {
+            diagnosis: without_password(&format!("it isn't being followed any more: {reason}")),
+            remedy: Some(format!("{}. Then start millstream again", remedy.trim_end_matches('.'))),
         }),
         ConnectionStatus::Stopped => Some(TroubleReport {
             diagnosis: "it isn't being followed any more".into(),

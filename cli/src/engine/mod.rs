@@ -20,8 +20,8 @@ use millstream_core::sink::Sink;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
-use crate::config::{Config, FileText};
-use crate::control::{Answers, Request};
+use crate::config::{Config, FileText, without_password};
+use crate::control::{Answers, Reply, Request, StatusReport};
 use crate::deployment::Deployment;
 use crate::failure::Failure;
 
@@ -82,7 +82,12 @@ impl Engine {
 
     /// Who answers commands while this works.
     pub(crate) fn service(&self) -> FollowingService {
-        FollowingService::new(self.files.clone(), self.sources.clone(), Arc::clone(&self.sink))
+        FollowingService::new(self.files.clone(), self.sources.clone(), Arc::clone(&self.sink), None)
+    }
+
+    /// Who answers commands while this works for one command alone.
+    fn service_beside(&self, work: String) -> FollowingService {
+        FollowingService::new(self.files.clone(), self.sources.clone(), Arc::clone(&self.sink), Some(work))
     }
 
     /// Waits until a source isn't followed any more, though nobody asked for that. `None` if there is none left.
@@ -96,7 +101,7 @@ impl Engine {
         };
         let failure = match outcome {
             Ok(()) => Failure::new(format!("source {name}: stopped"), "start millstream again"),
-            Err(error) => of_pipeline(error),
+            Err(error) => of_pipeline(&error),
         };
         Some((name, failure))
     }
@@ -134,7 +139,7 @@ impl Engine {
         let mut first_failure = None;
         while let Some(ended) = self.pipelines.join_next().await {
             if let Ok((_, Err(error))) = ended {
-                first_failure.get_or_insert(of_pipeline(error));
+                first_failure.get_or_insert(of_pipeline(&error));
             }
         }
         let closed = self.sink.close().await.map_err(Failure::from);
@@ -176,18 +181,14 @@ async fn is_deploying(sink: &Arc<BucketSink>) -> Result<bool, Failure> {
     blocking(move || Ok(sink.reader()?.is_deploying()?)).await
 }
 
-fn of_pipeline(error: PipelineError) -> Failure {
-    let text = error.to_string();
-    match error {
-        PipelineError::Source { name, error } => match Failure::from(error) {
-            Failure::Trouble { diagnosis, remedy } => {
-                Failure::Trouble { diagnosis: format!("source {name}: {diagnosis}"), remedy }
-            }
-            other => other,
-        },
-        PipelineError::Sink(error) => Failure::from(error),
-        PipelineError::Value { .. } => Failure::new(text, "leave the column's table out of the sync config"),
-    }
+fn of_pipeline(error: &PipelineError) -> Failure {
+    let diagnosis = match error {
+        PipelineError::Source { name, .. } | PipelineError::Value { name, .. } => {
+            format!("source {name}: {}", error.diagnosis())
+        }
+        PipelineError::Sink(_) => error.diagnosis(),
+    };
+    Failure::new(without_password(&diagnosis), error.remedy())
 }
 
 /// The store in a data folder.
@@ -205,9 +206,7 @@ async fn try_open_store(data: &Path) -> Result<Option<FjallStore>, Failure> {
     let data = data.to_owned();
     blocking(move || {
         if let Err(error) = DirBuilder::new().recursive(true).mode(DATA_MODE).create(&data) {
-            let remedy =
-                "set `data` in the configuration to a folder that this user may write to, and where no file is";
-            return Err(Failure::io(format!("create the folder {}", data.display()), &error, remedy));
+            return Err(uncreatable(&data, &error));
         }
         match FjallStore::open(&store_folder(&data)) {
             Ok(store) => Ok(Some(store)),
@@ -218,6 +217,26 @@ async fn try_open_store(data: &Path) -> Result<Option<FjallStore>, Failure> {
     .await
 }
 
+/// Whether the store can be opened, or made where there is none; nothing is left behind.
+pub(crate) async fn try_data(config: &Config) -> Result<(), Failure> {
+    if has_store(config) {
+        return try_open_store(&config.data).await.map(drop);
+    }
+    let data = config.data.clone();
+    blocking(move || {
+        let existing = data.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+        let probe = existing.join(format!(".millstream-check-{}", std::process::id()));
+        let tried = DirBuilder::new().mode(DATA_MODE).create(&probe).and_then(|()| std::fs::remove_dir(&probe));
+        tried.map_err(|error| uncreatable(&data, &error))
+    })
+    .await
+}
+
+fn uncreatable(data: &Path, error: &std::io::Error) -> Failure {
+    let remedy = "set `data` in the configuration to a folder that this user may write to, and where no file is";
+    Failure::io(format!("create the folder {}", data.display()), error, remedy)
+}
+
 /// Opens the store for `millstream run`. Waits for a process that is about to give it up.
 pub(crate) async fn open_store(config: &Config) -> Result<FjallStore, Failure> {
     let deadline = Instant::now() + LOCKED_WAIT;
@@ -226,9 +245,14 @@ pub(crate) async fn open_store(config: &Config) -> Result<FjallStore, Failure> {
             return Ok(store);
         }
         let data = config.data.display();
-        if crate::control::connect(&config.data, &Request::Status).await?.is_some() {
-            let diagnosis = format!("another `millstream run` works on {data}");
-            return Err(Failure::new(diagnosis, "stop it first, or give each its own configuration and `data` folder"));
+        if let Some(mut answers) = crate::control::connect(&config.data, &Request::Status).await? {
+            return Err(match answers.next().await? {
+                Some(Reply::Status(StatusReport { at_work: Some(work), .. })) => busy(&work),
+                _ => Failure::new(
+                    format!("another `millstream run` works on {data}"),
+                    "stop it first, or give each its own configuration and `data` folder",
+                ),
+            });
         }
         if Instant::now() > deadline {
             return Err(held(config));
@@ -261,11 +285,22 @@ fn unfilled(config: &Config, what: &str) -> Failure {
     )
 }
 
-/// Somebody has the store and says nothing.
+/// Another command works on the store for itself.
+fn busy(work: &str) -> Failure {
+    Failure::new(
+        format!("{work} is at work"),
+        "wait until it has ended, then try again; `millstream status` shows how far it is",
+    )
+}
+
+/// Somebody has the store and says nothing: a short command that takes long, or one that only just begins.
 fn held(config: &Config) -> Failure {
     Failure::new(
         format!("another process holds the store in {} and doesn't answer commands", config.data.display()),
-        format!("see which by `cat {}`, and end it", store_folder(&config.data).join("lock").display()),
+        format!(
+            "try again in a while; if it goes on, see which it is by `cat {}`",
+            store_folder(&config.data).join("lock").display()
+        ),
     )
 }
 
@@ -284,7 +319,7 @@ pub(crate) async fn answer_alone(config: &Config, request: &Request) -> Result<O
                 return Err(unfilled(config, &format!("nothing of source {first}")));
             }
             let engine = Engine::start(config, deployment, store).await?;
-            Ok(Some(Answers::local(Arc::new(CatchUpService::new(engine)), request.clone())))
+            Ok(Some(Answers::local(Arc::new(CatchUpService::new(engine, config.data.clone())), request.clone())))
         }
         Request::Status
         | Request::Schema

@@ -50,7 +50,7 @@ impl StoredService {
         });
         let sources = join_all(reports).await.into_iter().collect::<Result<_, Failure>>()?;
         let checkpoint = checkpoint_report(reader);
-        Ok(StatusReport { running: false, outdated_files: Vec::new(), sources, checkpoint })
+        Ok(StatusReport { running: false, at_work: None, outdated_files: Vec::new(), sources, checkpoint })
     }
 }
 
@@ -66,6 +66,7 @@ impl Service for StoredService {
                 let reports = join_all(self.sources.iter().map(|source| source_report(source, None, Vec::new()))).await;
                 let report = StatusReport {
                     running: false,
+                    at_work: None,
                     outdated_files: Vec::new(),
                     sources: reports,
                     checkpoint: CheckpointReport::default(),

@@ -55,6 +55,9 @@ fn awaited(status: &SourceStatus) -> Option<String> {
     if let Some(remark) = &status.standstill {
         return Some(format!("waiting for source {name}: {}. {}", remark.found, remark.remedy));
     }
+    if let ConnectionStatus::Failed { .. } | ConnectionStatus::Stopped = status.connection {
+        return None;
+    }
     if let ConnectionStatus::Starting = status.connection {
         return Some(format!("waiting for source {name} to answer, and to tell which tables it has"));
     }

@@ -185,14 +185,17 @@ impl Follower {
         (follower, status_receiver)
     }
 
-    /// Follows until stopped or until something definite is in the way, and says in the status that it is over.
+    /// Follows until stopped or until something definite is in the way, and says in the status that it is over and why.
     pub(super) async fn run(
         &mut self,
         commands: &mut mpsc::Receiver<Command>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), PipelineError> {
         let outcome = self.sessions(commands, stop).await;
-        self.connection = ConnectionStatus::Stopped;
+        self.connection = match &outcome {
+            Ok(()) => ConnectionStatus::Stopped,
+            Err(error) => ConnectionStatus::Failed { reason: error.diagnosis(), remedy: error.remedy() },
+        };
         self.publish_status();
         outcome
     }

@@ -7,7 +7,7 @@ use crate::reconcile::PassSummary;
 use crate::schema::TableName;
 use crate::table::TableRecord;
 
-use super::status::SourceStatus;
+use super::status::{ConnectionStatus, SourceStatus};
 use super::waiters::Patience;
 
 /// What can be asked of a running pipeline.
@@ -70,7 +70,14 @@ impl Handle {
 
     /// The source now; at most half a second old.
     pub fn status(&self) -> SourceStatus {
-        self.status.borrow().clone()
+        let mut status = self.status.borrow().clone();
+        let is_over = matches!(status.connection, ConnectionStatus::Failed { .. } | ConnectionStatus::Stopped);
+        if self.commands.is_closed() && !is_over {
+            // Its task broke off, without a last word.
+            status.connection = ConnectionStatus::Stopped;
+            status.behind_ms = None;
+        }
+        status
     }
 
     /// The status as it changes.

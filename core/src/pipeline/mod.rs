@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::error::{SinkError, SourceError};
+use crate::error::{SinkError, SourceError, chain};
 use crate::row::ValueTooLong;
 use crate::sink::Sink;
 use crate::source::SourceConnector;
@@ -88,6 +88,28 @@ pub enum PipelineError {
         /// Which limit.
         error: ValueTooLong,
     },
+}
+
+impl PipelineError {
+    /// What is wrong.
+    pub fn diagnosis(&self) -> String {
+        match self {
+            PipelineError::Source { error: SourceError::Definite { diagnosis, .. }, .. } => diagnosis.clone(),
+            PipelineError::Source { error, .. } => chain(error),
+            PipelineError::Sink(error) => error.diagnosis.clone(),
+            PipelineError::Value { error, .. } => error.to_string(),
+        }
+    }
+
+    /// How to mend it, so that the pipeline can be started again.
+    pub fn remedy(&self) -> String {
+        match self {
+            PipelineError::Source { error: SourceError::Definite { remedy, .. }, .. } => remedy.clone(),
+            PipelineError::Source { .. } => "see that the database runs and can be reached".to_owned(),
+            PipelineError::Sink(error) => error.remedy.clone(),
+            PipelineError::Value { .. } => "leave the column's table out of the sync config".to_owned(),
+        }
+    }
 }
 
 /// Follows one source into a sink.

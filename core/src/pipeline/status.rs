@@ -61,6 +61,13 @@ pub enum ConnectionStatus {
         /// How many attempts have failed in a row.
         attempts: u32,
     },
+    /// Over, because something definite is in the way.
+    Failed {
+        /// What.
+        reason: String,
+        /// How to mend it.
+        remedy: String,
+    },
     /// Stopped.
     Stopped,
 }
@@ -123,7 +130,9 @@ impl Follower {
         };
         let Remarks { standstill, tables: remarks } = match self.connection {
             ConnectionStatus::Starting | ConnectionStatus::Following => self.connector.remarks(),
-            ConnectionStatus::Retrying { .. } | ConnectionStatus::Stopped => Remarks::default(),
+            ConnectionStatus::Retrying { .. } | ConnectionStatus::Failed { .. } | ConnectionStatus::Stopped => {
+                Remarks::default()
+            }
         };
         self.log_standstill(standstill.as_ref());
         let remark = |table: &Table| remarks.get(&table.record.name);

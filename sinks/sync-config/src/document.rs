@@ -18,16 +18,21 @@ const NESTING_MAX: usize = 32;
 
 /// One node of the tree.
 #[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) place: Place,
-    pub(crate) content: Content,
+pub struct Node {
+    /// Where it begins.
+    pub place: Place,
+    /// What it holds.
+    pub content: Content,
 }
 
 /// What a node holds.
 #[derive(Debug)]
-pub(crate) enum Content {
+pub enum Content {
+    /// A single value.
     Scalar(Scalar),
+    /// A list.
     Sequence(Vec<Rc<Node>>),
+    /// Keys with their values, in the order of the file.
     Mapping(Vec<(Rc<Node>, Rc<Node>)>),
 }
 
@@ -40,7 +45,7 @@ impl Node {
     }
 
     /// What the node is, for messages.
-    pub(crate) fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match &self.content {
             Content::Scalar(scalar) if scalar.is_null() => "nothing",
             Content::Scalar(_) => "a single value",

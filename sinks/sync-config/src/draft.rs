@@ -4,7 +4,8 @@ use millstream_core::schema::TableSchema;
 use millstream_core::selection::TablePattern;
 
 use crate::config::SyncConfig;
-use crate::fault::{Fault, Severity};
+use crate::definition::BucketDefinition;
+use crate::fault::{Fault, Place, Severity};
 use crate::table_name::SourceScope;
 
 /// A file and everything that is wrong with it. Its sound queries can be held against tables while others have faults,
@@ -31,6 +32,12 @@ impl Draft {
     /// The tables of a source that its sound queries read.
     pub fn patterns(&self, scope: SourceScope<'_>) -> Vec<TablePattern> {
         self.config.patterns(scope)
+    }
+
+    /// The same, each with every place that names it.
+    pub fn places(&self, scope: SourceScope<'_>) -> Vec<(TablePattern, Place)> {
+        let tables = self.config.definitions.iter().flat_map(BucketDefinition::tables);
+        tables.filter_map(|table| table.pattern(scope).map(|pattern| (pattern, table.place))).collect()
     }
 
     /// As [`SyncConfig::unknown_sources`], of its sound queries.

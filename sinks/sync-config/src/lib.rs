@@ -34,6 +34,7 @@ mod sql;
 mod table_name;
 mod timestamp;
 mod value;
+pub mod yaml;
 
 pub use config::{EventDefinition, SyncConfig};
 pub use definition::BucketDefinition;

@@ -7,11 +7,13 @@ use crate::lines::Lines;
 
 /// A scalar's text and where it came from.
 #[derive(Debug)]
-pub(crate) struct Scalar {
+pub struct Scalar {
     /// The text after unquoting, unescaping and folding.
-    pub(crate) text: String,
+    pub text: String,
     /// Whether it was written without quotes or block markers, so that YAML may take it for more than text.
     plain: bool,
+    /// Where it begins in the file, in bytes.
+    start: usize,
     /// Where each visible (not white) character begins, in bytes: in `text`, and in the file.
     visible: Vec<(usize, usize)>,
 }
@@ -29,7 +31,7 @@ impl Scalar {
         };
         let in_file = visible.into_iter().map(|offset| start + offset);
         let visible = visible_plain(&text).into_iter().zip(in_file).collect();
-        Self { text, plain, visible }
+        Self { text, plain, start, visible }
     }
 
     /// Where the byte at `offset` of the text stands in the file; between visible characters, the next one's place.
@@ -37,16 +39,19 @@ impl Scalar {
         let index = self.visible.partition_point(|(in_text, _)| *in_text < offset);
         match self.visible.get(index) {
             Some((_, in_file)) => file.place(*in_file),
-            None => {
-                let mut place = self.visible.last().map_or(Place::START, |(_, in_file)| file.place(*in_file));
-                place.column = place.column.saturating_add(1);
-                place
-            }
+            None => match self.visible.last() {
+                Some((_, in_file)) => {
+                    let mut place = file.place(*in_file);
+                    place.column = place.column.saturating_add(1);
+                    place
+                }
+                None => file.place(self.start),
+            },
         }
     }
 
     /// Whether YAML reads it as null.
-    pub(crate) fn is_null(&self) -> bool {
+    pub fn is_null(&self) -> bool {
         self.plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
 
@@ -138,6 +143,13 @@ mod tests {
         let scalar = entries[0].1.scalar().unwrap();
         let place = scalar.place(scalar.text.find(needle).unwrap(), &Lines::new(file));
         (place.line, place.column)
+    }
+
+    #[test]
+    fn an_empty_scalar_is_where_it_begins() {
+        for file in ["# a\nsql: \"\"\n", "# a\nsql: ''\n", "# a\nsql: '  '\n"] {
+            assert_eq!(place_of(file, ""), (2, 6), "{file}");
+        }
     }
 
     #[test]

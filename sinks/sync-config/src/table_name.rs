@@ -26,6 +26,8 @@ pub(crate) struct TableReference {
     schema: Option<String>,
     /// A trailing `%` stands for any rest.
     table: String,
+    /// Where that is named.
+    pub(crate) place: Place,
 }
 
 impl TableReference {
@@ -54,6 +56,7 @@ impl TableReference {
             source: source.map(|name| (name.text.clone(), query.place(name.at))),
             schema: schema.map(|name| name.text.clone()),
             table: table.text.clone(),
+            place: query.place(table.at),
         })
     }
 

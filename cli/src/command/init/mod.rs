@@ -6,12 +6,13 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use millstream_core::error::{SourceError, chain};
 use millstream_core::schema::TableSchema;
 use millstream_core::selection::{Selection, TablePattern};
 use millstream_core::source::{Problem, Severity};
 
 use crate::arguments::Init;
-use crate::config::{self, Config, ENVIRONMENT_FILE, Faults, Given, SYNC_CONFIG_FILE};
+use crate::config::{self, Config, ENVIRONMENT_FILE, Faults, Given, SYNC_CONFIG_FILE, without_password};
 use crate::failure::Failure;
 use crate::output::Out;
 use template::Described;
@@ -49,24 +50,33 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
     let Some(source) = read.sources.first() else {
         return Err(Failure::new("the configuration has no source", "this is a fault of millstream: please report it"));
     };
-    let connector = source.connector()?;
+    // The source's other settings are those that this wrote.
+    let at_fault =
+        |failure: Failure| Failure::new(failure.into_parts().0, "correct the URI, or the options of the command");
+    let connector = source.connector().map_err(at_fault)?;
     let schema = source.default_schema().unwrap_or_else(|| given.database.clone());
-    let mut schemas = connector.schemas().await?;
+    let mut schemas = connector.schemas().await.map_err(unreached)?;
     schemas.push(schema.clone());
     schemas.sort();
     schemas.dedup();
     let everything = schemas.into_iter().map(|schema| TablePattern { schema, table: "%".into() });
     let selection = Selection { patterns: everything.collect() };
-    let tables = connector.tables(&selection).await?;
+    let tables = connector.tables(&selection).await.map_err(unreached)?;
     if tables.is_empty() {
         refuse_nothing(&given.database, &schema, &connector.check(&selection).await?)?;
     }
     // What is left out of the sync config is nobody's concern.
-    let written = tables.iter().filter(|table| template::data_query(table, &schema).is_ok());
+    let written = tables.iter().filter(|table| template::data_query(table, &schema, given.kind).is_ok());
     let patterns = written.map(|table| TablePattern::exactly(&table.table)).collect();
     let problems = connector.check(&Selection { patterns }).await?;
 
-    let files = files(config, template::sync_config(&given.database, &schema, &tables), &given, config_file, &folder);
+    let files = files(
+        config,
+        template::sync_config(&given.database, &schema, given.kind, &tables),
+        &given,
+        config_file,
+        &folder,
+    )?;
     refuse_existing(&files, arguments.force)?;
     for file in &files {
         write(file).map_err(|error| {
@@ -74,10 +84,22 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
         })?;
     }
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-    let left_out: Vec<&TableSchema> =
-        tables.iter().map(AsRef::as_ref).filter(|table| template::data_query(table, &schema).is_err()).collect();
-    let found = (tables.len(), left_out.as_slice());
+    let (selected, left_out): (Vec<&TableSchema>, Vec<&TableSchema>) =
+        tables.iter().map(AsRef::as_ref).partition(|table| template::data_query(table, &schema, given.kind).is_ok());
+    let hidden: Vec<&TableSchema> = selected.into_iter().filter(|table| template::hides_a_column(table)).collect();
+    let found = (tables.len(), left_out.as_slice(), hidden.as_slice());
     report(&given, found, &files, (errors, problems.len() - errors), config_file)
+}
+
+/// There is no configuration yet that other commands could look at.
+fn unreached(error: SourceError) -> Failure {
+    match error {
+        SourceError::Transient { .. } => Failure::new(
+            without_password(&chain(&error)),
+            "see that the database runs and can be reached from here under the URI's host and port",
+        ),
+        other => Failure::from(other),
+    }
 }
 
 /// A file's name as it is written in a configuration in this folder.
@@ -90,17 +112,26 @@ fn seen_from(folder: &Path, file: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
-fn files(config: String, sync_config: String, given: &Given, config_file: &Path, folder: &Path) -> Vec<NewFile> {
+fn files(
+    config: String,
+    sync_config: String,
+    given: &Given,
+    config_file: &Path,
+    folder: &Path,
+) -> Result<Vec<NewFile>, Failure> {
     let mut files = vec![
         NewFile { path: config_file.to_owned(), content: config, mode: PUBLIC_MODE },
         NewFile { path: config::within(folder, SYNC_CONFIG_FILE), content: sync_config, mode: PUBLIC_MODE },
     ];
     // A password that is in the environment already needs no file.
     if let Some(password) = &given.password {
-        let content = template::environment(PASSWORD_VARIABLE, password);
+        let content = template::environment(PASSWORD_VARIABLE, password).ok_or_else(|| {
+            let remedy = format!("leave it out of the URI and set the environment variable {PASSWORD_VARIABLE}");
+            Failure::new(format!("{ENVIRONMENT_FILE} can't hold a password with a line break"), remedy)
+        })?;
         files.push(NewFile { path: config::within(folder, ENVIRONMENT_FILE), content, mode: SECRET_MODE });
     }
-    files
+    Ok(files)
 }
 
 /// What is in the way of following the database is for `check` to say; files can be written all the same. But about a
@@ -125,7 +156,11 @@ fn refuse_existing(files: &[NewFile], force: bool) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(
-        format!("{} exists already; nothing was written", existing.join(" and ")),
+        format!(
+            "{} {} already; nothing was written",
+            existing.join(" and "),
+            if existing.len() == 1 { "exists" } else { "exist" }
+        ),
         "choose another place with --config FOLDER/millstream.yaml, or overwrite with --force",
     ))
 }
@@ -153,7 +188,7 @@ fn write(file: &NewFile) -> io::Result<()> {
 
 fn report(
     given: &Given,
-    (tables, left_out): (usize, &[&TableSchema]),
+    (tables, left_out, hidden): (usize, &[&TableSchema], &[&TableSchema]),
     files: &[NewFile],
     (errors, warnings): (usize, usize),
     config_file: &Path,
@@ -170,6 +205,9 @@ fn report(
     }
     for table in left_out {
         out.line(format!("Left out {}: the sync config says why.", table.table))?;
+    }
+    for table in hidden {
+        out.line(format!("The column id of {} isn't its key: the sync config says what becomes of it.", table.table))?;
     }
     let found = [(errors, "problem"), (warnings, "warning")];
     let found: Vec<String> =

@@ -1,10 +1,11 @@
 //! The files that `init` writes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use millstream_core::schema::{Column, IdentityKind, TableName, TableSchema};
 
-use crate::config::Kind;
+use crate::config::{Kind, environment_line};
 
 /// A source's name made of a database's.
 pub(super) fn source_name(database: &str) -> String {
@@ -29,6 +30,7 @@ pub(super) fn config(source: &Described) -> String {
         None => String::new(),
     };
     let (word, servers, settings) = (kind.word(), kind.servers(), settings(source));
+    let (name, uri) = (scalar(name), scalar(&uri.replace('$', "$$")));
     format!(
         "\
 # What `millstream run` follows, and where it keeps what it makes of it. Paths are relative to this file.
@@ -84,13 +86,14 @@ fn tls(source: &Described) -> String {
     format!("    tls:\n      mode: {}\n{authority}", scalar(mode))
 }
 
-pub(super) fn environment(variable: &str, password: &str) -> String {
-    format!(
+/// `None` for a password that no line can hold.
+pub(super) fn environment(variable: &str, password: &str) -> Option<String> {
+    let line = environment_line(variable, password)?;
+    Some(format!(
         "\
 # Secrets for the configuration beside this file, one NAME=value a line. The environment of the process goes before it.
-{variable}={password}
-"
-    )
+{line}"
+    ))
 }
 
 const SYNC_CONFIG_HEAD: &str = "\
@@ -101,7 +104,14 @@ const SYNC_CONFIG_HEAD: &str = "\
 
 config:
   edition: 2
+";
 
+const MICROSECONDS: &str = "\
+  # A key tells moments apart to the microsecond. With fewer digits several rows would have the same id.
+  timestamp_max_precision: microseconds
+";
+
+const DEFINITIONS_HEAD: &str = "
 bucket_definitions:
   # One bucket with every row of every table, for all users.
   everything:
@@ -126,13 +136,20 @@ const SYNC_CONFIG_TAIL: &str = "
 ";
 
 /// `home` is the schema of tables that are named without one.
-pub(super) fn sync_config(database: &str, home: &str, tables: &[std::sync::Arc<TableSchema>]) -> String {
+pub(super) fn sync_config(database: &str, home: &str, kind: Kind, tables: &[Arc<TableSchema>]) -> String {
     let mut text = SYNC_CONFIG_HEAD.to_owned();
+    if kind == Kind::MySql && tables.iter().any(|table| key(table).any(has_microseconds)) {
+        text.push_str(MICROSECONDS);
+    }
+    text.push_str(DEFINITIONS_HEAD);
     let mut selected = 0;
     for table in tables {
-        match data_query(table, home) {
+        match data_query(table, home, kind) {
             Ok(query) => {
                 selected += 1;
+                if hides_a_column(table) {
+                    text.push_str("      # Its own column \"id\" isn't its key, and doesn't reach clients: they see the id that is made here.\n");
+                }
                 text.push_str(&format!("      - {}\n", scalar(&query)));
             }
             Err(reason) => {
@@ -151,24 +168,21 @@ pub(super) fn sync_config(database: &str, home: &str, tables: &[std::sync::Arc<T
 }
 
 /// The query that selects a whole table with an `id`; or why there is none.
-pub(super) fn data_query(table: &TableSchema, home: &str) -> Result<String, &'static str> {
+pub(super) fn data_query(table: &TableSchema, home: &str, kind: Kind) -> Result<String, &'static str> {
     if table.table.name.contains('%') || table.table.schema.contains('%') {
         return Err("a % in a name stands for the rest of a name here; rename the table to have it in a bucket");
     }
     if table.identity.kind == IdentityKind::WholeRow {
         return Err("has no key that could be the `id` of its rows; add a primary key, then a query for it here");
     }
-    let key: Vec<&Column> = table.identity.columns.iter().filter_map(|index| table.columns.get(*index)).collect();
+    let key: Vec<&Column> = key(table).collect();
     let mut selected = match key[..] {
-        [column] if column.name == "id" && !is_binary(column) => String::new(),
-        _ => {
-            let parts: Vec<String> = key.iter().map(|column| text_of(column)).collect();
-            format!("{} AS id, ", parts.join(" || '/' || "))
-        }
+        [column] if column.name == "id" && !is_binary(column, kind) => String::new(),
+        _ => format!("{} AS id, ", id_of(&key, kind)),
     };
     selected.push('*');
     // `*` leaves out columns whose names begin with an underscore.
-    for column in table.columns.iter().filter(|column| column.name.starts_with('_') && !is_binary(column)) {
+    for column in table.columns.iter().filter(|column| column.name.starts_with('_') && !is_binary(column, kind)) {
         selected.push_str(&format!(", {}", quoted(&column.name)));
     }
     let TableName { schema, name } = &table.table;
@@ -180,26 +194,73 @@ pub(super) fn data_query(table: &TableSchema, home: &str) -> Result<String, &'st
     Ok(format!("SELECT {selected} FROM {from}"))
 }
 
-/// A column as part of an id.
-fn text_of(column: &Column) -> String {
-    if is_binary(column) { format!("hex({})", quoted(&column.name)) } else { quoted(&column.name) }
+/// Whether a column is called `id` and isn't what rows are told apart by.
+pub(super) fn hides_a_column(table: &TableSchema) -> bool {
+    let is_id = |column: &Column| column.name == "id";
+    table.columns.iter().any(is_id) && key(table).map(is_id).ne([true])
 }
 
-fn is_binary(column: &Column) -> bool {
-    let word = column.source_type.to_ascii_lowercase();
-    let word = word.split(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or_default();
-    // A bit of SQL Server's is a number, and no part of a key.
-    word.ends_with("binary") || word.ends_with("blob") || matches!(word, "bit" | "image" | "timestamp" | "hierarchyid")
+fn key(table: &TableSchema) -> impl Iterator<Item = &Column> {
+    table.identity.columns.iter().filter_map(|index| table.columns.get(*index))
+}
+
+/// An id that no two rows share. Where a `/` between the parts isn't enough, because several of them may hold one,
+/// all but the last of these say how long they are.
+fn id_of(key: &[&Column], kind: Kind) -> String {
+    let last_open = key.iter().rposition(|column| may_hold_a_slash(column, kind));
+    let parts = key.iter().enumerate().map(|(index, column)| {
+        let name = quoted(&column.name);
+        match (is_binary(column, kind), may_hold_a_slash(column, kind) && last_open != Some(index)) {
+            (true, _) => format!("hex({name})"),
+            (false, true) => format!("length({name}) || '/' || {name}"),
+            (false, false) => name,
+        }
+    });
+    parts.collect::<Vec<_>>().join(" || '/' || ")
+}
+
+/// The first word of a type.
+fn type_word(column: &Column) -> String {
+    let word = column.source_type.split(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or_default();
+    word.to_ascii_lowercase()
+}
+
+fn is_binary(column: &Column, kind: Kind) -> bool {
+    let word = type_word(column);
+    let is_of_kind = match kind {
+        Kind::MySql => word == "bit",
+        // A bit is a number there, and no part of a key; a timestamp is no time.
+        Kind::SqlServer => matches!(word.as_str(), "image" | "timestamp" | "rowversion" | "hierarchyid"),
+    };
+    is_of_kind || word.ends_with("binary") || word.ends_with("blob")
+}
+
+fn may_hold_a_slash(column: &Column, kind: Kind) -> bool {
+    const NUMBERS: &[&str] =
+        &["decimal", "numeric", "float", "double", "real", "money", "smallmoney", "bit", "bool", "boolean", "year"];
+    const TIMES: &[&str] = &["date", "datetime", "datetime2", "datetimeoffset", "smalldatetime", "timestamp", "time"];
+    const OTHERS: &[&str] = &["uuid", "uniqueidentifier", "inet4", "inet6"];
+    let word = type_word(column);
+    let is_plain = word.ends_with("int") || [NUMBERS, TIMES, OTHERS].iter().any(|words| words.contains(&word.as_str()));
+    !is_plain && !is_binary(column, kind)
+}
+
+/// Whether a column of MySQL's tells more than milliseconds, which texts of times have unless told otherwise.
+fn has_microseconds(column: &Column) -> bool {
+    let digits = column.source_type.split(['(', ')']).nth(1).and_then(|digits| digits.parse::<u32>().ok());
+    matches!(type_word(column).as_str(), "datetime" | "timestamp") && digits.is_some_and(|digits| digits > 3)
 }
 
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A query as a YAML scalar: plain where that is safe.
-fn scalar(query: &str) -> String {
-    let unsafe_plain = query.contains(": ") || query.contains(" #") || query.ends_with(':') || query.contains('\n');
-    if unsafe_plain { format!("'{}'", query.replace('\'', "''")) } else { query.to_owned() }
+/// A text as a YAML scalar: plain where that is safe.
+fn scalar(text: &str) -> String {
+    let begins_plainly = text.starts_with(|first: char| first.is_ascii_alphanumeric() || "./_".contains(first));
+    let holds_marks = text.contains(": ") || text.contains(" #") || text.ends_with([':', ' ']) || text.contains('\n');
+    let is_null = text.eq_ignore_ascii_case("null");
+    if begins_plainly && !holds_marks && !is_null { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
 }
 
 #[cfg(test)]
@@ -233,34 +294,57 @@ mod tests {
             (&[("code", "char(3)"), ("id", "int")], &[0], "SELECT \"code\" AS id, * FROM \"t\""),
             (&[("a", "int"), ("b", "int")], &[0, 1], "SELECT \"a\" || '/' || \"b\" AS id, * FROM \"t\""),
             (&[("id", "binary(16)")], &[0], "SELECT hex(\"id\") AS id, * FROM \"t\""),
+            (&[("at", "timestamp(6)")], &[0], "SELECT \"at\" AS id, * FROM \"t\""),
+            (&[("id", "int"), ("_at", "timestamp")], &[0], "SELECT *, \"_at\" FROM \"t\""),
+            (
+                &[("a", "int unsigned"), ("b", "varchar(9)")],
+                &[0, 1],
+                "SELECT \"a\" || '/' || \"b\" AS id, * FROM \"t\"",
+            ),
+            (
+                &[("a", "varchar(9)"), ("b", "blob"), ("c", "enum('x/y')")],
+                &[0, 1, 2],
+                "SELECT length(\"a\") || '/' || \"a\" || '/' || hex(\"b\") || '/' || \"c\" AS id, * FROM \"t\"",
+            ),
             (&[("id", "int"), ("_rev", "int")], &[0], "SELECT *, \"_rev\" FROM \"t\""),
         ] {
-            assert_eq!(data_query(&table("t", columns, identity), "shop").unwrap(), query);
+            assert_eq!(data_query(&table("t", columns, identity), "shop", Kind::MySql).unwrap(), query);
         }
-        assert!(data_query(&table("t", &[("a", "int")], &[]), "shop").is_err());
+        let version = table("t", &[("id", "int"), ("_version", "timestamp")], &[0]);
+        assert_eq!(data_query(&version, "shop", Kind::SqlServer).unwrap(), "SELECT * FROM \"t\"");
+        assert!(data_query(&table("t", &[("a", "int")], &[]), "shop", Kind::MySql).is_err());
         for name in ["t%", "100%_x"] {
-            assert!(data_query(&table(name, &[("id", "int")], &[0]), "shop").is_err());
+            assert!(data_query(&table(name, &[("id", "int")], &[0]), "shop", Kind::MySql).is_err());
         }
     }
 
     #[test]
     fn odd_names_survive_sql_and_yaml() {
-        let query = data_query(&table("a\"b: c #1", &[("id", "int")], &[0]), "shop").unwrap();
+        let query = data_query(&table("a\"b: c #1", &[("id", "int")], &[0]), "shop", Kind::MySql).unwrap();
         assert_eq!(query, "SELECT * FROM \"a\"\"b: c #1\"");
         assert_eq!(scalar(&query), "'SELECT * FROM \"a\"\"b: c #1\"'");
+        assert_eq!(["null", "-", "on", "a:b", "~"].map(scalar), ["'null'", "'-'", "on", "a:b", "'~'"]);
         assert_eq!(source_name("my shop/ä"), "my_shop__");
     }
 
     #[test]
     fn what_is_written_is_what_the_reader_takes() {
         let tables = [table("orders", &[("id", "int")], &[0]), table("log", &[("a", "int")], &[])];
-        let text = sync_config("shop", "shop", &tables.clone().map(std::sync::Arc::new));
+        let sync_config = |database: &str, home: &str, tables: &[Arc<TableSchema>]| {
+            super::sync_config(database, home, Kind::MySql, tables)
+        };
+        let moments = table("moments", &[("at", "datetime(6)"), ("id", "int")], &[0]);
+        let moments = sync_config("shop", "shop", &[Arc::new(moments)]);
+        assert!(moments.contains("timestamp_max_precision: microseconds"), "{moments}");
+        assert!(moments.contains("column \"id\" isn't its key"), "{moments}");
+        let text = sync_config("shop", "shop", &tables.clone().map(Arc::new));
+        assert!(!text.contains("timestamp_max_precision") && !text.contains("isn't its key"), "{text}");
         assert!(text.contains("      - SELECT * FROM \"orders\"\n"));
         assert!(text.contains("      # log: has no key"));
-        let elsewhere = sync_config("shop", "dbo", &tables.map(std::sync::Arc::new));
+        let elsewhere = sync_config("shop", "dbo", &tables.map(Arc::new));
         assert!(elsewhere.contains("      - SELECT * FROM \"shop\".\"orders\" AS \"shop_orders\"\n"), "{elsewhere}");
         assert!(elsewhere.contains("      # shop.log: has no key"), "{elsewhere}");
-        for text in [text, elsewhere, sync_config("shop", "shop", &[])] {
+        for text in [text, elsewhere, moments, sync_config("shop", "shop", &[])] {
             let parsed = millstream_sync_config::SyncConfig::parse(&text, "sync-config.yaml");
             assert_eq!(parsed.map(|config| config.warnings().to_vec()), Ok(Vec::new()), "{text}");
         }
