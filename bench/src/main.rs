@@ -4,6 +4,7 @@
 //! memory. Only the latency of a commit is taken inside one process, as it needs a clock common to both ends.
 
 mod failure;
+mod kept_data;
 mod latency;
 mod process;
 mod sqlserver;
@@ -16,7 +17,8 @@ use clap::{Parser, ValueEnum};
 use millstream_testkit::{Flavor, Server, ServerOptions};
 
 use failure::Failure;
-use process::{Measured, run};
+use kept_data::{KeptData, forget_data};
+use process::run;
 use workload::Workload;
 
 /// Measures Millstream against mysqldump and mysqlbinlog; see `make bench`.
@@ -35,11 +37,17 @@ struct Arguments {
     #[arg(long, default_value_t = 500_000)]
     rows: u64,
     /// Row changes that are streamed.
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 400_000)]
     changes: u64,
     /// Rows of the table for the memory bound (16 million are ten times 256 MiB); 0 leaves it out.
     #[arg(long, default_value_t = 16_000_000)]
     large_rows: u64,
+    /// How often following them is measured, each time beside the plain read of the log.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    streams: u32,
+    /// Rows of the table that gets another key; 0 leaves it out.
+    #[arg(long, default_value_t = 1_000_000)]
+    key_rows: u64,
     /// Commits whose latency is taken.
     #[arg(long, default_value_t = 500)]
     commits: u32,
@@ -64,13 +72,14 @@ enum Part {
     Stream,
     /// From a commit to its checkpoint.
     Latency,
+    /// Another key for a table: all is read again, and nothing written.
+    Key,
     /// The bound on memory, with a large table.
     Memory,
 }
 
-/// The bound on the program's memory, in MiB.
-const MEMORY_MIB_MAX: f64 = 256.0;
-const MIB: f64 = 1_048_576.0;
+/// Works off everything that there is, and ends.
+const UNTIL_CURRENT: &[&str] = &["run", "--until-current"];
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -90,10 +99,13 @@ async fn mysql(arguments: &Arguments) -> Result<(), Failure> {
     let workload = Workload::prepare(&server).await?;
     snapshot(&workload, arguments.rows, arguments.snapshots).await?;
     if arguments.upto >= Part::Stream {
-        stream(&workload, arguments.changes).await?;
+        stream(&workload, arguments.changes, arguments.streams).await?;
     }
     if arguments.upto >= Part::Latency {
         latency::print(&workload, arguments.commits).await?;
+    }
+    if arguments.upto >= Part::Key && arguments.key_rows > 0 {
+        key(&workload, arguments.key_rows).await?;
     }
     if arguments.upto >= Part::Memory && arguments.large_rows > 0 {
         memory(&workload, arguments.large_rows).await?;
@@ -105,7 +117,7 @@ async fn sqlserver(arguments: &Arguments) -> Result<(), Failure> {
     println!("starting a simulated SQL Server");
     let server = sqlserver::SimulatedServer::start().await?;
     if arguments.changes > 0 {
-        sqlserver::print_stream(&server, arguments.changes).await?;
+        sqlserver::print_stream(&server, arguments.changes, arguments.streams).await?;
     }
     if arguments.instances > 0 {
         sqlserver::print_idle(&server, arguments.instances).await?;
@@ -131,29 +143,54 @@ async fn snapshot(workload: &Workload<'_>, rows: u64, times: u32) -> Result<(), 
     workload.load(rows).await?;
     for time in 0..times {
         if time > 0 {
-            workload.forget_buckets()?;
+            forget_data(workload.directory())?;
         }
         let raw = run(&workload.mysqldump()?).await?;
-        let ours = run(&workload.millstream_until_current()?).await?;
+        let ours = run(&workload.millstream(UNTIL_CURRENT)?).await?;
         report("snapshot", rate(rows, ours.took), "mysqldump", rate(rows, raw.took), "rows");
-        println!("{:<10} peak {:.0} MiB of {MEMORY_MIB_MAX:.0} MiB", "", ours.peak_bytes as f64 / MIB);
+        println!("{:<10} {}", "", ours.weight());
     }
     Ok(())
 }
 
-async fn stream(workload: &Workload<'_>, changes: u64) -> Result<(), Failure> {
+async fn stream(workload: &Workload<'_>, changes: u64, times: u32) -> Result<(), Failure> {
     println!("changing {changes} rows in transactions of {}", workload::ROWS_PER_TRANSACTION);
     let from = workload.change(changes).await?;
-    let raw = run(&workload.mysqlbinlog(&from)?).await?;
-    let idle = run(&workload.millstream_status()?).await?;
-    let ours = run(&workload.millstream_until_current()?).await?;
-    report("stream", rate(changes, ours.took), "mysqlbinlog", rate(changes, raw.took), "changes");
+    let kept = KeptData::keep(workload.directory()).await?;
+    for time in 0..times {
+        if time > 0 {
+            kept.put_back().await?;
+        }
+        let raw = run(&workload.mysqlbinlog(&from)?).await?;
+        let idle = run(&workload.millstream(&["status"])?).await?;
+        let ours = run(&workload.millstream(UNTIL_CURRENT)?).await?;
+        report("stream", rate(changes, ours.took), "mysqlbinlog", rate(changes, raw.took), "changes");
+        println!(
+            "{:<10} {}; of the {:.2} s, starting up takes about {:.2} s; CPU time {:.2} s",
+            "",
+            ours.weight(),
+            ours.took.as_secs_f64(),
+            idle.took.as_secs_f64(),
+            ours.cpu_time.as_secs_f64()
+        );
+    }
+    Ok(())
+}
+
+async fn key(workload: &Workload<'_>, rows: u64) -> Result<(), Failure> {
+    println!("loading {rows} rows, and giving their table another key");
+    workload.load(rows).await?;
+    forget_data(workload.directory())?;
+    let first = run(&workload.millstream(UNTIL_CURRENT)?).await?;
+    workload.change_key().await?;
+    let again = run(&workload.millstream(UNTIL_CURRENT)?).await?;
+    run(&workload.millstream(&["verify"])?).await?;
     println!(
-        "{:<10} peak {:.0} MiB of {MEMORY_MIB_MAX:.0} MiB; of the {:.2} s, starting up takes about {:.2} s",
-        "",
-        ours.peak_bytes as f64 / MIB,
-        ours.took.as_secs_f64(),
-        idle.took.as_secs_f64()
+        "{:<10} {:.1} s for another key, {:.1} times as long as the first read; {}",
+        "key",
+        again.took.as_secs_f64(),
+        again.took.as_secs_f64() / first.took.as_secs_f64(),
+        again.weight()
     );
     Ok(())
 }
@@ -161,15 +198,9 @@ async fn stream(workload: &Workload<'_>, changes: u64) -> Result<(), Failure> {
 async fn memory(workload: &Workload<'_>, rows: u64) -> Result<(), Failure> {
     println!("loading {rows} rows (this takes minutes)");
     workload.load(rows).await?;
-    workload.forget_buckets()?;
-    let Measured { took, peak_bytes } = run(&workload.millstream_until_current()?).await?;
-    let peak_mib = peak_bytes as f64 / MIB;
-    println!(
-        "{:<10} peak {peak_mib:.0} MiB of {MEMORY_MIB_MAX:.0} MiB over {rows} rows, at {:.1} k rows/s{}",
-        "memory",
-        rate(rows, took) / 1e3,
-        if peak_mib > MEMORY_MIB_MAX { ": above the bound" } else { "" }
-    );
+    forget_data(workload.directory())?;
+    let ours = run(&workload.millstream(UNTIL_CURRENT)?).await?;
+    println!("{:<10} {} over {rows} rows, at {:.1} k rows/s", "memory", ours.weight(), rate(rows, ours.took) / 1e3);
     Ok(())
 }
 

@@ -10,8 +10,8 @@ use tokio::process::Command;
 
 use crate::failure::Failure;
 
-/// How often the kernel is asked for the peak.
-const PEAK_INTERVAL: Duration = Duration::from_millis(20);
+/// How often the kernel is asked for what a process has taken.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) struct Line {
     pub(crate) program: PathBuf,
@@ -19,10 +19,26 @@ pub(crate) struct Line {
     pub(crate) directory: PathBuf,
 }
 
+/// The bound on the program's memory, in MiB.
+const MEMORY_MIB_MAX: u64 = 256;
+/// The kernel counts CPU time in these.
+const TICK: Duration = Duration::from_millis(10);
+
 pub(crate) struct Measured {
     pub(crate) took: Duration,
-    /// The largest resident set, in bytes.
-    pub(crate) peak_bytes: u64,
+    /// How long it was running on a core.
+    pub(crate) cpu_time: Duration,
+    /// The largest resident set, in MiB.
+    peak_mib: u64,
+}
+
+impl Measured {
+    /// What it took of the memory that it may take.
+    pub(crate) fn weight(&self) -> String {
+        let Self { peak_mib, .. } = self;
+        let verdict = if *peak_mib > MEMORY_MIB_MAX { ", above the bound" } else { "" };
+        format!("peak {peak_mib} MiB of {MEMORY_MIB_MAX} MiB{verdict}")
+    }
 }
 
 /// Runs a program; its output is read and thrown away, as writing it to a disk isn't what is measured.
@@ -47,11 +63,15 @@ pub(crate) async fn run(line: &Line) -> Result<Measured, Failure> {
         }
         String::from_utf8_lossy(&text).into_owned()
     });
-    let mut peak_bytes = 0;
+    let (mut peak_mib, mut cpu) = (0, Duration::ZERO);
     let status = loop {
         tokio::select! {
             status = child.wait() => break status.map_err(Failure::own(format!("waiting for {name}")))?,
-            () = tokio::time::sleep(PEAK_INTERVAL) => peak_bytes = peak_bytes.max(id.and_then(peak).unwrap_or(0)),
+            () = tokio::time::sleep(LOOK_INTERVAL) => {
+                // Nothing more is told of a process that has just ended.
+                peak_mib = peak_mib.max(id.and_then(resident_mib_max).unwrap_or(0));
+                cpu = cpu.max(id.map(cpu_time).unwrap_or_default());
+            }
         }
     };
     let took = began.elapsed();
@@ -59,13 +79,23 @@ pub(crate) async fn run(line: &Line) -> Result<Measured, Failure> {
         let output = reading.await.unwrap_or_default();
         return Err(Failure::Program { program: name, outcome: status.to_string(), output });
     }
-    Ok(Measured { took, peak_bytes })
+    Ok(Measured { took, cpu_time: cpu, peak_mib })
 }
 
 /// The kernel's own maximum (`VmHWM`), which misses no short peak.
-fn peak(process: u32) -> Option<u64> {
+fn resident_mib_max(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
+    Some(kib / 1024)
+}
+
+/// How long a process has been running on a core since it started.
+pub(crate) fn cpu_time(process: u32) -> Duration {
+    let fields = std::fs::read_to_string(format!("/proc/{process}/stat")).ok();
+    // User and system time are the 12th and 13th field behind the name, which ends with the last bracket.
+    let ticks = fields.as_deref().and_then(|fields| fields.rsplit_once(')')).map(|(_, fields)| {
+        fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u32>().ok()).sum::<u32>()
+    });
+    TICK * ticks.unwrap_or_default()
 }

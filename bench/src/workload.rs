@@ -101,6 +101,12 @@ impl<'a> Workload<'a> {
         Ok(from)
     }
 
+    /// Gives the table another key, by which its rows lie in another order.
+    pub(crate) async fn change_key(&self) -> Result<(), Failure> {
+        let statement = format!("ALTER TABLE {DATABASE}.orders DROP PRIMARY KEY, ADD PRIMARY KEY (customer, id)");
+        Ok(self.server.sql(&statement).await?)
+    }
+
     async fn log_end(&self) -> Result<LogPlace, Failure> {
         let row = self.server.rows("SHOW BINARY LOG STATUS").await?.into_iter().next().unwrap_or_default();
         let mut columns = row.into_iter().flatten();
@@ -142,17 +148,8 @@ impl<'a> Workload<'a> {
         Ok(self.line(self.server.tool("mysqlbinlog")?, &arguments))
     }
 
-    pub(crate) fn millstream_until_current(&self) -> Result<Line, Failure> {
-        Ok(self.line(millstream()?, &["run", "--until-current"]))
-    }
-
-    pub(crate) fn millstream_status(&self) -> Result<Line, Failure> {
-        Ok(self.line(millstream()?, &["status"]))
-    }
-
-    pub(crate) fn forget_buckets(&self) -> Result<(), Failure> {
-        let data = self.directory().join("millstream-data");
-        std::fs::remove_dir_all(&data).map_err(Failure::own(format!("removing {}", data.display())))
+    pub(crate) fn millstream(&self, arguments: &[&str]) -> Result<Line, Failure> {
+        Ok(self.line(millstream()?, arguments))
     }
 }
 

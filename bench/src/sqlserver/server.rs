@@ -13,14 +13,13 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use crate::failure::Failure;
+use crate::process;
 
 const PASSWORD: &str = "Only-for-this-bench-1";
 /// Between scans of the log, in seconds.
 const CAPTURE_INTERVAL: &str = "0.1";
 /// How large packets are, in bytes; what Millstream asks for.
 const PACKET_BYTES: u32 = 16_383;
-/// The kernel counts CPU time in these.
-const TICK: Duration = Duration::from_millis(10);
 
 pub(crate) type Connection = Client<Compat<TcpStream>>;
 
@@ -90,12 +89,7 @@ impl SimulatedServer {
 
     /// How long the server has been running on a core since it started.
     pub(crate) fn cpu_time(&self) -> Duration {
-        let fields = self.process.id().and_then(|id| std::fs::read_to_string(format!("/proc/{id}/stat")).ok());
-        // User and system time are the 12th and 13th field behind the name, which ends with the last bracket.
-        let ticks = fields.as_deref().and_then(|fields| fields.rsplit_once(')')).map(|(_, fields)| {
-            fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u32>().ok()).sum::<u32>()
-        });
-        TICK * ticks.unwrap_or_default()
+        self.process.id().map(process::cpu_time).unwrap_or_default()
     }
 }
 
