@@ -86,7 +86,7 @@ fn same_identity(schema: &TableSchema, old: Option<RowRef<'_>>, new: Option<RowR
 /// rows; so is one that was NULL before, which can't be told apart.
 fn is_whole(schema: &TableSchema, old: Option<RowRef<'_>>, new: Option<RowRef<'_>>) -> bool {
     let mut columns = schema.columns.iter().enumerate();
-    !columns.any(|(index, column)| may_be_left_out(column) && is_null(new, index) && is_null(old, index))
+    !columns.any(|(index, column)| is_null(new, index) && is_null(old, index) && may_be_left_out(column))
 }
 
 #[cfg(test)]

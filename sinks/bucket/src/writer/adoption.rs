@@ -50,6 +50,12 @@ pub(super) struct Adopted {
     origin: Vec<u8>,
 }
 
+/// A row of a former identity that still has an object.
+struct LeftRow {
+    address: Vec<u8>,
+    state: Vec<u8>,
+}
+
 impl Adopted {
     /// What it is to the row that has it now.
     pub(super) fn output<'a>(&'a self, wanted: &Output<'a>) -> Output<'a> {
@@ -86,7 +92,7 @@ impl Ledger {
     }
 
     /// The row that has left an object behind which another should take over.
-    fn find_left(&mut self, table: TableKey, wanted: &Output<'_>) -> Result<Option<Vec<u8>>, SinkError> {
+    fn find_left(&mut self, table: TableKey, wanted: &Output<'_>) -> Result<Option<LeftRow>, SinkError> {
         let object = key::left_object(table, wanted.bucket, wanted.object_type, wanted.object_id);
         let equal = key::left_content(object.clone(), wanted.content_hash);
         if let Some(found) = self.listed(&equal, wanted, 1)?.pop() {
@@ -97,7 +103,7 @@ impl Ledger {
     }
 
     /// Rows among those listed with an object that still have it, `found_max` at most.
-    fn listed(&mut self, prefix: &[u8], wanted: &Output<'_>, found_max: usize) -> Result<Vec<Vec<u8>>, SinkError> {
+    fn listed(&mut self, prefix: &[u8], wanted: &Output<'_>, found_max: usize) -> Result<Vec<LeftRow>, SinkError> {
         let mut found = Vec::new();
         let store = Arc::clone(&self.store);
         let scan = store.scan(Keyspace::Lookups, &KeyRange::prefix(prefix), Direction::Forward);
@@ -105,11 +111,12 @@ impl Ledger {
             let (listed, _) = pair?;
             let address = key::left_row(&listed)?;
             let state = self.row(address)?;
-            let state = state.as_deref().map(RowState::decode).transpose()?;
-            if state.is_some_and(|state| state.outputs.iter().any(|output| is_adoptable(output, wanted))) {
-                found.push(address.to_vec());
-            } else {
-                self.batch.delete(Keyspace::Lookups, &listed);
+            let has_it = |state: &RowState<'_>| state.outputs.iter().any(|output| is_adoptable(output, wanted));
+            match state {
+                Some(state) if has_it(&RowState::decode(&state)?) => {
+                    found.push(LeftRow { address: address.to_vec(), state });
+                }
+                _ => self.batch.delete(Keyspace::Lookups, &listed),
             }
             if found.len() == found_max {
                 break;
@@ -122,12 +129,12 @@ impl Ledger {
     fn adopt(
         &mut self,
         address: &[u8],
-        from: &[u8],
+        from: &LeftRow,
         wanted: &Output<'_>,
         placed: &mut Placed,
     ) -> Result<Option<Adopted>, SinkError> {
-        let Some(bytes) = self.row(from)? else { return Ok(None) };
-        let mut state = RowState::decode(&bytes)?;
+        let LeftRow { address: from, state } = from;
+        let mut state = RowState::decode(state)?;
         let Some(at) = state.outputs.iter().position(|output| is_adoptable(output, wanted)) else { return Ok(None) };
         let output = state.outputs.remove(at);
         let Place::Log { op_id, .. } = output.place else { return Ok(None) };
