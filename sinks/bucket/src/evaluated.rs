@@ -8,6 +8,9 @@ use millstream_sync_config::{EvaluatedLookup, EvaluatedRow};
 
 use crate::key::DefinitionId;
 
+/// What the key of a row mostly takes, in bytes.
+const KEY_BYTES: usize = 16;
+
 /// A slice of rows of one table.
 #[derive(Debug)]
 pub(crate) struct EvaluatedRows {
@@ -94,6 +97,17 @@ impl EvaluatedRows {
             lookups: Vec::new(),
             keys: Vec::new(),
             text: String::new(),
+        }
+    }
+
+    /// With room for rows whose values take so much.
+    pub(crate) fn with_room(schema: Arc<TableSchema>, rows: usize, bytes: usize) -> Self {
+        Self {
+            rows: Vec::with_capacity(rows),
+            outputs: Vec::with_capacity(rows),
+            keys: Vec::with_capacity(rows * KEY_BYTES),
+            text: String::with_capacity(bytes),
+            ..Self::new(schema)
         }
     }
 

@@ -102,7 +102,11 @@ impl Evaluator {
     ) -> Result<Vec<EvaluatedRows>, SinkError> {
         let bound = self.bind(source, table, schema);
         let mut slices = Vec::new();
-        let mut slice = EvaluatedRows::new(Arc::clone(schema));
+        // A row comes to about as much as its values take here. Who wants only a part of it leaves some of the room unused.
+        let first_rows = rows.len().min(SLICE_ROWS);
+        let row_bytes = rows.size_bytes().checked_div(rows.len()).unwrap_or_default();
+        let room_bytes = (row_bytes * first_rows).min(SLICE_BYTES);
+        let mut slice = EvaluatedRows::with_room(Arc::clone(schema), first_rows, room_bytes);
         let mut evaluated = Evaluated::default();
         let mut key = Vec::new();
         for (index, row) in rows.rows().enumerate() {

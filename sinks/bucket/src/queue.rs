@@ -54,6 +54,16 @@ pub(crate) enum Item {
     History { id: u64, entry: HistoryEntry },
 }
 
+impl Item {
+    /// How many rows of the stream it has.
+    pub(crate) fn streamed_rows(&self) -> usize {
+        match self {
+            Item::Stream { rows, .. } => rows.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// The sink's end.
 #[derive(Debug)]
 pub(crate) struct Queue {

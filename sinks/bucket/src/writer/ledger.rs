@@ -1,11 +1,11 @@
 //! What has been decided but not stored yet, seen together with what is stored.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use millstream_core::error::SinkError;
 
 use super::buckets::{Buckets, Slot};
+use super::known_rows::{Addresses, KnownRows};
 use crate::bucket::BucketRecord;
 use crate::definitions::Definitions;
 use crate::key::{self, BucketId};
@@ -32,9 +32,8 @@ pub(super) struct Ledger {
     pub(super) store: Arc<dyn Store>,
     loader: Arc<Loader>,
     pub(super) batch: Batch,
-    /// Row states that the batch will set or delete: rows written later see them.
-    rows: HashMap<Vec<u8>, Option<Vec<u8>>>,
-    rows_bytes: usize,
+    /// Among them are the row states that the batch will set or delete: rows written later see them.
+    rows: KnownRows,
     /// New rows of a first load, which go into the store by themselves, ahead of the batch.
     load: Load,
     load_bytes_min: usize,
@@ -102,8 +101,7 @@ impl Ledger {
             store: Arc::clone(&loader) as Arc<dyn Store>,
             loader,
             batch: Batch::new(),
-            rows: HashMap::new(),
-            rows_bytes: 0,
+            rows: KnownRows::default(),
             load: Load::default(),
             load_bytes_min,
             buckets: Buckets::default(),
@@ -119,7 +117,7 @@ impl Ledger {
 
     /// The memory that the pending writes take, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.batch.bytes() + self.rows_bytes + self.buckets.excess_bytes()
+        self.batch.bytes() + self.rows.pending_bytes() + self.buckets.excess_bytes()
     }
 
     /// The memory that the pending rows of a load take, in bytes.
@@ -129,16 +127,14 @@ impl Ledger {
 
     /// Makes the pending rows of a load ordinary ones, which later rows see.
     pub(super) fn dissolve_load(&mut self) {
-        let (rows, rows_bytes) = (&mut self.rows, &mut self.rows_bytes);
-        self.load.dissolve(&mut self.batch, |address, state| {
-            *rows_bytes += row_bytes(address, Some(state));
-            rows.insert(address.to_vec(), Some(state.to_vec()));
-        });
+        let rows = &mut self.rows;
+        self.load.dissolve(&mut self.batch, |address, state| rows.set(address, Some(state.to_vec())));
     }
 
     /// Whether nothing is pending.
     pub(super) fn is_clean(&self) -> bool {
-        self.batch.is_empty() && self.load.is_empty() && self.rows.is_empty() && self.buckets.excess_bytes() == 0
+        let has_rows = !self.load.is_empty() || self.rows.has_pending();
+        self.batch.is_empty() && !has_rows && self.buckets.excess_bytes() == 0
     }
 
     pub(super) fn last_op(&self) -> u64 {
@@ -157,15 +153,24 @@ impl Ledger {
     /// The state of a row, pending or stored.
     pub(super) fn row(&self, address: &[u8]) -> Result<Option<Vec<u8>>, SinkError> {
         match self.rows.get(address) {
-            Some(pending) => Ok(pending.clone()),
+            Some(known) => Ok(known.map(<[u8]>::to_vec)),
             None => Ok(self.store.get(Keyspace::Rows, address)?),
         }
     }
 
     /// Sets the state of a row, or deletes it.
     pub(super) fn set_row(&mut self, address: &[u8], state: Option<Vec<u8>>) {
-        self.rows_bytes += row_bytes(address, state.as_deref());
-        self.rows.insert(address.to_vec(), state);
+        self.rows.set(address, state);
+    }
+
+    /// Looks up rows that are about to be written.
+    pub(super) fn look_ahead(&mut self, addresses: &Addresses) -> Result<(), SinkError> {
+        self.rows.look_ahead(&*self.store, addresses)
+    }
+
+    /// Forgets what it has looked up.
+    pub(super) fn forget_ahead(&mut self) {
+        self.rows.forget_ahead();
     }
 
     /// Sets the state of a row whose ops, from `first_op` on, are the last ones.
@@ -268,13 +273,7 @@ impl Ledger {
         if self.load.bytes() < self.load_bytes_min {
             self.dissolve_load();
         }
-        for (address, state) in self.rows.drain() {
-            match state {
-                Some(state) => self.batch.put(Keyspace::Rows, &address, &state),
-                None => self.batch.delete(Keyspace::Rows, &address),
-            }
-        }
-        self.rows_bytes = 0;
+        self.rows.store(&mut self.batch);
         self.buckets.store(&mut self.batch, visit);
         self.settle_lookups(checkpoint.is_some())?;
         if self.sequence != self.sequence_stored {
@@ -351,12 +350,6 @@ impl Ledger {
         let first = self.store.scan(keyspace, range, Direction::Forward).next().transpose()?;
         Ok(first.map(|(key, _)| key))
     }
-}
-
-/// What a pending row takes in memory, about.
-fn row_bytes(address: &[u8], state: Option<&[u8]>) -> usize {
-    const ENTRY_BYTES: usize = 96;
-    address.len() + state.map_or(0, <[u8]>::len) + ENTRY_BYTES
 }
 
 fn entry(lookup: &Lookup<'_>, address: &[u8]) -> Vec<u8> {

@@ -20,6 +20,7 @@ mod coverage;
 mod deploy;
 mod filing;
 mod jobs;
+mod known_rows;
 mod ledger;
 mod placing;
 mod publish;
@@ -222,8 +223,19 @@ impl Writer {
         {
             source.begin();
         }
-        for item in items {
+        let mut items = items.into_iter();
+        // So many rows that come next have been looked up.
+        let mut rows_ahead = 0_usize;
+        while !items.as_slice().is_empty() {
+            if rows_ahead == 0 {
+                rows_ahead = self.look_ahead(source, items.as_slice())?;
+            }
+            let Some(item) = items.next() else { break };
+            rows_ahead = rows_ahead.saturating_sub(item.streamed_rows());
             self.item(source, item)?;
+            if rows_ahead == 0 {
+                self.ledger.forget_ahead();
+            }
         }
         // What is pending from here on is bounded by itself.
         drop(permit);

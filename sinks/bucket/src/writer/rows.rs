@@ -8,9 +8,11 @@ use millstream_core::schema::IdentityKind;
 use millstream_core::sink::PassMode;
 
 use super::Writer;
+use super::known_rows::{AHEAD_ROWS_MAX, Addresses};
 use super::placing::{DifferencePlace, Placed, Placing, SPELT_OUT_MAX};
 use crate::evaluated::{EvaluatedRows, FreshRow};
-use crate::key::{IdentityNumber, TableKey};
+use crate::key::{IdentityNumber, SourceId, TableKey};
+use crate::queue::Item;
 use crate::row_state::RowState;
 use crate::store::Keyspace;
 
@@ -54,6 +56,27 @@ impl Writer {
             self.flush_if_full()?;
         }
         Ok(())
+    }
+
+    /// Looks up what is stored of rows of the stream, as many as the next items have, but for the last ones where they are
+    /// too many. Gives their number.
+    pub(super) fn look_ahead(&mut self, source: SourceId, items: &[Item]) -> Result<usize, SinkError> {
+        let mut addresses = Addresses::default();
+        let mut ahead = 0;
+        for item in items {
+            let Item::Stream { table, rows, .. } = item else { break };
+            if ahead > 0 && ahead + rows.len() > AHEAD_ROWS_MAX {
+                break;
+            }
+            ahead += rows.len();
+            // If these are the first rows under another identity, nothing of them is found here, or later.
+            let key = TableKey { source, table: *table };
+            let Some(identity) = self.tables.identity(key) else { continue };
+            let filed = key.filed(identity);
+            rows.rows().for_each(|row| addresses.push(&filed, row.key));
+        }
+        self.ledger.look_ahead(&addresses)?;
+        Ok(ahead)
     }
 
     /// Rows of a pass.

@@ -153,6 +153,11 @@ impl Tables {
         self.tables.entry(key).or_default()
     }
 
+    /// The identity that a table's newest rows are filed under.
+    pub(super) fn identity(&self, key: TableKey) -> Option<IdentityNumber> {
+        self.get(key).and_then(|table| table.filing.as_ref()).map(Filing::number)
+    }
+
     /// Whether rows of former identities of a table may be there.
     pub(super) fn has_left(&self, key: TableKey) -> bool {
         self.get(key).and_then(|table| table.filing.as_ref()).is_some_and(Filing::has_left)
