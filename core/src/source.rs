@@ -29,7 +29,9 @@ pub type DeliveryStream = BoxStream<'static, Result<Delivery, SourceError>>;
 /// Three facts together make reconcile right, so a connector must guarantee them:
 ///
 /// 1. A stream from position *p* delivers every change to a selected table that was committed after *p*, once, in
-///    commit order, and none before. A new stream from the same position delivers the same.
+///    commit order, and none before. A new stream from the same position delivers the same. Where a schema change has
+///    the table read, changes may be left out that were committed before it was told: every read that follows shows
+///    them.
 /// 2. A [`Chunk`]'s rows are a state of the table that lies before or at its `high` in the log, and not before the
 ///    position that the stream had reached when the read was asked for.
 /// 3. A row read by a chunk and the same row delivered by the stream have identical values.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use millstream_core::change::Event;
 use millstream_core::pipeline::{Handle, Pipeline, PipelineError, PipelineOptions};
-use millstream_core::schema::{IdentityKind, TableName};
+use millstream_core::schema::{IdentityKind, TableName, TableSchema};
 use millstream_core::schema_change::{Effect, SchemaChange, SchemaChangeKind};
 use tokio::task::JoinHandle;
 
@@ -37,9 +37,10 @@ pub fn follow(source: &Arc<SimulatedSource>, sink: &Arc<ModelSink>) -> (Handle, 
     (handle, tokio::spawn(pipeline.run()))
 }
 
-/// An alteration to this revision of the shape, with replaced rows, by a statement.
+/// An alteration to this revision of the shape, with replaced rows, by a statement. The statement is its origin, too.
 fn altered(revision: usize, statement: &str) -> Event {
-    let schema = schema("keyed", IdentityKind::PrimaryKey, revision);
+    let shape = schema("keyed", IdentityKind::PrimaryKey, revision);
+    let schema = Arc::new(TableSchema { origin: Some(statement.to_owned()), ..TableSchema::clone(&shape) });
     let kind = SchemaChangeKind::Altered { schema, values_kept: Vec::new(), rows_replaced: true };
     Event::Schema(SchemaChange { table: table(), kind, statement: Some(statement.to_owned()), at_ms: 0 })
 }
@@ -71,6 +72,8 @@ async fn an_alteration_that_replaces_rows_is_one_line_whatever_the_shape() {
         assert_eq!((line.change.as_str(), line.effect), ("altered", Effect::Reconcile));
         assert_eq!(line.rows_read, ROWS as u64 / 2);
         assert!(line.duration_ms.is_some());
+        let stored = sink.record(&table()).unwrap().schema.unwrap();
+        assert_eq!(stored.origin, line.statement, "a connector must find it again after a restart");
         handle.stop();
         running.await.unwrap().unwrap();
     }

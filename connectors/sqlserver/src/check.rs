@@ -68,15 +68,3 @@ async fn attempt(connection: &mut Connection, query: &str) -> Result<Option<Vec<
         Err(error) => Err(error.into()),
     }
 }
-
-fn int(row: &Row, place: usize) -> Option<i32> {
-    row.try_get(place).ok().flatten()
-}
-
-fn bit(row: &Row, place: usize) -> bool {
-    row.try_get(place).ok().flatten().unwrap_or_default()
-}
-
-fn text(row: &Row, place: usize) -> String {
-    row.try_get::<&str, _>(place).ok().flatten().unwrap_or_default().to_owned()
-}

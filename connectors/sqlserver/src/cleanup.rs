@@ -18,6 +18,7 @@ use crate::config::Cleanup;
 use crate::connect::{Connection, Connector};
 use crate::discover::Which;
 use crate::error::number;
+use crate::field::{lsn, optional_text};
 use crate::position::Lsn;
 use crate::progress::Progress;
 use crate::quote::literal;
@@ -86,7 +87,7 @@ async fn clean(
         acknowledged.literal()
     );
     let row = connection.row("look for the newest acknowledged commit", &query, &[]).await?;
-    let mark = row.and_then(|row| row.try_get::<&[u8], _>(0).ok().flatten().and_then(Lsn::from_bytes));
+    let mark = row.and_then(|row| lsn(&row, 0));
     let Some(mark) = mark.filter(|mark| !mark.is_zero()) else { return Ok(()) };
     let instances = instances(&mut connection, selection, mark).await?;
     lock(refused).retain(|instance| instances.contains(instance));
@@ -143,6 +144,5 @@ async fn instances(connection: &mut Connection, selection: &Selection, mark: Lsn
         mark.literal()
     );
     let rows = connection.rows("list capture instances", &query, &[]).await?;
-    let name = |row: &tiberius::Row| row.try_get::<&str, _>(0).ok().flatten().map(str::to_owned);
-    Ok(rows.iter().filter_map(name).collect())
+    Ok(rows.iter().filter_map(|row| optional_text(row, 0)).collect())
 }

@@ -22,6 +22,7 @@ use crate::config::SqlServerConfig;
 use crate::connect::{Connection, Connector};
 use crate::discover::{self, Which};
 use crate::fence::{self, Fence};
+use crate::field::optional_text;
 use crate::noticed::Noticed;
 use crate::position::{Lsn, PositionError, SqlServerPosition};
 use crate::progress::Progress;
@@ -95,8 +96,7 @@ impl SqlServerSource {
 
     /// The selected tables at a place that the capture process has come to. The catalog is read in several queries,
     /// between which it may change: so again and again, until it stays as it is. And instances that were just made are
-    /// noticed, and everything is captured up to where it was seen first, so that nothing that was switched before it
-    /// lies behind the place ([`partitions`](crate::capture::partitions)).
+    /// noticed, and everything is captured up to where the tables' changes count from, so that reading needn't wait.
     async fn look_until_settled(
         &self,
         connection: &mut Connection,
@@ -119,17 +119,14 @@ impl SqlServerSource {
                     let is_captured = seen.tables.is_empty() || lsn >= seen.end;
                     let is_settled = is_captured && !fence::has_unnoticed(connection, selection, lsn).await?;
                     if is_settled || Instant::now() >= patience_ends {
-                        // What isn't captured even then is left to the stream, which says so.
-                        let unsure = |table: &Arc<TableSchema>| match is_captured {
-                            true => Arc::clone(table),
-                            false => Arc::new(capture::without_partitions(table)),
-                        };
+                        // What isn't noticed even then is left to the stream, which says so.
                         let mark = scanned.and_then(|scanned| scanned.mark);
                         // Whoever waits until everything is current must not have come there before the stream has
                         // told of the tables that wait: something remains to be read.
                         let lsn = if found.has_waiting { lsn.previous() } else { lsn };
                         let position = SqlServerPosition { epoch: self.progress.epoch(), lsn, mark };
-                        let tables = seen.tables.iter().map(unsure).collect();
+                        let counted = |table: &Arc<TableSchema>| Arc::new(capture::counted_since(table, seen.end));
+                        let tables = found.tables.iter().map(counted).collect();
                         return Ok(Discovery { tables, position: Position::from(&position) });
                     }
                 }
@@ -232,7 +229,7 @@ impl SourceConnector for SqlServerSource {
         let mut reader = self.connector.reader().await?;
         let rows = reader.connection.rows("list the schemas that have tables", query, &[]).await?;
         self.connector.give_back(reader);
-        Ok(rows.iter().filter_map(|row| row.try_get::<&str, _>(0).ok().flatten().map(str::to_owned)).collect())
+        Ok(rows.iter().filter_map(|row| optional_text(row, 0)).collect())
     }
 
     async fn hidden(&self, tables: &[TableName]) -> Result<Vec<HiddenTable>, SourceError> {
@@ -278,6 +275,8 @@ impl SourceConnector for SqlServerSource {
 
     async fn read(&self, request: ReadRequest) -> Result<Chunk, SourceError> {
         let ReadRequest { table, scope, limit_rows } = request;
+        // What was committed up to there is in no change that counts, so it has to be in what is read.
+        self.progress.until_scanned(capture::counts_since(&table)).await;
         match scope {
             ReadScope::Range(range) if table.identity.kind == IdentityKind::WholeRow => {
                 self.read_whole(table, range, limit_rows).await

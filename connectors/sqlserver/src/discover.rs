@@ -8,6 +8,7 @@ use tiberius::Row;
 
 use crate::connect::Connection;
 use crate::error::QueryError;
+use crate::field::{bit, int, optional_text, text};
 use crate::quote::literal;
 
 /// Which tables to look at.
@@ -138,7 +139,7 @@ async fn read_tables(connection: &mut Connection, condition: &str) -> Result<BTr
     );
     let rows = connection.rows("read the list of tables", &query, &[]).await?;
     let table = |row: &Row| {
-        let object_id = int(row, 0);
+        let object_id = int(row, 0).unwrap_or_default();
         let name = TableName::new(text(row, 1), text(row, 2));
         let table =
             LiveTable { object_id, name, columns: Vec::new(), primary_key: Vec::new(), unique_keys: Vec::new() };
@@ -167,13 +168,18 @@ async fn read_columns(
          WHERE {condition} ORDER BY t.object_id, c.column_id"
     );
     for row in connection.rows("read the tables' columns", &query, &[]).await? {
-        let Some(table) = tables.get_mut(&int(&row, 0)) else { continue };
+        let Some(table) = tables.get_mut(&int(&row, 0).unwrap_or_default()) else { continue };
         let base = optional_text(&row, 3).unwrap_or_else(|| text(&row, 4));
         table.columns.push(LiveColumn {
-            column_id: int(&row, 1),
+            column_id: int(&row, 1).unwrap_or_default(),
             column: Column {
                 name: text(&row, 2),
-                source_type: type_text(&base, int(&row, 5), int(&row, 6), int(&row, 7)),
+                source_type: type_text(
+                    &base,
+                    int(&row, 5).unwrap_or_default(),
+                    int(&row, 6).unwrap_or_default(),
+                    int(&row, 7).unwrap_or_default(),
+                ),
                 nullable: bit(&row, 8),
                 collation: optional_text(&row, 9),
                 generated: optional_text(&row, 12),
@@ -200,8 +206,8 @@ async fn read_keys(
          ORDER BY t.object_id, i.index_id, ic.key_ordinal"
     );
     for row in connection.rows("read the tables' keys", &query, &[]).await? {
-        let Some(table) = tables.get_mut(&int(&row, 0)) else { continue };
-        let column_id = int(&row, 3);
+        let Some(table) = tables.get_mut(&int(&row, 0).unwrap_or_default()) else { continue };
+        let column_id = int(&row, 3).unwrap_or_default();
         if bit(&row, 2) {
             table.primary_key.push(column_id);
             continue;
@@ -235,22 +241,6 @@ fn type_text(name: &str, length_bytes: i32, precision: i32, scale: i32) -> Strin
         "time" | "datetime2" | "datetimeoffset" => format!("{name}({scale})"),
         _ => name.to_owned(),
     }
-}
-
-fn int(row: &Row, place: usize) -> i32 {
-    row.try_get::<i32, _>(place).ok().flatten().unwrap_or_default()
-}
-
-fn bit(row: &Row, place: usize) -> bool {
-    row.try_get::<bool, _>(place).ok().flatten().unwrap_or_default()
-}
-
-fn optional_text(row: &Row, place: usize) -> Option<String> {
-    row.try_get::<&str, _>(place).ok().flatten().map(str::to_owned)
-}
-
-fn text(row: &Row, place: usize) -> String {
-    optional_text(row, place).unwrap_or_default()
 }
 
 #[cfg(test)]

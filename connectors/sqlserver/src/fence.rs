@@ -17,8 +17,11 @@
 //! scans write it in commit order and, of each cycle, in one transaction with the rows. In an idle database that LSN stands still
 //! below the end of the log, so the view of scan sessions has to tell: if a scan *began* after the end of the log was
 //! taken and came back with nothing, nothing is left up to there. The view doesn't say when an empty scan began; it
-//! counts them up in the row of the last scan that wasn't empty. But scans follow one another: of two that ended
-//! after the end of the log was taken, the second began after the first ended, hence after it was taken.
+//! counts those that follow one another in one row, be it their own or that of the last scan that wasn't empty. But scans
+//! don't overlap: of two that ended after the end of the log was taken, the second began after the first ended, hence
+//! after it was taken.
+
+use std::cmp::Ordering;
 
 use millstream_core::selection::Selection;
 use tiberius::Row;
@@ -26,6 +29,7 @@ use tiberius::Row;
 use crate::connect::Connection;
 use crate::discover::Which;
 use crate::error::{QueryError, number};
+use crate::field::{bigint, int, lsn, text};
 use crate::position::{Lsn, Mark};
 
 /// How far the log has been scanned.
@@ -46,6 +50,8 @@ pub(crate) struct Fence {
     covered: Lsn,
     /// The scans as they were seen last; `None` without capture.
     seen: Option<Scans>,
+    /// Where the log ended when that was looked at.
+    end: Lsn,
 }
 
 /// How many scans there have been, as far as the view tells.
@@ -56,12 +62,13 @@ pub(crate) struct Scans {
 }
 
 impl Scans {
-    /// How many scans ended between two looks; `None` if the view has been reset.
-    fn since(self, earlier: Scans) -> Option<i32> {
-        match self.session.checked_sub(earlier.session)? {
-            0 => self.empty.checked_sub(earlier.empty).filter(|scans| *scans >= 0),
-            sessions if sessions > 0 => sessions.checked_add(self.empty),
-            _ => None,
+    /// How many empty scans ended between two looks, at least; `None` if the view has been reset. The numbers of rows
+    /// tell nothing: scans that share a row, or that failed, may have used some up.
+    fn empty_since(self, earlier: Scans) -> Option<i32> {
+        match self.session.cmp(&earlier.session) {
+            Ordering::Greater => Some(self.empty),
+            Ordering::Equal => self.empty.checked_sub(earlier.empty).filter(|scans| *scans >= 0),
+            Ordering::Less => None,
         }
     }
 }
@@ -72,6 +79,7 @@ impl Fence {
     pub(crate) async fn scanned(&mut self, connection: &mut Connection) -> Result<Option<Scanned>, QueryError> {
         let Look { end, scans, mapped, is_captured } = Look::take(connection).await?;
         self.seen = is_captured.then(|| scans.unwrap_or_default());
+        self.end = end;
         if !is_captured {
             // Nothing will ever be scanned, and of nothing that is all: places go on, so that nobody waits for ever.
             self.covered = self.covered.max(end);
@@ -90,11 +98,16 @@ impl Fence {
         self.seen
     }
 
+    /// Where the log ended before the last call; zero before the first.
+    pub(crate) fn end(&self) -> Lsn {
+        self.end
+    }
+
     fn look(&mut self, end: Lsn, scans: Option<Scans>) {
         let Some(scans) = scans else { return };
         match self.waiting {
-            Some((waiting_end, earlier)) => match scans.since(earlier) {
-                Some(ended) if ended >= 2 && scans.empty > 0 => {
+            Some((waiting_end, earlier)) => match scans.empty_since(earlier) {
+                Some(ended) if ended >= 2 => {
                     self.covered = self.covered.max(waiting_end);
                     self.waiting = Some((end, scans));
                 }
@@ -117,7 +130,7 @@ pub(crate) async fn log_end(connection: &mut Connection) -> Result<Lsn, QueryErr
 
 /// What the answer says.
 pub(crate) fn end_in(what: &str, row: Option<&Row>) -> Result<Lsn, QueryError> {
-    let text = row.and_then(|row| row.try_get::<&str, _>(0).ok().flatten()).unwrap_or_default();
+    let text = row.map(|row| text(row, 0)).unwrap_or_default();
     text.trim().parse().map_err(|error| {
         let error = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
         QueryError::new(what, error.into())
@@ -154,15 +167,15 @@ impl Look {
             rows => rows?,
         };
         let of = |index: usize| rows.iter().find(|row| row.result_index() == index);
-        let int = |row: &Row, place: usize| row.try_get::<i32, _>(place).ok().flatten().unwrap_or_default();
-        let scans = of(1).map(|row| Scans { session: int(row, 0), empty: int(row, 1) });
+        let number = |row: &Row, place| int(row, place).unwrap_or_default();
+        let scans = of(1).map(|row| Scans { session: number(row, 0), empty: number(row, 1) });
         Ok(Self { end: end_in(WHAT, of(0))?, scans, mapped: of(2).and_then(mapped), is_captured: true })
     }
 }
 
 fn mapped(row: &Row) -> Option<Scanned> {
-    let lsn = row.try_get::<&[u8], _>(0).ok().flatten().and_then(Lsn::from_bytes)?;
-    let at_ms = row.try_get::<i64, _>(1).ok().flatten();
+    let lsn = lsn(row, 0)?;
+    let at_ms = bigint(row, 1);
     Some(Scanned { lsn, mark: at_ms.map(|at_ms| Mark { lsn, at_ms }) })
 }
 
@@ -194,40 +207,45 @@ mod tests {
         Lsn::new(1, block, 1)
     }
 
-    fn scans(session: i32, empty: i32) -> Option<Scans> {
-        Some(Scans { session, empty })
+    /// How far each of some looks shows that the log has been scanned, as the number of an earlier look; 0 for none.
+    /// The log ends further on at each. A look is the number of the newest row of scans, and the empty ones that it counts.
+    fn covered(looks: &[(i32, i32)]) -> Vec<u32> {
+        let mut fence = Fence::default();
+        let mut shown = Vec::new();
+        for (end, (session, empty)) in (1..).zip(looks) {
+            fence.look(lsn(end), Some(Scans { session: *session, empty: *empty }));
+            shown.push((0..=end).find(|end| fence.covered == Lsn::ZERO || fence.covered == lsn(*end)).unwrap());
+        }
+        shown
     }
 
     #[test]
-    fn an_end_of_the_log_is_covered_by_the_second_scan_after_it() {
-        let mut fence = Fence::default();
-        fence.look(lsn(10), scans(5, 3));
-        fence.look(lsn(11), scans(5, 4));
-        assert_eq!(fence.covered, Lsn::ZERO, "the scan that ended may have begun before");
-        fence.look(lsn(12), scans(5, 5));
-        assert_eq!(fence.covered, lsn(10));
-        fence.look(lsn(13), scans(5, 7));
-        assert_eq!(fence.covered, lsn(12));
+    fn an_end_of_the_log_is_covered_by_the_second_empty_scan_after_it() {
+        // The first that ends may have begun before.
+        assert_eq!(covered(&[(5, 3), (5, 4), (5, 5), (5, 7)]), [0, 0, 1, 3]);
     }
 
     #[test]
     fn a_scan_that_found_something_may_have_left_something() {
-        let mut fence = Fence::default();
-        fence.look(lsn(10), scans(5, 0));
-        fence.look(lsn(11), scans(8, 0));
-        assert_eq!(fence.covered, Lsn::ZERO);
-        fence.look(lsn(12), scans(8, 1));
-        assert_eq!(fence.covered, lsn(10));
+        // Whether the row counts that scan isn't known.
+        assert_eq!(covered(&[(5, 0), (8, 0), (8, 1), (8, 2)]), [0, 0, 0, 1]);
+    }
+
+    /// It was taken for two, of which one had begun after the log's end was looked at. So what had been committed between
+    /// the scan's beginning and the look was passed by, though it hadn't been captured.
+    #[test]
+    fn an_empty_scan_with_a_row_of_its_own_is_one_scan() {
+        assert_eq!(covered(&[(8, 0), (9, 1), (9, 2)]), [0, 0, 1]);
+    }
+
+    #[test]
+    fn numbers_that_are_left_out_count_for_nothing() {
+        // They may be those of scans that failed, or of empty ones before the look.
+        assert_eq!(covered(&[(5, 3), (9, 1), (9, 2)]), [0, 0, 1]);
     }
 
     #[test]
     fn a_view_that_was_reset_tells_nothing_of_before() {
-        let mut fence = Fence::default();
-        fence.look(lsn(10), scans(50, 3));
-        fence.look(lsn(11), scans(1, 2));
-        fence.look(lsn(12), scans(1, 3));
-        assert_eq!(fence.covered, Lsn::ZERO);
-        fence.look(lsn(13), scans(1, 4));
-        assert_eq!(fence.covered, lsn(11));
+        assert_eq!(covered(&[(50, 3), (1, 2), (1, 3), (1, 4)]), [0, 0, 0, 2]);
     }
 }

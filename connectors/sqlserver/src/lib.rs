@@ -14,6 +14,7 @@ mod decode;
 mod discover;
 mod error;
 mod fence;
+mod field;
 mod noticed;
 mod position;
 mod progress;

@@ -11,11 +11,11 @@ use millstream_core::schema::TableName;
 use millstream_core::source::Remark;
 use tiberius::Row;
 
-use crate::capture::catalog::int;
 use crate::capture::statements;
 use crate::connect::Connection;
 use crate::error::QueryError;
 use crate::fence::Scans;
+use crate::field::{bigint, int, text};
 use crate::noticed::Noticed;
 
 /// Without a new scan for this long the server is asked why, this often.
@@ -139,7 +139,7 @@ pub(crate) async fn look(connection: &mut Connection) -> Result<Option<Standstil
     {
         return Ok(Some(Standstill::Broken { error, suspects: suspects(connection).await? }));
     }
-    let moment = ended.try_get::<&str, _>(3).ok().flatten().unwrap_or_default().to_owned();
+    let moment = text(ended, 3);
     let age_max = pause_seconds(connection).await?.saturating_mul(2).saturating_add(SLACK_SECONDS);
     Ok((!is_scanning && i64::from(age) > age_max).then_some(Standstill::Since(moment)))
 }
@@ -152,7 +152,7 @@ async fn pause_seconds(connection: &mut Connection) -> Result<i64, QueryError> {
     let query = "SELECT CAST(pollinginterval AS bigint) FROM msdb.dbo.cdc_jobs WHERE database_id = DB_ID() AND \
                  job_type = N'capture'";
     let rows = attempt(connection, query).await?.unwrap_or_default();
-    Ok(rows.first().and_then(|row| row.try_get(0).ok().flatten()).unwrap_or(PAUSE_SECONDS))
+    Ok(rows.first().and_then(|row| bigint(row, 0)).unwrap_or(PAUSE_SECONDS))
 }
 
 /// What broke a scan.
@@ -162,10 +162,7 @@ async fn error_of(connection: &mut Connection, session: i32) -> Result<Option<St
          ORDER BY entry_time"
     );
     let rows = attempt(connection, &query).await?.unwrap_or_default();
-    let told = |row: &Row| {
-        let message = row.try_get::<&str, _>(1).ok().flatten().unwrap_or_default();
-        Some((int(row, 0)?, message.trim_end().to_owned()))
-    };
+    let told = |row: &Row| Some((int(row, 0)?, text(row, 1).trim_end().to_owned()));
     let all: Vec<(i32, String)> = rows.iter().filter_map(told).collect();
     let cause = all.iter().find(|(number, _)| !CONSEQUENCES.contains(number)).or(all.first());
     Ok(cause.map(|(number, message)| format!("{message} (error {number})")))
@@ -184,7 +181,6 @@ async fn suspects(connection: &mut Connection) -> Result<Vec<(TableName, String)
                  (now.max_length < was.max_length AND now.max_length <> -1) OR was.max_length = -1 AND now.max_length <> -1 \
                  OR now.precision < was.precision OR now.scale < was.scale)";
     let rows = attempt(connection, query).await?.unwrap_or_default();
-    let text = |row: &Row, place| row.try_get::<&str, _>(place).ok().flatten().unwrap_or_default().to_owned();
     Ok(rows.iter().map(|row| (TableName::new(text(row, 0), text(row, 1)), text(row, 2))).collect())
 }
 

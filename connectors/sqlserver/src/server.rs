@@ -4,6 +4,7 @@ use tiberius::Row;
 
 use crate::connect::Connection;
 use crate::error::QueryError;
+use crate::field::{int, text};
 
 /// What a server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -84,13 +85,11 @@ impl Server {
     }
 
     fn from_row(row: &Row) -> Self {
-        let text = |index: usize| row.try_get::<&str, _>(index).ok().flatten().unwrap_or_default().to_owned();
-        let edition = row.try_get::<i32, _>(0).ok().flatten().unwrap_or_default();
         Self {
-            engine: Engine::from_edition(edition),
-            version: Version::parse(&text(1)),
-            database: text(2),
-            collation: text(3),
+            engine: Engine::from_edition(int(row, 0).unwrap_or_default()),
+            version: Version::parse(&text(row, 1)),
+            database: text(row, 2),
+            collation: text(row, 3),
         }
     }
 }

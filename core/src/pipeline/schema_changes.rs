@@ -153,6 +153,11 @@ impl Follower {
             // A table whose partitions come and go while a long pass over it is on its way would never be read to its
             // end if each of them threw the pass away.
             SchemaChangeKind::Altered { schema, rows_replaced: true, .. } if self.is_shape(&name, &schema) => {
+                if let Some(table) = self.tables.named_mut(&name) {
+                    // The same but for its origin.
+                    table.record.schema = Some(schema);
+                    items.push(WriteItem::Table(Box::new(table.record.clone())));
+                }
                 self.rows_replaced(&name, "altered", Some(history), items);
             }
             SchemaChangeKind::Created { schema, .. }

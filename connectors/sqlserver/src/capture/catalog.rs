@@ -17,6 +17,7 @@ use crate::connect::Connection;
 use crate::discover::{self, LiveTable, Which};
 use crate::error::{QueryError, number};
 use crate::fence;
+use crate::field::{bigint, bit, int, lsn, optional_text, text};
 use crate::position::Lsn;
 
 /// How many tables' details are asked for in one query.
@@ -194,7 +195,7 @@ impl Catalog {
                     let name = TableName::new(text(row, 1), text(row, 2));
                     let partitions = optional_text(row, 4).and_then(|mark| mark.parse().ok());
                     let instances = instance.into_iter().collect();
-                    let made_ms = row.try_get::<i64, _>(5).ok().flatten().unwrap_or_default();
+                    let made_ms = bigint(row, 5).unwrap_or_default();
                     glances.push(Glance { object, made_ms, name, partitions, instances });
                 }
             }
@@ -297,7 +298,7 @@ impl Making {
     fn read(row: &Row) -> Self {
         Self {
             name: text(row, 1),
-            created_at_ms: row.try_get::<i64, _>(2).ok().flatten().unwrap_or_default(),
+            created_at_ms: bigint(row, 2).unwrap_or_default(),
             options: InstanceOptions {
                 role: optional_text(row, 3),
                 net_changes: bit(row, 4),
@@ -361,7 +362,7 @@ impl ChangeTables {
         );
         for row in connection.rows("read the history of statements", &statements, &[]).await? {
             let (Some(change_table), Some(at)) = (int(&row, 0), lsn(&row, 1)) else { continue };
-            let wall_ms = row.try_get::<i64, _>(3).ok().flatten().unwrap_or_default();
+            let wall_ms = bigint(&row, 3).unwrap_or_default();
             let statement = Statement { at, command: text(&row, 2), at_ms: wall_ms.saturating_sub(ahead_of_utc_ms) };
             read.statements.entry(change_table).or_default().push(statement);
         }
@@ -370,24 +371,4 @@ impl ChangeTables {
         read.tables = tables.into_iter().map(|table| (table.object_id, table)).collect();
         Ok(read)
     }
-}
-
-pub(crate) fn lsn(row: &Row, place: usize) -> Option<Lsn> {
-    row.try_get::<&[u8], _>(place).ok().flatten().and_then(Lsn::from_bytes)
-}
-
-pub(crate) fn int(row: &Row, place: usize) -> Option<i32> {
-    row.try_get::<i32, _>(place).ok().flatten()
-}
-
-fn bit(row: &Row, place: usize) -> bool {
-    row.try_get::<bool, _>(place).ok().flatten().unwrap_or_default()
-}
-
-fn optional_text(row: &Row, place: usize) -> Option<String> {
-    row.try_get::<&str, _>(place).ok().flatten().map(str::to_owned)
-}
-
-fn text(row: &Row, place: usize) -> String {
-    optional_text(row, place).unwrap_or_default()
 }

@@ -12,9 +12,9 @@ use std::collections::HashSet;
 use millstream_core::schema::TableName;
 use millstream_core::source::HiddenTable;
 
-use super::catalog::int;
 use crate::connect::Connection;
 use crate::error::{QueryError, number};
+use crate::field::{int, text};
 use crate::quote::{literal, quoted, quoted_table};
 
 const REASON: &str = "the table isn't shown to the user any more: SELECT on it was taken away";
@@ -66,6 +66,6 @@ pub(crate) async fn sees_schema(connection: &mut Connection, schema: &str) -> Re
 /// The statement that shows a table to the user again.
 async fn grant(connection: &mut Connection, table: &TableName) -> Result<String, QueryError> {
     let row = connection.row("ask for the user's name", "SELECT USER_NAME()", &[]).await?;
-    let user = row.and_then(|row| row.try_get::<&str, _>(0).ok().flatten().map(quoted)).unwrap_or_default();
+    let user = row.map(|row| quoted(&text(&row, 0))).unwrap_or_default();
     Ok(format!("GRANT SELECT ON {} TO {user};", quoted_table(table)))
 }

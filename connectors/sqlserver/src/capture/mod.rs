@@ -28,16 +28,16 @@ use crate::error::QueryError;
 use crate::position::Lsn;
 use catalog::Catalog;
 use origin::Origin;
-use plan::{Gaps, Plan};
+use plan::{Gaps, Plan, Reach};
 
 /// What a look at the catalog finds.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The selected tables that can be followed.
+    /// The selected tables that can be followed, with all their changes.
     pub(crate) tables: Vec<Arc<TableSchema>>,
-    /// Whether there are others whose changes are captured, but that have to wait: the stream tells what for.
+    /// Whether there are others, which have to wait: the stream tells what for.
     pub(crate) has_waiting: bool,
-    /// Where the log ended behind the look: rows that were switched before it were switched before there.
+    /// Where the log ended behind the look.
     pub(crate) end: Lsn,
 }
 
@@ -51,22 +51,32 @@ pub(crate) async fn followed(
 ) -> Result<Found, QueryError> {
     let mut catalog = Catalog::default();
     let end = catalog.look_to_end(connection, selection).await?;
+    let reach = Reach { after: upto.previous(), upto, end: Lsn::ZERO };
     let mut found = Found { tables: Vec::new(), has_waiting: false, end };
     for table in catalog.tables().values() {
         let created = |schema| SchemaChangeKind::Created { schema, empty: false };
-        match plan::begin(table, gaps, upto.previous(), upto, created) {
+        match plan::begin(table, gaps, reach, created) {
             Plan::Follow(_, Some(following)) => found.tables.push(following.schema),
             Plan::Follow(_, None) | Plan::Uncaptured | Plan::Overtaken => {
-                found.has_waiting |= table.instances.iter().any(|instance| instance.start.is_some());
+                let instances = &table.instances;
+                found.has_waiting |= instances.is_empty() || instances.iter().any(|instance| instance.start.is_some());
             }
         }
     }
     Ok(found)
 }
 
-/// A shape of a place at which it isn't known which partitions the table had.
-pub(crate) fn without_partitions(schema: &TableSchema) -> TableSchema {
-    let origin = schema.origin.as_deref().and_then(|origin| origin.parse::<Origin>().ok());
-    let origin = origin.map(|origin| Origin { partitions: None, ..origin }.to_string());
+/// The shape of a table whose changes count from behind a place on.
+pub(crate) fn counted_since(schema: &TableSchema, since: Lsn) -> TableSchema {
+    let origin = origin(schema).map(|origin| Origin { since, ..origin }.to_string());
     TableSchema { origin, ..schema.clone() }
+}
+
+/// From behind which place on a table's changes count.
+pub(crate) fn counts_since(schema: &TableSchema) -> Lsn {
+    origin(schema).map_or(Lsn::ZERO, |origin| origin.since)
+}
+
+fn origin(schema: &TableSchema) -> Option<Origin> {
+    schema.origin.as_deref()?.parse().ok()
 }

@@ -8,10 +8,14 @@
 //!
 //! *Where it happened* isn't told. Somewhere between two looks rows came or went, in the midst of changes that are yet
 //! to be read. A row that is changed first and then switched away must not be taken for one that is there. So the table
-//! is held, and settled at a place that the switch can't lie behind: the end of the log, taken after the look that showed
-//! the numbers, once everything up to there has been captured and the numbers are still the same.
+//! is read again, and its changes count only from a place that the switch can't lie behind: the end of the log, taken
+//! after the look that showed the numbers. What was changed up to there must be in what is read. A commit may be in the
+//! log before anybody sees it, so reading begins once everything up to there has been captured. The same goes for a table
+//! that is begun for the first time, as nobody knows what its partitions were before. A switch behind the look shows at
+//! the next one.
 //!
-//! The sum is kept in the table's [`Origin`](super::origin::Origin), so a restart notices what was switched meanwhile.
+//! Sum and place are kept in the table's [`Origin`](super::origin::Origin), so a restart notices what was switched
+//! meanwhile.
 
 use std::fmt;
 use std::str::FromStr;

@@ -137,7 +137,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::capture::instance::{CapturedColumn, InstanceOptions, Statement};
 
-    const ORIGIN: Origin = Origin { object: 5, made_ms: 3, change_table: 7, partitions: None };
+    const ORIGIN: Origin = Origin { object: 5, made_ms: 3, change_table: 7, partitions: None, since: Lsn::ZERO };
 
     pub(crate) fn captured(column_id: i32, name: &str, source_type: &str) -> CapturedColumn {
         let column = Column {
@@ -188,7 +188,7 @@ pub(crate) mod tests {
         assert_eq!(names(&shape(&name, ORIGIN, &instance, lsn(49))), ["id", "a", "b"]);
         let after = shape(&name, ORIGIN, &instance, lsn(50));
         assert_eq!(names(&after), ["id", "b"]);
-        assert_eq!(after.origin.as_deref(), Some("object=5 made=3 change_table=7"));
+        assert_eq!(after.origin.as_deref(), Some("object=5 made=3 change_table=7 since=00000000:00000000:0000"));
         assert_eq!(after.identity, Identity { kind: IdentityKind::PrimaryKey, columns: vec![0] });
     }
 

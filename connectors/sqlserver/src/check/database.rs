@@ -5,9 +5,10 @@ use millstream_core::source::{Problem, Severity};
 use tiberius::Row;
 
 use super::permissions::Permissions;
-use super::{attempt, bit, int, problem, text};
+use super::{attempt, problem};
 use crate::capture::statements;
 use crate::connect::Connection;
+use crate::field::{bit, int, text};
 use crate::quote::{literal, quoted};
 use crate::server::{Engine, Server, Version};
 

@@ -4,9 +4,10 @@ use millstream_core::error::SourceError;
 use millstream_core::source::{Problem, Remark, Severity};
 use tiberius::Row;
 
-use super::{attempt, bit, problem, text};
+use super::{attempt, problem};
 use crate::config::Cleanup;
 use crate::connect::Connection;
+use crate::field::{bigint, bit, text};
 use crate::pulse;
 
 /// Changes that are kept for less than this are gone after one night in which nobody was there. In minutes.
@@ -80,11 +81,7 @@ async fn scans(connection: &mut Connection) -> Result<Vec<(i64, i64)>, SourceErr
     let query = "SELECT TOP (10) CAST(tran_count AS bigint), CAST(latency AS bigint) FROM \
                  sys.dm_cdc_log_scan_sessions WHERE session_id > 0 AND tran_count > 0 ORDER BY session_id DESC";
     let rows = attempt(connection, query).await?.unwrap_or_default();
-    Ok(rows.iter().filter_map(|row| big(row, 0).zip(big(row, 1))).collect())
-}
-
-fn big(row: &Row, place: usize) -> Option<i64> {
-    row.try_get(place).ok().flatten()
+    Ok(rows.iter().filter_map(|row| bigint(row, 0).zip(bigint(row, 1))).collect())
 }
 
 /// The jobs' settings, where the user may see them.
@@ -106,7 +103,7 @@ impl Jobs {
 
     fn pace(&self) -> Option<Pace> {
         let row = self.named("capture")?;
-        let number = |place| big(row, place).unwrap_or_default();
+        let number = |place| bigint(row, place).unwrap_or_default();
         Some(Pace { continuous: bit(row, 1), transactions: number(2), cycles: number(3), pause_seconds: number(4) })
     }
 
@@ -133,7 +130,7 @@ impl Jobs {
                 "EXEC sys.sp_cdc_add_job @job_type = N'cleanup';",
             )),
             None => None,
-            Some(row) => retention_problem(big(row, 5)),
+            Some(row) => retention_problem(bigint(row, 5)),
         }
     }
 }

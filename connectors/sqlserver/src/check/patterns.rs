@@ -9,10 +9,11 @@ use millstream_core::source::{Problem, Severity};
 use strsim::levenshtein;
 
 use super::permissions::Permissions;
-use super::{int, problem, text};
+use super::problem;
 use crate::capture::hidden::sees_schema;
 use crate::capture::table::CapturedTable;
 use crate::connect::Connection;
+use crate::field::{int, text};
 
 /// How many names are looked at to find one that may have been meant.
 const NAMES_MAX: usize = 20_000;

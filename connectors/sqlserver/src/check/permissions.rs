@@ -4,9 +4,10 @@ use millstream_core::error::SourceError;
 use millstream_core::schema::TableName;
 use millstream_core::source::{Problem, Severity};
 
-use super::{int, problem, text};
+use super::problem;
 use crate::config::{CaptureInstances, Cleanup, Settings};
 use crate::connect::Connection;
+use crate::field::{int, text};
 use crate::quote::{quoted, quoted_table};
 use crate::server::{Engine, Version};
 

@@ -14,6 +14,7 @@ use crate::config::{CaptureInstances, Settings};
 use crate::connect::Connection;
 use crate::decode::ColumnType;
 use crate::error::number;
+use crate::field::int;
 use crate::quote::{quoted, quoted_table};
 
 /// An insert of a larger value into a captured table fails, as long as the server's setting is the default. In bytes.
@@ -236,7 +237,7 @@ async fn repl_size_problem(connection: &mut Connection, catalog: &Catalog) -> Re
     let Some(table) = catalog.tables().values().find(is_large) else { return Ok(None) };
     let query = "SELECT CAST(value_in_use AS int) FROM sys.configurations WHERE name = N'max text repl size (B)'";
     let rows = attempt(connection, query).await?.unwrap_or_default();
-    let limit = rows.first().and_then(|row| super::int(row, 0));
+    let limit = rows.first().and_then(|row| int(row, 0));
     Ok(limit.filter(|limit| (0..=REPL_SIZE_DEFAULT_BYTES).contains(limit)).map(|limit| {
         problem(
             Severity::Warning,

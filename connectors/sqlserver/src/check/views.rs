@@ -9,9 +9,10 @@ use millstream_core::schema::TableName;
 use millstream_core::source::{Problem, Severity};
 
 use super::permissions::Permissions;
-use super::{attempt, int, problem, text};
+use super::{attempt, problem};
 use crate::capture::table::CapturedTable;
 use crate::connect::Connection;
+use crate::field::{int, text};
 use crate::quote::quoted;
 
 pub(super) async fn problems(

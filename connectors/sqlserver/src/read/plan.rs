@@ -12,6 +12,7 @@ use super::statement::{Parameter, Statement};
 use crate::capture::origin::Origin;
 use crate::connect::Connection;
 use crate::decode::{RowDecoder, select_list};
+use crate::field::int;
 use crate::quote::{literal, quoted_table};
 
 /// A value that takes more than this is compared when the rows have come, in bytes.
@@ -180,7 +181,7 @@ impl<'s> Plan<'s> {
 
     /// Refuses an answer from another object than the one that the schema describes.
     fn check_object(&self, row: &Row) -> Result<(), SourceError> {
-        let found = row.try_get::<i32, _>(0).ok().flatten();
+        let found = int(row, 0);
         match self.object_id {
             Some(expected) if found != Some(expected) => Err(self.mismatch("its name denotes another table by now")),
             _ => Ok(()),

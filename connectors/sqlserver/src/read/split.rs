@@ -11,6 +11,7 @@ use super::plan::{Plan, cursor_of};
 use super::statement::Parameter;
 use crate::connect::Connection;
 use crate::decode::{ColumnType, RowDecoder, select_list};
+use crate::field::bigint;
 use crate::quote::{literal, quoted_table};
 
 /// A range of fewer rows isn't worth a connection of its own.
@@ -30,7 +31,7 @@ pub(crate) async fn estimate_rows(connection: &mut Connection, table: &TableName
         literal(&quoted_table(table))
     );
     let row = connection.row(format!("estimate the rows of {table}"), &query, &[]).await?;
-    let rows = row.and_then(|row| row.try_get::<i64, _>(0).ok().flatten());
+    let rows = row.and_then(|row| bigint(&row, 0));
     Ok(rows.and_then(|rows| u64::try_from(rows).ok()))
 }
 

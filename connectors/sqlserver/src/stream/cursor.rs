@@ -15,12 +15,12 @@ use millstream_core::schema::{TableName, TableSchema};
 use tiberius::Row;
 
 use super::values;
-use crate::capture::catalog::{int, lsn};
 use crate::capture::plan::{Change, Step, Stretch};
 use crate::capture::shape::may_be_left_out;
 use crate::connect::Connection;
 use crate::decode::RowDecoder;
 use crate::error::{QueryError, number};
+use crate::field::{int, lsn};
 use crate::position::Lsn;
 use crate::quote::quoted;
 

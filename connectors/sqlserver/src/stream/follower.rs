@@ -15,15 +15,16 @@ use millstream_core::selection::Selection;
 use millstream_core::source::{HiddenTable, Remark};
 use tracing::warn;
 
-use super::agenda::{Overtaken, Reach, Waiting, agenda, missing};
+use super::agenda::{Overtaken, Waiting, agenda, missing};
 use super::cursor::{Cursor, Obstacle, Place};
 use super::idle::{Agenda, skip_idle};
+use super::lookout::Lookout;
 use super::rows::{self, Told};
 use super::tables::{Standing, Tables};
 use crate::capture;
 use crate::capture::caretaker::Caretaker;
 use crate::capture::catalog::Catalog;
-use crate::capture::plan::Change;
+use crate::capture::plan::{Change, Reach};
 use crate::connect::{Connection, Connector};
 use crate::fence::Fence;
 use crate::noticed::Noticed;
@@ -92,6 +93,7 @@ pub(super) struct Follower {
     selection: Selection,
     fence: Fence,
     pulse: Pulse,
+    lookout: Lookout,
     catalog: Catalog,
     tables: Tables,
     waiting: Waiting,
@@ -137,6 +139,7 @@ impl Follower {
             selection: catalog.selection.clone(),
             fence: Fence::default(),
             pulse,
+            lookout: Lookout::default(),
             catalog: Catalog::default(),
             tables: Tables::new(catalog),
             waiting,
@@ -172,11 +175,16 @@ impl Follower {
         self.pulse.feel(&mut self.connection, self.fence.seen()).await.map_err(SourceError::from)?;
         // Places handed over once have been scanned, even if this server's views don't show it any more.
         let upto = scanned.map_or(self.after, |scanned| scanned.lsn.max(self.after));
+        self.progress.scanned(upto);
         let mark = scanned.and_then(|scanned| scanned.mark);
-        let looked = self.catalog.look_to_end(&mut self.connection, &self.selection).await;
-        let reach = Reach { after: self.after, upto, end: looked.map_err(SourceError::from)? };
         let moved = upto > self.after;
-        match self.read(reach).await {
+        let has_failed = self.waiting.set_failures(self.caretaker.failures());
+        let read = if moved || has_failed || self.lookout.is_due(self.fence.end()) {
+            self.look_and_read(upto).await
+        } else {
+            Ok(())
+        };
+        match read {
             Ok(()) => {
                 self.plans_outdated = 0;
                 self.finish(upto, mark).await?;
@@ -207,9 +215,12 @@ impl Follower {
         remarks
     }
 
-    async fn read(&mut self, reach: Reach) -> Result<(), Halt> {
+    /// Reads and hands on everything up to a place that has been scanned.
+    async fn look_and_read(&mut self, upto: Lsn) -> Result<(), Halt> {
+        self.lookout.begin(self.fence.end());
+        let looked = self.catalog.look_to_end(&mut self.connection, &self.selection).await;
+        let reach = Reach { after: self.after, upto, end: looked.map_err(SourceError::from)? };
         self.doubted.clear();
-        self.waiting.set_failures(self.caretaker.failures());
         let hidden = self.hidden().await?;
         let planned = agenda(&self.tables, &self.catalog, &hidden, &mut self.waiting, reach);
         let mut agenda = planned.map_err(|Overtaken| Obstacle::Outdated)?;
@@ -367,6 +378,7 @@ impl Follower {
         if let Obstacle::Source(error) = obstacle {
             return Err(error.into());
         }
+        self.lookout.forget();
         if self.open_is_parted {
             let error = "a change table was altered, cleaned up or dropped meanwhile";
             return Err(SourceError::transient("read a large transaction to its end", error).into());

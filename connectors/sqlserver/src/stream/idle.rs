@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use millstream_core::schema::TableName;
 
 use super::cursor::{Obstacle, obstacle};
-use crate::capture::catalog::{int, lsn};
 use crate::capture::plan::{Step, Stretch};
 use crate::connect::Connection;
 use crate::error::{QueryError, number};
+use crate::field::{int, lsn};
 use crate::position::Lsn;
 use crate::quote::quoted;
 

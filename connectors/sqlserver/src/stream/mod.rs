@@ -2,7 +2,8 @@
 //!
 //! A reading covers the commits above one place and up to another. The order of its questions is what makes it exact:
 //!
-//! 1. how far the log has been scanned ([`fence`](crate::fence)): the upper place;
+//! 1. how far the log has been scanned ([`fence`](crate::fence)): the upper place; if it is no higher than before, that is
+//!    mostly all ([`lookout`]);
 //! 2. the capture instances and the statements in the history: all up to the upper place are there by now;
 //! 3. from these, for each table, which instance is read over which stretch, by which shape ([`agenda`]);
 //! 4. which stretches have rows at all ([`idle`]), and their rows in batches ([`cursor`]), merged across tables in the
@@ -16,6 +17,7 @@ mod agenda;
 mod cursor;
 mod follower;
 mod idle;
+mod lookout;
 mod rows;
 mod start;
 mod tables;

@@ -14,6 +14,7 @@ use millstream_core::error::SourceError;
 use crate::connect::Connection;
 use crate::error::{QueryError, number};
 use crate::fence::log_end;
+use crate::field::{self, bigint};
 use crate::position::{Lsn, Mark, SqlServerPosition};
 
 /// Nothing if the log is the one that the position lies in, as far as can be told; else a lost position.
@@ -53,7 +54,7 @@ pub(super) async fn mark_at(connection: &mut Connection, lsn: Lsn) -> Result<Opt
     match row {
         Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => Ok(None),
         row => {
-            let at_ms = row?.and_then(|row| row.try_get::<i64, _>(0).ok().flatten());
+            let at_ms = row?.and_then(|row| bigint(&row, 0));
             Ok(at_ms.map(|at_ms| Mark { lsn, at_ms }))
         }
     }
@@ -72,7 +73,7 @@ async fn commit_between(connection: &mut Connection, after: Lsn, upto: Lsn) -> R
         .await;
     match row {
         Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => Ok(None),
-        row => Ok(row?.and_then(|row| row.try_get::<&[u8], _>(0).ok().flatten().and_then(Lsn::from_bytes))),
+        row => Ok(row?.and_then(|row| field::lsn(&row, 0))),
     }
 }
 

@@ -8,7 +8,6 @@ use millstream_core::source::Catalog;
 
 use crate::capture::origin::Origin;
 use crate::capture::plan::Following;
-use crate::capture::table::CapturedTable;
 
 /// What is known of one table.
 #[derive(Debug, Clone)]
@@ -56,16 +55,6 @@ impl Tables {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&TableName, &Standing)> {
         self.standings.iter()
-    }
-
-    /// Whether a table is followed under any name, and has had its partitions all the while.
-    pub(super) fn knows(&self, table: &CapturedTable) -> bool {
-        let now = (table.object, table.made_ms, table.partitions);
-        let is_it = |standing: &Standing| match standing {
-            Standing::Followed(Following { origin, .. }) => (origin.object, origin.made_ms, origin.partitions) == now,
-            Standing::Held { .. } => false,
-        };
-        self.standings.values().any(is_it)
     }
 
     /// From here on a table stands so; `None` if it isn't there.

@@ -7,21 +7,9 @@ use super::world::{Auto, Manual, World};
 const ONE_TABLE: &str = "CREATE TABLE dbo.t (id int PRIMARY KEY, a varchar(10)); \
                          INSERT INTO dbo.t VALUES (1, 'a'), (2, 'b')";
 
-/// A table that is captured and followed.
-async fn followed(capture_instances: millstream_sqlserver::CaptureInstances) -> World {
-    let mut world = World::new(capture_instances, ONE_TABLE);
-    world.enable("t", "dbo_t");
-    world.scan();
-    world.start();
-    world.settle().await;
-    world.news();
-    world.cost();
-    world
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn column_added_without_a_new_instance() {
-    let mut world = followed(Manual).await;
+    let mut world = World::followed(Manual, ONE_TABLE, &["t"]).await;
     world.sql("ALTER TABLE dbo.t ADD b int NULL");
     world.sql("INSERT INTO dbo.t VALUES (3, 'c', 30); UPDATE dbo.t SET b = 10 WHERE id = 1");
     world.settle().await;
@@ -42,8 +30,7 @@ async fn column_added_without_a_new_instance() {
 async fn a_column_that_millstream_may_not_capture_is_held_with_the_reason() {
     let mut world = World::new(Auto, ONE_TABLE);
     world.follow_as_plain_user("GRANT SELECT ON SCHEMA::dbo TO ms");
-    world.enable("t", "dbo_t");
-    world.scan();
+    world.capture(&["t"]);
     world.start();
     world.settle().await;
     world.sql("ALTER TABLE dbo.t ADD b int NULL");
@@ -62,7 +49,7 @@ async fn a_column_that_millstream_may_not_capture_is_held_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn column_added_and_captured_while_running() {
-    let mut world = followed(Auto).await;
+    let mut world = World::followed(Auto, ONE_TABLE, &["t"]).await;
     world.sql("ALTER TABLE dbo.t ADD b int NULL");
     world.sql("INSERT INTO dbo.t VALUES (3, 'c', 30); UPDATE dbo.t SET b = 10 WHERE id = 1");
     world.until_true("the table goes over", |world| world.rows("t").iter().any(|row| row.contains("b="))).await;
@@ -85,7 +72,7 @@ async fn column_added_and_captured_while_running() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_changed_in_the_gap_get_their_values() {
-    let mut world = followed(Manual).await;
+    let mut world = World::followed(Manual, ONE_TABLE, &["t"]).await;
     world.sql("ALTER TABLE dbo.t ADD b int NULL");
     world.sql("UPDATE dbo.t SET b = 10 WHERE id = 1");
     world.sql("INSERT INTO dbo.t VALUES (3, 'c', 30)");
@@ -101,7 +88,7 @@ async fn rows_changed_in_the_gap_get_their_values() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn column_dropped_without_a_new_instance() {
-    let mut world = followed(Manual).await;
+    let mut world = World::followed(Manual, ONE_TABLE, &["t"]).await;
     world.sql("ALTER TABLE dbo.t DROP COLUMN a");
     world.sql("INSERT INTO dbo.t VALUES (3)");
     world.settle().await;
@@ -111,7 +98,7 @@ async fn column_dropped_without_a_new_instance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn column_dropped_with_a_new_instance() {
-    let mut world = followed(Manual).await;
+    let mut world = World::followed(Manual, ONE_TABLE, &["t"]).await;
     world.sql("ALTER TABLE dbo.t DROP COLUMN a");
     world.enable("t", "dbo_t_2");
     world.sql("INSERT INTO dbo.t VALUES (3)");
@@ -127,7 +114,7 @@ async fn column_dropped_with_a_new_instance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn column_dropped_and_added_again() {
-    let mut world = followed(Auto).await;
+    let mut world = World::followed(Auto, ONE_TABLE, &["t"]).await;
     world.sql("ALTER TABLE dbo.t DROP COLUMN a");
     world.sql("ALTER TABLE dbo.t ADD a varchar(10) NULL");
     world.sql("UPDATE dbo.t SET a = 'x' WHERE id = 1");
@@ -139,11 +126,12 @@ async fn column_dropped_and_added_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn type_widened() {
-    let mut world = followed(Manual).await;
+    let mut world = World::followed(Manual, ONE_TABLE, &["t"]).await;
     world.sql("UPDATE dbo.t SET a = 'before' WHERE id = 1");
     world.sql("ALTER TABLE dbo.t ALTER COLUMN a varchar(20)");
     world.sql("UPDATE dbo.t SET a = 'twelve chars' WHERE id = 2");
     world.settle().await;
+    world.expect("EXISTS (SELECT 1 FROM cdc.ddl_history WHERE required_column_update = 1)");
     assert_eq!(world.rows("t"), ["(a='before', id=1)", "(a='twelve chars', id=2)"]);
     assert_eq!((world.news(), world.cost()), (vec!["t altered keep".to_owned()], 2));
 }
@@ -154,10 +142,7 @@ async fn type_changed_so_that_values_read_otherwise() {
     world.enable("t", "dbo_t");
     world.sql("INSERT INTO dbo.t VALUES (1, 10), (2, 20)");
     world.scan();
-    world.start();
-    world.settle().await;
-    world.news();
-    world.cost();
+    world.follow().await;
     world.sql("UPDATE dbo.t SET a = 11 WHERE id = 1");
     world.sql("ALTER TABLE dbo.t ALTER COLUMN a varchar(10)");
     world.sql("INSERT INTO dbo.t VALUES (3, 'text')");
@@ -168,7 +153,7 @@ async fn type_changed_so_that_values_read_otherwise() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_nullability_changed() {
-    let mut world = followed(Manual).await;
+    let mut world = World::followed(Manual, ONE_TABLE, &["t"]).await;
     world.sql("ALTER TABLE dbo.t ALTER COLUMN a varchar(10) NOT NULL");
     world.sql("INSERT INTO dbo.t VALUES (3, 'c')");
     world.settle().await;
@@ -178,7 +163,7 @@ async fn only_nullability_changed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn column_rename_is_refused() {
-    let mut world = followed(Manual).await;
+    let mut world = World::followed(Manual, ONE_TABLE, &["t"]).await;
     let error = world.try_sql("EXEC sp_rename 'dbo.t.a', 'z', 'COLUMN'").unwrap_err();
     assert_eq!(error.number(), 4928, "{error}");
     world.sql("INSERT INTO dbo.t VALUES (3, 'c')");
@@ -189,8 +174,7 @@ async fn column_rename_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_ahead_of_the_reader_waits_for_its_place() {
     let world = World::new(Manual, ONE_TABLE);
-    world.enable("t", "dbo_t");
-    world.scan();
+    world.capture(&["t"]);
     let connector = world.connector();
     let (from, catalog) = world.here(&connector).await;
     world.sql("UPDATE dbo.t SET a = 'x' WHERE id = 1");
@@ -203,7 +187,7 @@ async fn a_statement_ahead_of_the_reader_waits_for_its_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn column_added_while_stopped() {
-    let mut world = followed(Auto).await;
+    let mut world = World::followed(Auto, ONE_TABLE, &["t"]).await;
     world.kill().await;
     world.sql("INSERT INTO dbo.t VALUES (3, 'c')");
     world.sql("ALTER TABLE dbo.t ADD b int NOT NULL DEFAULT 7");

@@ -2,20 +2,8 @@
 
 use super::world::{Auto, Manual, World};
 
-async fn followed() -> World {
-    let mut world = World::new(
-        Manual,
-        "CREATE TABLE dbo.t (id int NOT NULL, n int NOT NULL, a int, CONSTRAINT k PRIMARY KEY (id)); \
-         INSERT INTO dbo.t VALUES (1, 7, 10), (2, 7, 20), (3, 8, 30)",
-    );
-    world.enable("t", "dbo_t");
-    world.scan();
-    world.start();
-    world.settle().await;
-    world.news();
-    world.cost();
-    world
-}
+const ONE_TABLE: &str = "CREATE TABLE dbo.t (id int NOT NULL, n int NOT NULL, a int, CONSTRAINT k PRIMARY KEY (id)); \
+                         INSERT INTO dbo.t VALUES (1, 7, 10), (2, 7, 20), (3, 8, 30)";
 
 /// The server refuses it while the table is captured.
 fn change_key(world: &World) {
@@ -34,7 +22,7 @@ const FILED_ANEW: u64 = 7;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn primary_key_changed() {
-    let mut world = followed().await;
+    let mut world = World::followed(Manual, ONE_TABLE, &["t"]).await;
     change_key(&world);
     world.sql("INSERT INTO dbo.t VALUES (1, 8, 40); UPDATE dbo.t SET a = 21 WHERE id = 2");
     world.until_true("t is followed again", |world| world.rows("t").len() == 4).await;
@@ -47,7 +35,7 @@ async fn primary_key_changed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn primary_key_changed_while_stopped() {
-    let mut world = followed().await;
+    let mut world = World::followed(Manual, ONE_TABLE, &["t"]).await;
     world.kill().await;
     change_key(&world);
     world.sql("INSERT INTO dbo.t VALUES (1, 8, 40); UPDATE dbo.t SET a = 21 WHERE id = 2");
@@ -64,8 +52,7 @@ async fn primary_key_changed_while_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn primary_key_added() {
     let mut world = World::new(Auto, "CREATE TABLE dbo.t (id int NOT NULL, a int); INSERT INTO dbo.t VALUES (1, 1)");
-    world.enable("t", "dbo_t");
-    world.scan();
+    world.capture(&["t"]);
     world.start();
     world.settle().await;
     world.cost();

@@ -5,12 +5,8 @@ use super::world::{Auto, Manual, World};
 async fn followed(change_tables_tell_commands: bool, script: &str) -> World {
     let mut world = World::new(Manual, script);
     world.control().set_command_ids(change_tables_tell_commands);
-    world.enable("t", "dbo_t");
-    world.scan();
-    world.start();
-    world.settle().await;
-    world.news();
-    world.cost();
+    world.capture(&["t"]);
+    world.follow().await;
     world
 }
 
@@ -88,8 +84,7 @@ async fn idle_rows_of_the_mapping_are_no_transactions() {
 async fn restarts_while_a_table_is_held_leave_one_line_of_history() {
     let mut world = World::new(Manual, ONE_TABLE);
     world.sql("CREATE TABLE dbo.t2 (id int PRIMARY KEY)");
-    world.enable("t2", "dbo_t2");
-    world.scan();
+    world.capture(&["t2"]);
     for _ in 0..3 {
         world.start();
         world.until_true("t is held", |world| world.state("t").starts_with("held")).await;

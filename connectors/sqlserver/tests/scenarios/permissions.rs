@@ -8,12 +8,8 @@ const TWO_TABLES: &str = "CREATE TABLE dbo.t (id int PRIMARY KEY, a int); INSERT
 async fn followed(grants: &str) -> World {
     let mut world = World::new(Manual, TWO_TABLES);
     world.follow_as_plain_user(grants);
-    world.enable("t", "dbo_t");
-    world.enable("t2", "dbo_t2");
-    world.scan();
-    world.start();
-    world.settle().await;
-    world.news();
+    world.capture(&["t", "t2"]);
+    world.follow().await;
     world
 }
 

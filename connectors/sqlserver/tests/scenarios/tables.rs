@@ -17,8 +17,7 @@ async fn table_created_while_running() {
 #[tokio::test(flavor = "multi_thread")]
 async fn table_created_without_capture_is_held_with_the_statement_to_run() {
     let mut world = World::new(Manual, "CREATE TABLE dbo.t (id int PRIMARY KEY)");
-    world.enable("t", "dbo_t");
-    world.scan();
+    world.capture(&["t"]);
     world.start();
     world.settle().await;
     world.sql("CREATE TABLE dbo.t2 (id int PRIMARY KEY); INSERT INTO dbo.t2 VALUES (1)");
@@ -40,14 +39,8 @@ async fn table_dropped_also_while_stopped() {
          INSERT INTO dbo.t VALUES (1); INSERT INTO dbo.t2 VALUES (1)",
     );
     world.sql("CREATE TABLE dbo.t3 (id int PRIMARY KEY)");
-    for table in ["t", "t2", "t3"] {
-        world.enable(table, &format!("dbo_{table}"));
-    }
-    world.scan();
-    world.start();
-    world.settle().await;
-    world.news();
-    world.cost();
+    world.capture(&["t", "t2", "t3"]);
+    world.follow().await;
     world.sql("DROP TABLE dbo.t");
     world.sql("INSERT INTO dbo.t3 VALUES (1)");
     world.settle().await;
@@ -72,13 +65,8 @@ async fn table_renamed_into_and_out_of_view() {
         "CREATE TABLE dbo.t (id int PRIMARY KEY); CREATE TABLE dbo.other (id int PRIMARY KEY, x int); \
          INSERT INTO dbo.t VALUES (1); INSERT INTO dbo.other VALUES (5, 50)",
     );
-    world.enable("t", "dbo_t");
-    world.enable("other", "dbo_other");
-    world.scan();
-    world.start();
-    world.settle().await;
-    world.news();
-    world.cost();
+    world.capture(&["t", "other"]);
+    world.follow().await;
     world.sql("EXEC sp_rename 'dbo.other', 't2'");
     world.sql("INSERT INTO dbo.t2 VALUES (6, 60)");
     world.until_true("t2 is followed", |world| world.state("t2") == "live").await;
@@ -99,13 +87,8 @@ async fn names_swapped_while_stopped_are_read_again() {
         "CREATE TABLE dbo.t (id int PRIMARY KEY); CREATE TABLE dbo.t2 (id int PRIMARY KEY); \
          INSERT INTO dbo.t VALUES (1); INSERT INTO dbo.t2 VALUES (2)",
     );
-    world.enable("t", "dbo_t");
-    world.enable("t2", "dbo_t2");
-    world.scan();
-    world.start();
-    world.settle().await;
-    world.news();
-    world.cost();
+    world.capture(&["t", "t2"]);
+    world.follow().await;
     world.kill().await;
     world.sql("EXEC sp_rename 'dbo.t', 'x'; EXEC sp_rename 'dbo.t2', 't'; EXEC sp_rename 'dbo.x', 't2'");
     world.sql("INSERT INTO dbo.t VALUES (22)");
@@ -123,8 +106,7 @@ async fn table_dropped_and_made_again_under_its_name() {
     for stopped in [false, true] {
         let mut world =
             World::new(Manual, "CREATE TABLE dbo.t (id int PRIMARY KEY, a int); INSERT INTO dbo.t VALUES (1, 1)");
-        world.enable("t", "dbo_t");
-        world.scan();
+        world.capture(&["t"]);
         world.start();
         world.settle().await;
         if stopped {

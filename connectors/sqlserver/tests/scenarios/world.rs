@@ -66,9 +66,42 @@ impl World {
         world
     }
 
+    /// A database with tables that are captured.
+    pub fn captured(capture_instances: CaptureInstances, script: &str, tables: &[&str]) -> Self {
+        let world = Self::new(capture_instances, script);
+        world.capture(tables);
+        world
+    }
+
+    /// A database with tables that are followed.
+    pub async fn followed(capture_instances: CaptureInstances, script: &str, tables: &[&str]) -> Self {
+        let mut world = Self::captured(capture_instances, script, tables);
+        world.follow().await;
+        world
+    }
+
+    /// Makes an instance for each of these tables, and has the capture process notice them.
+    pub fn capture(&self, tables: &[&str]) {
+        tables.iter().for_each(|table| self.enable(table, &format!("dbo_{table}")));
+        self.scan();
+    }
+
+    /// Follows from here on. What that took is no news, and costs nothing.
+    pub async fn follow(&mut self) {
+        self.start();
+        self.settle().await;
+        self.news();
+        self.cost();
+    }
+
     /// Runs a batch in the database.
     pub fn sql(&self, batch: &str) {
         self.try_sql(batch).unwrap_or_else(|error| panic!("{error}: {batch}"));
+    }
+
+    /// Says so unless a condition holds in the database.
+    pub fn expect(&self, condition: &str) {
+        self.sql(&format!("IF NOT ({condition}) RAISERROR('it does not hold', 16, 1)"));
     }
 
     pub fn try_sql(&self, batch: &str) -> Result<(), ScriptError> {

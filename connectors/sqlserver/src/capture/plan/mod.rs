@@ -36,6 +36,17 @@ use crate::config::CaptureInstances;
 use crate::position::Lsn;
 use planner::Planner;
 
+/// A stretch of the log, as it is being planned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    /// Everything up to here has been handed over.
+    pub(crate) after: Lsn,
+    /// The upper place.
+    pub(crate) upto: Lsn,
+    /// Where the log ended behind the look at the catalog.
+    pub(crate) end: Lsn,
+}
+
 /// How a followed table stands at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Following {
@@ -144,13 +155,12 @@ pub(crate) fn plan(table: &CapturedTable, following: &Following, gaps: Gaps, aft
     }
 }
 
-/// Plans the first stretch of a table whose rows are going to be read anyway: what was captured before is of no use.
-/// `kind` says what the table's appearance is, by its shape.
+/// Plans the first stretch of a table whose rows are going to be read when the log has come to `end`: what was captured
+/// before is of no use. `kind` says what the table's appearance is, by its shape.
 pub(crate) fn begin(
     table: &CapturedTable,
     gaps: Gaps,
-    after: Lsn,
-    upto: Lsn,
+    Reach { after, upto, end }: Reach,
     kind: impl FnOnce(Arc<TableSchema>) -> SchemaChangeKind,
 ) -> Plan {
     let ready = ready(&table.instances, upto);
@@ -166,6 +176,7 @@ pub(crate) fn begin(
         made_ms: table.made_ms,
         change_table: instance.change_table,
         partitions: table.partitions,
+        since: end,
     };
     let schema = shape(&table.name, origin, instance, first.previous());
     let following = Following { origin, schema: Arc::clone(&schema) };

@@ -93,9 +93,10 @@ impl<'a> Planner<'a> {
         effect
     }
 
-    /// Rows changed unseen; no need to say so where the last change has the table read again anyway.
+    /// Rows changed unseen; no need to say so where the last change has the table read again anyway, or where it is being
+    /// read with all that was changed up to there.
     fn rows_replaced(&mut self, at: Lsn, effect: Effect, cause: String, statement: Option<&Statement>) {
-        if effect == Effect::Keep {
+        if effect == Effect::Keep && at > self.following.origin.since {
             self.change(at, SchemaChangeKind::RowsReplaced { cause }, statement);
         }
     }
@@ -169,15 +170,18 @@ impl<'a> Planner<'a> {
         if upto < self.from || self.in_gap {
             return;
         }
-        self.steps.push(Step::Read(Stretch {
-            change_table: instance.change_table,
-            instance: instance.name.clone(),
-            from: self.from,
-            upto,
-            schema: Arc::clone(&self.following.schema),
-            tells_commands: instance.tells_commands,
-            last_statement: instance.last_statement(),
-        }));
+        let from = self.from.max(self.following.origin.since.next());
+        if from <= upto {
+            self.steps.push(Step::Read(Stretch {
+                change_table: instance.change_table,
+                instance: instance.name.clone(),
+                from,
+                upto,
+                schema: Arc::clone(&self.following.schema),
+                tells_commands: instance.tells_commands,
+                last_statement: instance.last_statement(),
+            }));
+        }
         self.from = upto.next();
     }
 

@@ -12,7 +12,8 @@ fn name() -> TableName {
 }
 
 fn following(instance: &Instance) -> Following {
-    let origin = Origin { object: 5, made_ms: 3, change_table: instance.change_table, partitions: None };
+    let origin =
+        Origin { object: 5, made_ms: 3, change_table: instance.change_table, partitions: None, since: Lsn::ZERO };
     Following { origin, schema: shape(&name(), origin, instance, Lsn::ZERO) }
 }
 
@@ -34,6 +35,10 @@ fn table(instances: &[Instance]) -> CapturedTable {
         partitions: None,
         instances: instances.to_vec(),
     }
+}
+
+fn reach(after: u32, upto: u32, end: u32) -> Reach {
+    Reach { after: lsn(after), upto: lsn(upto), end: lsn(end) }
 }
 
 fn planned(following: &Following, instances: &[Instance], after: u32, upto: u32) -> (Vec<String>, Following) {
@@ -123,8 +128,8 @@ fn a_gap_that_ends_soon_is_held() {
     // Until the new instance is there, the old one doesn't do.
     now.instances.retain(|instance| instance.change_table == 7);
     let settled = |schema| SchemaChangeKind::Settled { schema };
-    assert!(matches!(begin(&now, Gaps::Hold, lsn(149), lsn(200), settled), Plan::Uncaptured));
-    assert!(matches!(begin(&now, Gaps::LeaveOut, lsn(149), lsn(200), settled), Plan::Follow(..)));
+    assert!(matches!(begin(&now, Gaps::Hold, reach(149, 200, 0), settled), Plan::Uncaptured));
+    assert!(matches!(begin(&now, Gaps::LeaveOut, reach(149, 200, 0), settled), Plan::Follow(..)));
     // A computed column is never captured, so nothing is missed.
     now.columns.last_mut().unwrap().computed = true;
     assert!(shown_plan(&now, 200).1);
@@ -232,14 +237,30 @@ fn a_new_table_begins_where_its_instance_does() {
     let mut new = two_columns(8, 150);
     new.statements.push(statement(160, "ALTER TABLE t DROP COLUMN a"));
     let created = |schema| SchemaChangeKind::Created { schema, empty: false };
-    let Plan::Follow(steps, _) = begin(&table(&[new.clone()]), Gaps::Hold, lsn(100), lsn(200), created) else {
+    let Plan::Follow(steps, _) = begin(&table(&[new.clone()]), Gaps::Hold, reach(100, 200, 0), created) else {
         panic!()
     };
     assert_eq!(
         steps.iter().map(shown).collect::<Vec<_>>(),
         ["100+ created", "150..160- of 8: id,a", "160 altered by ALTER TABLE t DROP COLUMN a", "160..200 of 8: id",]
     );
-    assert!(matches!(begin(&table(&[new]), Gaps::Hold, lsn(100), lsn(149), created), Plan::Uncaptured));
+    assert!(matches!(begin(&table(&[new]), Gaps::Hold, reach(100, 149, 0), created), Plan::Uncaptured));
+}
+
+#[test]
+fn what_was_changed_before_a_table_is_read_doesn_t_count() {
+    let mut old = two_columns(7, 1);
+    old.statements.push(statement(150, "ALTER TABLE t SWITCH TO x"));
+    let created = |schema| SchemaChangeKind::Created { schema, empty: false };
+    let begun = |upto| match begin(&table(std::slice::from_ref(&old)), Gaps::Hold, reach(100, upto, 250), created) {
+        Plan::Follow(steps, following) => (steps.iter().map(shown).collect::<Vec<_>>(), following.unwrap()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(begun(120).0, ["100+ created"]);
+    let (steps, following) = begun(200);
+    assert_eq!(steps, ["100+ created"], "it is being read with what the statement did");
+    assert_eq!(planned(&following, std::slice::from_ref(&old), 200, 300).0, ["250+..300 of 7: id,a"]);
+    assert_eq!(planned(&following, &[old], 300, 400).0, ["300+..400 of 7: id,a"]);
 }
 
 /// Any instances, statements and places: the stretches of a plan follow one another and leave nothing out that

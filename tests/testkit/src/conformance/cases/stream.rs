@@ -10,8 +10,6 @@ use crate::conformance::{Backend, ColumnType, Input, Operation, Scene, Value};
 
 /// The contract says ten seconds; a busy machine gets some more.
 const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(15);
-/// How long after its statement was passed a table may be told of.
-const NEW_TABLE_WITHIN: Duration = Duration::from_secs(30);
 const LARGE_TEXT_CHARS: usize = 40;
 const LARGE_STATEMENTS: i64 = 200;
 const LARGE_STATEMENT_ROWS: i64 = 500;
@@ -179,18 +177,10 @@ pub async fn tables_that_are_not_selected_are_not_delivered<B: Backend>(mut scen
     scene.writer.insert("hidden_too", 2).await;
     scene.writer.insert("t_new", 2).await;
     recording.catch_up(connector.as_ref()).await;
-    // A source whose log doesn't show the statement may come to know of a new table a little later.
-    if !recording.items.iter().any(|item| item.table() == "t_new") {
-        let mut stream = recording.stream(connector.as_ref()).await;
-        let patience_ends = Instant::now() + NEW_TABLE_WITHIN;
-        while !recording.items.iter().any(|item| item.table() == "t_new") {
-            assert!(Instant::now() < patience_ends, "a table that came to be and matches the selection");
-            recording.take(next(&mut stream).await.expect("the stream goes on"));
-        }
-    }
     let delivered = |table: &str| recording.items.iter().filter(|item| item.table() == table).count();
     assert_eq!((delivered("hidden"), delivered("hidden_too")), (0, 0), "{:?}", recording.items);
     assert_eq!(delivered("t"), 5);
+    assert!(delivered("t_new") > 0, "the table was there when the log ended where it was read to");
 }
 
 pub async fn an_idle_stream_gives_signs_of_life<B: Backend>(mut scene: Scene<B>) {
