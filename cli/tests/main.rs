@@ -7,6 +7,7 @@
     reason = "what a test doesn't expect ends it"
 )]
 
+mod capture_waits;
 mod faults;
 mod first_steps;
 mod help;
@@ -22,5 +23,6 @@ mod oracle;
 mod privileges;
 mod resets;
 mod running;
+mod sqlserver_shop;
 mod unreadable;
 mod workspace;

@@ -74,12 +74,20 @@ fn awaited(status: &SourceStatus) -> Option<String> {
             table.table
         ));
     }
-    let is_behind = status.behind_ms != Some(0) && !status.tables.iter().any(|table| is_read(&table));
-    is_behind.then(|| format!("waiting for changes that were committed at source {name} to arrive"))
+    if status.tables.iter().any(|table| is_read(&table)) {
+        return None;
+    }
+    if status.behind_ms != Some(0) {
+        return Some(format!("waiting for changes that were committed at source {name} to arrive"));
+    }
+    // Nothing is left to arrive: then it is a table that the source holds for a while.
+    let held = status.tables.iter().find(|table| table.state == "held" && table.progress.is_none())?;
+    Some(format!("waiting for table {}: {}", held.table, held.reason.clone().unwrap_or_default()))
 }
 
 #[cfg(test)]
 mod tests {
+    use millstream_core::schema::TableName;
     use millstream_core::source::Remark;
 
     use super::*;
@@ -116,5 +124,14 @@ mod tests {
         assert!(text.contains("shop: the job stands still") && text.ends_with(". EXEC start"), "{text}");
         let behind = SourceStatus { behind_ms: Some(10), ..status(None) };
         assert!(awaited(&behind).unwrap().contains("to arrive"));
+        let held = TableStatus {
+            table: TableName::new("dbo", "t"),
+            state: "held".to_owned(),
+            rows: None,
+            reason: Some("it lacks b".to_owned()),
+            progress: None,
+        };
+        let held = SourceStatus { tables: vec![held], ..status(None) };
+        assert_eq!(awaited(&held).unwrap(), "waiting for table dbo.t: it lacks b");
     }
 }
