@@ -21,8 +21,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(60);
 /// Polls at the beginning, in which the connector finds out what there is.
 const FIRST_POLLS: usize = 10;
-/// Polls whose cost is taken.
-const POLLS: usize = 30;
+/// Questions whose cost is taken.
+const QUESTIONS: usize = 30;
+/// Polls whose cost is taken: more than there are from one look at the catalog to the next.
+const POLLS: usize = 110;
 /// If there are no polls for this long, there won't be any.
 const POLLS_WITHIN: Duration = Duration::from_secs(60);
 
@@ -41,6 +43,12 @@ impl Cost {
             round_trips: of(|exchange| exchange.round_trips),
             bytes: of(|exchange| exchange.bytes),
         }
+    }
+
+    /// What the one costs that has the most bytes.
+    fn of_largest(exchanges: &[Exchange]) -> Self {
+        let largest = exchanges.iter().max_by_key(|exchange| exchange.bytes).copied();
+        Self::of(&Vec::from_iter(largest))
     }
 
     fn print(&self, what: &str, ratios: &str) {
@@ -64,13 +72,15 @@ pub(crate) async fn print(server: &SimulatedServer, instances: u64) -> Result<()
     prepare(server, "many", instances).await?;
     let question = Cost::of(&ask(server, "many").await?);
     let one = Cost::of(&poll(server, "one", 1).await?);
-    let many = Cost::of(&poll(server, "many", instances).await?);
+    let polls = poll(server, "many", instances).await?;
+    let (many, look) = (Cost::of(&polls), Cost::of_largest(&polls));
     question.print("question   SELECT 1", "");
     one.print("idle poll  1 capture instance", &format!("   {:.1} times a SELECT 1", one.ratio(&question)));
     many.print(
         &format!("idle poll  {instances} capture instances"),
         &format!("   {:.1} times a SELECT 1, {:.1} times 1 instance", many.ratio(&question), many.ratio(&one)),
     );
+    look.print("the same   with a look at them", &format!("   {:.1} times a SELECT 1", look.ratio(&question)));
     Ok(())
 }
 
@@ -101,7 +111,7 @@ async fn prepare(server: &SimulatedServer, database: &str, instances: u64) -> Re
 async fn ask(server: &SimulatedServer, database: &str) -> Result<Vec<Exchange>, Failure> {
     let meter = Meter::start(server.address(), PAUSE).await?;
     let mut connection = server.connect(meter.address(), database).await?;
-    for _ in 0..FIRST_POLLS + POLLS {
+    for _ in 0..FIRST_POLLS + QUESTIONS {
         tokio::time::sleep(POLL_INTERVAL).await;
         execute(&mut connection, "SELECT 1").await?;
     }
