@@ -18,12 +18,12 @@ use millstream_core::selection::Selection;
 use millstream_core::source::{Problem, Severity};
 use mysql_async::prelude::FromRow;
 
-pub(crate) use cascades::{Cascades, ParentChange, cascades, logs_cascades, unlogged_cascades};
+pub(crate) use cascades::{Cascades, ParentChange, cascades, unlogged_cascades};
+pub(crate) use grants::Grants;
 
 use crate::connect::{Connection, Connector, address};
 use crate::discover;
 use crate::error::connection_problem;
-use grants::Grants;
 
 /// Every problem of the server and of the selected tables. A server that can't be reached or logged in to is a problem,
 /// too. `Err` is for connections that break half-way.
@@ -34,7 +34,7 @@ pub(crate) async fn check(connector: &Connector, selection: &Selection) -> Resul
     };
     let limit = connector.query_timeout();
     let grants = Grants::read(&mut connection, limit).await?;
-    let mut problems = settings::problems(&mut connection, limit, selection).await?;
+    let mut problems = settings::problems(&mut connection, limit, selection, &grants).await?;
     problems.extend(grants.problems(connection.server.version));
     let found = discover::selected(&mut connection, limit, selection).await?;
     let database = connector.settings().database.as_deref();
@@ -42,7 +42,7 @@ pub(crate) async fn check(connector: &Connector, selection: &Selection) -> Resul
     problems.extend(patterns::problems(&mut connection, limit, selection, &found, &databases, &grants).await?);
     problems.extend(databases.into_values());
     problems.extend(tables::problems(&mut connection, limit, &found, &grants).await?);
-    let cascades = unlogged_cascades(&mut connection, limit).await?;
+    let cascades = unlogged_cascades(&mut connection, limit).await?.unwrap_or_default();
     problems.extend(tables::cascade_problems(&cascades, &found, connection.server.version));
     // The worst first; among equals the order above, from the server to its tables.
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));

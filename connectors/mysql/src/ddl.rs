@@ -6,6 +6,7 @@
 //! found out otherwise.
 
 mod alter;
+mod body;
 mod columns;
 #[cfg(test)]
 mod corpus;
@@ -22,10 +23,11 @@ mod transaction;
 #[cfg(test)]
 mod values_on_servers;
 
+pub(crate) use body::Body;
 pub(crate) use columns::values_kept;
 pub(crate) use lexer::SqlMode;
 pub(crate) use names::NameCase;
-pub(crate) use statement::{Statement, Suspects, Transaction, Xid};
+pub(crate) use statement::{Dml, Statement, Suspects, Transaction, Xid};
 
 use crate::version::Version;
 
@@ -58,4 +60,9 @@ pub(crate) fn without_values(statement: &[u8], context: &Context<'_>) -> String 
 pub(crate) fn read(statement: &[u8], context: &Context<'_>) -> Statement {
     let text = names::decode(statement, context.client_collation);
     dispatch::read(&text, context)
+}
+
+/// Reads the body of a view, trigger, function or procedure. The context is the one that it was made in.
+pub(crate) fn read_body(text: &str, context: &Context<'_>) -> Body {
+    body::read(text, context)
 }

@@ -37,24 +37,6 @@ pub(crate) async fn named(
     Ok(found)
 }
 
-/// Those of these names that the user sees in the catalog, and whether each is a view.
-pub(crate) async fn kinds(
-    connection: &mut Connection,
-    limit: Duration,
-    names: &[TableName],
-) -> Result<BTreeMap<TableName, bool>, SourceError> {
-    let exact = |name: &TableName| TablePattern { schema: name.schema.clone(), table: name.name.clone() };
-    let patterns: Vec<TablePattern> = names.iter().map(exact).collect();
-    let query = format!(
-        "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE {}",
-        condition(&patterns)
-    );
-    let folding = connection.server.names;
-    let rows: Vec<(String, String, String)> = connection.rows(limit, "look for views", &query).await?;
-    let kind = |(schema, name, kind): (String, String, String)| (folding.table(&schema, &name), kind.ends_with("VIEW"));
-    Ok(rows.into_iter().map(kind).filter(|(name, _)| names.contains(name)).collect())
-}
-
 /// The WHERE clause that covers these patterns; the catalog's own comparison may let through more.
 fn condition(patterns: &[TablePattern]) -> String {
     let one = |pattern: &TablePattern| {
@@ -101,59 +83,11 @@ async fn read(
     limit: Duration,
     condition: &str,
 ) -> Result<BTreeMap<TableName, TableSchema>, SourceError> {
-    let (flavor, names) = (connection.server.version.flavor, connection.server.names);
-    let tables: Vec<(Field, Field, Field)> = connection
-        .rows(
-            limit,
-            "read the list of tables",
-            &format!("SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE {condition}"),
-        )
-        .await?;
-    let columns: Vec<ColumnFields> = connection
-        .rows(
-            limit,
-            "read the tables' columns",
-            &format!(
-                "SELECT table_schema, table_name, column_name, column_type, is_nullable, collation_name, \
-                 generation_expression, column_default FROM information_schema.columns WHERE {condition} \
-                 ORDER BY table_schema, table_name, ordinal_position"
-            ),
-        )
-        .await?;
-    let keys: Vec<KeyFields> = connection
-        .rows(
-            limit,
-            "read the tables' keys",
-            &format!(
-                "SELECT table_schema, table_name, index_name, column_name, sub_part, nullable, index_type \
-                 FROM information_schema.statistics WHERE non_unique = 0 AND ({condition}) \
-                 ORDER BY table_schema, table_name, index_name, seq_in_index"
-            ),
-        )
-        .await?;
-    let mut columns_of: BTreeMap<TableName, Vec<Column>> = BTreeMap::new();
-    for (schema, table, name, source_type, nullable, collation, generated, default) in columns {
-        let default = default.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        columns_of.entry(names.table(&text(schema), &text(table))).or_default().push(Column {
-            name: text(name),
-            source_type: text(source_type),
-            nullable: text(nullable) == "YES",
-            collation: collation.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-            generated: Some(text(generated)).filter(|expression| !expression.is_empty()),
-            // MariaDB writes the default NULL as the word, and a text that reads NULL with quotes.
-            default: default.filter(|default| flavor == Flavor::MySql || default != "NULL"),
-        });
-    }
-    let mut keys_of: BTreeMap<TableName, Vec<KeyPart>> = BTreeMap::new();
-    for (schema, table, index, column, sub_part, nullable, index_type) in keys {
-        keys_of.entry(names.table(&text(schema), &text(table))).or_default().push(KeyPart {
-            index: text(index),
-            column: column.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-            prefix: sub_part.is_some(),
-            nullable: text(nullable) == "YES",
-            hash: text(index_type) == "HASH",
-        });
-    }
+    let names = connection.server.names;
+    let query = format!("SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE {condition}");
+    let tables: Vec<(Field, Field, Field)> = connection.rows(limit, "read the list of tables", &query).await?;
+    let mut columns_of = read_columns(connection, limit, condition).await?;
+    let mut keys_of = read_keys(connection, limit, condition).await?;
     let mut found = BTreeMap::new();
     for (schema, table, table_type) in tables {
         let name = names.table(&text(schema), &text(table));
@@ -170,6 +104,59 @@ async fn read(
         found.insert(name.clone(), TableSchema { table: name, columns, identity, origin: None });
     }
     Ok(found)
+}
+
+async fn read_columns(
+    connection: &mut Connection,
+    limit: Duration,
+    condition: &str,
+) -> Result<BTreeMap<TableName, Vec<Column>>, SourceError> {
+    let (flavor, names) = (connection.server.version.flavor, connection.server.names);
+    let query = format!(
+        "SELECT table_schema, table_name, column_name, column_type, is_nullable, collation_name, \
+         generation_expression, column_default FROM information_schema.columns WHERE {condition} \
+         ORDER BY table_schema, table_name, ordinal_position"
+    );
+    let columns: Vec<ColumnFields> = connection.rows(limit, "read the tables' columns", &query).await?;
+    let mut columns_of: BTreeMap<TableName, Vec<Column>> = BTreeMap::new();
+    for (schema, table, name, source_type, nullable, collation, generated, default) in columns {
+        let default = default.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        columns_of.entry(names.table(&text(schema), &text(table))).or_default().push(Column {
+            name: text(name),
+            source_type: text(source_type),
+            nullable: text(nullable) == "YES",
+            collation: collation.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            generated: Some(text(generated)).filter(|expression| !expression.is_empty()),
+            // MariaDB writes the default NULL as the word, and a text that reads NULL with quotes.
+            default: default.filter(|default| flavor == Flavor::MySql || default != "NULL"),
+        });
+    }
+    Ok(columns_of)
+}
+
+async fn read_keys(
+    connection: &mut Connection,
+    limit: Duration,
+    condition: &str,
+) -> Result<BTreeMap<TableName, Vec<KeyPart>>, SourceError> {
+    let names = connection.server.names;
+    let query = format!(
+        "SELECT table_schema, table_name, index_name, column_name, sub_part, nullable, index_type \
+         FROM information_schema.statistics WHERE non_unique = 0 AND ({condition}) \
+         ORDER BY table_schema, table_name, index_name, seq_in_index"
+    );
+    let keys: Vec<KeyFields> = connection.rows(limit, "read the tables' keys", &query).await?;
+    let mut keys_of: BTreeMap<TableName, Vec<KeyPart>> = BTreeMap::new();
+    for (schema, table, index, column, sub_part, nullable, index_type) in keys {
+        keys_of.entry(names.table(&text(schema), &text(table))).or_default().push(KeyPart {
+            index: text(index),
+            column: column.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            prefix: sub_part.is_some(),
+            nullable: text(nullable) == "YES",
+            hash: text(index_type) == "HASH",
+        });
+    }
+    Ok(keys_of)
 }
 
 /// Whether a key's part is the column that MariaDB adds to the keys of a versioned table, declared or hidden.

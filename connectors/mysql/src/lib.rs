@@ -18,6 +18,7 @@ mod log;
 mod position;
 mod progress;
 pub(crate) mod read;
+mod stored_objects;
 mod stream;
 mod version;
 mod wire;

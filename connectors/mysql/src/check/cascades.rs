@@ -63,7 +63,8 @@ pub(crate) enum ParentChange<'a> {
     Updated(&'a [&'a str]),
 }
 
-/// The foreign keys of a server that change rows without logging it.
+/// Foreign keys of a server that change rows without a word in the log: in row format or, if they are all that change
+/// rows, in statement format.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Cascades {
     by_parent: BTreeMap<TableName, Vec<Cascade>>,
@@ -148,16 +149,20 @@ impl Cascade {
     }
 }
 
-/// The foreign keys whose cascades aren't logged, as they are now; none where the server logs all.
-pub(crate) async fn unlogged_cascades(connection: &mut Connection, limit: Duration) -> Result<Cascades, SourceError> {
+/// The foreign keys whose cascades aren't logged, as they are now; `None` where the server logs all, which is for as
+/// long as it runs.
+pub(crate) async fn unlogged_cascades(
+    connection: &mut Connection,
+    limit: Duration,
+) -> Result<Option<Cascades>, SourceError> {
     match logs_cascades(connection, limit).await? {
-        true => Ok(Cascades::default()),
-        false => cascades(connection, limit).await,
+        true => Ok(None),
+        false => cascades(connection, limit).await.map(Some),
     }
 }
 
 /// Whether the log shows, in row format, what foreign keys do. In statement format no server's does.
-pub(crate) async fn logs_cascades(connection: &mut Connection, limit: Duration) -> Result<bool, SourceError> {
+async fn logs_cascades(connection: &mut Connection, limit: Duration) -> Result<bool, SourceError> {
     let version = connection.server.version;
     if version.flavor != Flavor::MySql || !version.at_least(9, 6, 0) {
         return Ok(false);

@@ -63,7 +63,7 @@ async fn every_table_that_a_cascade_changed_is_named() {
     for _ in 0..FAMILIES {
         let family = family(&mut rng);
         server.sql(&family).await.unwrap();
-        let cascades = unlogged_cascades(&mut connection, LIMIT).await.unwrap();
+        let cascades = unlogged_cascades(&mut connection, LIMIT).await.unwrap().unwrap();
         for _ in 0..CHANGES {
             let parent = TABLES[rng.random_range(0..TABLES.len())];
             let id = rng.random_range(1..5);

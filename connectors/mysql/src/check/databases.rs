@@ -7,7 +7,7 @@ use millstream_core::error::SourceError;
 use millstream_core::selection::Selection;
 use millstream_core::source::{Problem, Severity};
 
-use super::grants::Grants;
+use super::Grants;
 use super::patterns::{DISTANCE_MAX, distance};
 use super::problem;
 use crate::connect::Connection;

@@ -13,31 +13,40 @@ use crate::connect::Connection;
 use crate::version::{Flavor, Version};
 
 /// What the connected user may do.
-pub(super) struct Grants {
+pub(crate) struct Grants {
     user: String,
     global: BTreeSet<String>,
     /// Databases with SELECT on all their tables; names with `%` and `_` as wildcards, `\` before a plain one.
     select_on: Vec<String>,
+    /// SELECT on `mysql.proc`, where servers before MySQL 8.0 keep functions and procedures.
+    select_on_proc: bool,
+    /// Of what is granted on everything, something is taken back for some databases.
+    restricted: bool,
 }
 
 impl Grants {
-    pub(super) async fn read(connection: &mut Connection, limit: Duration) -> Result<Self, SourceError> {
+    pub(crate) async fn read(connection: &mut Connection, limit: Duration) -> Result<Self, SourceError> {
         let user = access::account(connection, limit).await?;
         let lines: Vec<String> = connection.rows(limit, "read the user's privileges", "SHOW GRANTS").await?;
         Ok(Self::parse(user, &lines))
     }
 
     fn parse(user: String, lines: &[String]) -> Self {
-        let mut grants = Self { user, global: BTreeSet::new(), select_on: Vec::new() };
+        let restricted = lines.iter().any(|line| line.starts_with("REVOKE "));
+        let (global, select_on) = (BTreeSet::new(), Vec::new());
+        let mut grants = Self { user, global, select_on, select_on_proc: false, restricted };
         for line in lines {
             let Some((privileges, scope)) = line.strip_prefix("GRANT ").and_then(|line| line.split_once(" ON ")) else {
                 continue;
             };
             let names: BTreeSet<String> = privileges.split(',').map(|name| name.trim().to_ascii_uppercase()).collect();
+            let select = names.contains("SELECT") || names.contains("ALL PRIVILEGES");
             if scope.starts_with("*.*") {
                 grants.global.extend(names);
+            } else if select && scope.starts_with("`mysql`.`proc` ") {
+                grants.select_on_proc = true;
             } else if let Some((database, _)) = scope.strip_prefix('`').and_then(|scope| scope.split_once("`.*"))
-                && (names.contains("SELECT") || names.contains("ALL PRIVILEGES"))
+                && select
             {
                 grants.select_on.push(database.replace("``", "`"));
             }
@@ -57,6 +66,29 @@ impl Grants {
     /// The statement that lets the user read these tables of a database: all of them if none is named.
     pub(super) fn grant_select(&self, database: &str, table: Option<&TableName>) -> String {
         access::grant_select(&self.user, database, table)
+    }
+
+    /// The statements that let the user see every view, trigger, function and procedure with its body; `None` if it
+    /// sees them. It has to be every one, as those of any database may write to the selected tables.
+    pub(crate) fn missing_on_stored_objects(&self, version: Version) -> Option<String> {
+        let (names, proc): (&[&str], bool) = match version.flavor {
+            Flavor::MySql if version.at_least(8, 0, 20) => (&["SHOW_ROUTINE", "SELECT"], false),
+            Flavor::MySql if version.at_least(8, 0, 0) => (&["SELECT"], false),
+            Flavor::MySql | Flavor::MariaDb => (&["SELECT"], true),
+        };
+        let sees_routines = self.has(names) || (proc && (self.select_on_proc || self.select_all("mysql")));
+        if sees_routines && self.has(&["TRIGGER"]) && self.has(&["SHOW VIEW"]) && !self.restricted {
+            return None;
+        }
+        Some(match (proc, names) {
+            (true, _) => {
+                let user = &self.user;
+                format!("GRANT TRIGGER, SHOW VIEW ON *.* TO {user}; GRANT SELECT ON mysql.proc TO {user};")
+            }
+            (false, names) => {
+                format!("GRANT TRIGGER, SHOW VIEW, {} ON *.* TO {};", names.first().unwrap_or(&"SELECT"), self.user)
+            }
+        })
     }
 
     /// What following the log takes.

@@ -8,7 +8,7 @@ use millstream_core::schema::{TableName, TableSchema};
 use millstream_core::selection::{Selection, TablePattern};
 use millstream_core::source::{Problem, Severity};
 
-use super::grants::Grants;
+use super::Grants;
 use super::problem;
 use crate::connect::Connection;
 

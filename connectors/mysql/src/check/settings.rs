@@ -8,7 +8,7 @@ use millstream_core::selection::Selection;
 use millstream_core::source::{Problem, Severity};
 use mysql_async::{FromRowError, Row, Value, prelude::FromRow};
 
-use super::{attempt, problem};
+use super::{Grants, attempt, problem};
 use crate::connect::Connection;
 use crate::ddl::NameCase;
 use crate::version::{Flavor, Version};
@@ -36,12 +36,14 @@ pub(super) async fn problems(
     connection: &mut Connection,
     limit: Duration,
     selection: &Selection,
+    grants: &Grants,
 ) -> Result<Vec<Problem>, SourceError> {
     let variables: Vec<(String, String)> =
         connection.rows(limit, "read the server's variables", "SHOW GLOBAL VARIABLES").await?;
     let variables = Variables(variables.into_iter().collect());
     let server = connection.server.clone();
     let mut problems = variable_problems(server.version, &variables);
+    problems.extend(sight_problem(server.version, &variables, grants));
     problems.extend(name_case_problems(server.names, selection));
     if variables.is("log_bin", "ON") {
         problems.extend(filter_problems(connection, limit, selection).await?);
@@ -109,7 +111,7 @@ fn format_problems(version: Version, variables: &Variables) -> Vec<Problem> {
         problems.push(problem(
             Severity::Error,
             "binlog_format",
-            format!("{format}: the log holds statements instead of rows"),
+            format!("{format}: the log holds statements instead of rows, and whatever each may have written to is read again"),
             set(version, "binlog_format", "'ROW'") + sessions,
         ));
     }
@@ -130,6 +132,19 @@ fn format_problems(version: Version, variables: &Variables) -> Vec<Problem> {
         ));
     }
     problems
+}
+
+/// What triggers and functions do is in no log that holds statements.
+fn sight_problem(version: Version, variables: &Variables, grants: &Grants) -> Option<Problem> {
+    variables.get("binlog_format").filter(|format| !format.eq_ignore_ascii_case("ROW"))?;
+    let missing = grants.missing_on_stored_objects(version)?;
+    Some(problem(
+        Severity::Warning,
+        "privileges on views, triggers and functions",
+        "the user can't see all of them, so that every table is read again after each statement that the log holds \
+         instead of rows",
+        format!("{missing} It isn't needed once binlog_format is ROW in every session"),
+    ))
 }
 
 fn metadata_problem(version: Version, variables: &Variables) -> Option<Problem> {

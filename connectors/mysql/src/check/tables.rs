@@ -9,8 +9,8 @@ use millstream_core::source::{Problem, Severity};
 use mysql_async::prelude::Queryable;
 use tokio::time::timeout;
 
+use super::Grants;
 use super::cascades::{Cascade, Cascades, Rule};
-use super::grants::Grants;
 use super::problem;
 use crate::connect::Connection;
 use crate::discover::{literal, quoted};

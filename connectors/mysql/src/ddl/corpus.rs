@@ -123,7 +123,8 @@ fn words(statement: &Statement) -> Result<String, (&'static str, &Suspects)> {
             let others = flag(!alter.others.is_empty(), "others") + &tables(&alter.others);
             format!("alter {}{flags}{to}{others}", alter.table)
         }
-        Statement::Dml(suspects) => return Err(("dml", suspects)),
+        Statement::StoredObjects(names) => format!("stored{}", tables(names)),
+        Statement::Dml(dml) => return Err(("dml", &dml.written)),
         Statement::Unknown(suspects) => return Err(("unknown", suspects)),
     })
 }

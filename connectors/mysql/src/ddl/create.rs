@@ -5,27 +5,12 @@ use super::lexer::Token;
 use super::statement::{Alter, Create, Statement};
 
 /// Kinds of objects that CREATE, ALTER and DROP are about and that are no tables and hold none.
-const OTHER_OBJECTS: &[&str] = &[
-    "CATALOG",
-    "EVENT",
-    "FUNCTION",
-    "INSTANCE",
-    "JSON",
-    "LIBRARY",
-    "LOGFILE",
-    "MATERIALIZED",
-    "PACKAGE",
-    "PREPARE",
-    "PROCEDURE",
-    "RESOURCE",
-    "ROLE",
-    "SERVER",
-    "TABLESPACE",
-    "TRIGGER",
-    "UNDO",
-    "USER",
-    "VIEW",
-];
+const OTHER_OBJECTS: &[&str] =
+    &["CATALOG", "EVENT", "INSTANCE", "LOGFILE", "PREPARE", "RESOURCE", "ROLE", "SERVER", "TABLESPACE", "UNDO", "USER"];
+
+/// Those by which statements write to tables that they don't name.
+const STORED_OBJECTS: &[&str] =
+    &["FUNCTION", "JSON", "LIBRARY", "MATERIALIZED", "PACKAGE", "PROCEDURE", "TRIGGER", "VIEW"];
 
 /// What a statement that begins with CREATE, ALTER or DROP is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +19,9 @@ pub(super) enum Object {
     Sequence,
     Database,
     Index,
-    /// Something that is no table.
+    /// A view, trigger, function or procedure.
+    Stored,
+    /// Something else that is no table.
     Other,
 }
 
@@ -77,6 +64,7 @@ pub(super) fn object(cursor: &mut Cursor<'_>) -> Option<(Object, Modifiers)> {
         token if token.is("SEQUENCE") => Object::Sequence,
         token if token.is_any(&["DATABASE", "SCHEMA"]) => Object::Database,
         token if token.is("INDEX") => Object::Index,
+        token if token.is_any(STORED_OBJECTS) => Object::Stored,
         token if token.is_any(OTHER_OBJECTS) => Object::Other,
         _ => return None,
     };
@@ -100,11 +88,20 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Option<Statement> {
     let (object, modifiers) = object(cursor)?;
     match object {
         Object::Other => Some(Statement::Noise),
+        Object::Stored => Some(stored_object(cursor)),
         Object::Database if modifiers.or_replace => Some(Statement::DropDatabase { database: cursor.name()? }),
         Object::Database => Some(Statement::Noise),
         Object::Index => create_index(cursor, modifiers.unique),
         Object::Table | Object::Sequence => create_table(cursor, modifiers),
     }
+}
+
+/// CREATE, ALTER or DROP of such an object, behind the first word for it.
+pub(super) fn stored_object(cursor: &mut Cursor<'_>) -> Statement {
+    // JSON RELATIONAL DUALITY VIEW, MATERIALIZED VIEW, PACKAGE BODY.
+    while cursor.eat_any(&["RELATIONAL", "DUALITY", "VIEW", "BODY"]) {}
+    cursor.eat_if_exists();
+    Statement::StoredObjects(cursor.tables().unwrap_or_default())
 }
 
 fn create_table(cursor: &mut Cursor<'_>, modifiers: Modifiers) -> Option<Statement> {

@@ -8,7 +8,7 @@ use super::create::{self, Object};
 use super::cursor::Cursor;
 use super::lexer::Token;
 use super::names::UNDECODABLE;
-use super::statement::{Statement, Suspects};
+use super::statement::{Dml, Statement, Suspects};
 use super::{Context, alter, transaction};
 
 /// First words of statements that never concern a table's name, shape or rows.
@@ -80,7 +80,7 @@ pub(super) fn read(text: &str, context: &Context<'_>) -> Statement {
     }
     match concerning(&cursor) {
         // Objects that are no tables are known by the first words, whatever comes behind them.
-        Some(Statement::Noise) => Statement::Noise,
+        Some(statement @ (Statement::Noise | Statement::StoredObjects(_))) => statement,
         _ if !cursor.clone().reads_whole() => mentioned(),
         Some(statement) if has_undecodable_name(&statement) => Statement::Unknown(Suspects::Everything),
         Some(statement) if context.thread_specific => for_one_session(statement, cursor),
@@ -167,13 +167,25 @@ fn concerning(cursor: &Cursor<'_>) -> Option<Statement> {
         () if first.is("RENAME") => rename_tables(&mut ahead),
         // IMPORT TABLE FROM 'file': the names are in files on the server.
         () if first.is("IMPORT") => Some(Statement::Unknown(Suspects::Everything)),
-        () if first.is_any(CALLS) => Some(Statement::Dml(Suspects::Everything)),
-        () if first.is_any(ROWS) => Some(Statement::Dml(match inserted_into(cursor.clone()) {
-            Some(table) => Suspects::Named([table].into()),
-            None => cursor.clone().suspects(),
-        })),
+        () if first.is_any(CALLS) => {
+            let (written, named) = (Suspects::Everything, Suspects::Everything);
+            Some(Statement::Dml(Dml { written, named, only_adds: false }))
+        }
+        () if first.is_any(ROWS) => Some(Statement::Dml(dml(cursor))),
         () => None,
     }
+}
+
+fn dml(cursor: &Cursor<'_>) -> Dml {
+    let named = cursor.clone().suspects();
+    let written = match inserted_into(cursor.clone()) {
+        Some(table) => Suspects::Named([table].into()),
+        None => named.clone(),
+    };
+    let mut ahead = cursor.clone();
+    // Otherwise it has ON DUPLICATE KEY UPDATE.
+    let only_adds = ahead.at("INSERT") && !std::iter::from_fn(|| ahead.bump()).any(|token| token.is("DUPLICATE"));
+    Dml { written, named, only_adds }
 }
 
 /// The table that INSERT, REPLACE or LOAD writes to; it may read any number of others. (Tools that compare replicas
@@ -199,6 +211,7 @@ fn alter_statement(cursor: &mut Cursor<'_>) -> Option<Statement> {
         Object::Table => alter::read(cursor, modifiers),
         Object::Database => Some(alter_database(cursor)),
         Object::Sequence | Object::Other => Some(Statement::Noise),
+        Object::Stored => Some(create::stored_object(cursor)),
         Object::Index => None,
     }
 }
@@ -219,6 +232,7 @@ fn drop_statement(cursor: &mut Cursor<'_>) -> Option<Statement> {
     let (object, modifiers) = create::object(cursor)?;
     match object {
         Object::Other => return Some(Statement::Noise),
+        Object::Stored => return Some(create::stored_object(cursor)),
         Object::Index => return create::drop_index(cursor),
         Object::Table | Object::Sequence | Object::Database => {
             cursor.eat_if_exists();
@@ -272,7 +286,11 @@ fn has_undecodable_name(statement: &Statement) -> bool {
     let bad = |name: &str| name.contains(UNDECODABLE);
     let bad_table = |table: &TableName| bad(&table.schema) || bad(&table.name);
     match statement {
-        Statement::Noise | Statement::Transaction(_) | Statement::Dml(_) | Statement::Unknown(_) => false,
+        Statement::Noise
+        | Statement::Transaction(_)
+        | Statement::StoredObjects(_)
+        | Statement::Dml(_)
+        | Statement::Unknown(_) => false,
         Statement::Create(create) => bad_table(&create.table) || create.like.as_ref().is_some_and(bad_table),
         Statement::Drop { tables, .. } => tables.iter().any(bad_table),
         Statement::DropDatabase { database } => bad(database),

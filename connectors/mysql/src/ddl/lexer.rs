@@ -70,6 +70,18 @@ impl SqlMode {
             no_zero_in_date: any(&[23, 24]),
         }
     }
+
+    /// From names with commas between them, as the catalog has them.
+    pub(crate) fn from_names(names: &str) -> Self {
+        let any = |wanted: &[&str]| names.split(',').any(|name| wanted.contains(&name.trim()));
+        Self {
+            ansi_quotes: any(&["ANSI_QUOTES"]),
+            brackets: any(&["MSSQL"]),
+            no_backslash_escapes: any(&["NO_BACKSLASH_ESCAPES"]),
+            strict: any(&["STRICT_ALL_TABLES", "STRICT_TRANS_TABLES"]),
+            no_zero_in_date: any(&["NO_ZERO_IN_DATE", "NO_ZERO_DATE"]),
+        }
+    }
 }
 
 /// Tokens of one text, read as they are asked for: a statement may be longer than memory should hold twice.

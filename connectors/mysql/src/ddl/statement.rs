@@ -39,7 +39,9 @@ pub(crate) enum Statement {
     /// A table is altered, also by CREATE INDEX and DROP INDEX.
     Alter(Alter),
     /// Rows are changed, and the log holds the statement instead of the rows.
-    Dml(Suspects),
+    Dml(Dml),
+    /// Views, triggers, functions or procedures are made, altered or removed; none is named here if none could be read.
+    StoredObjects(Vec<TableName>),
     /// The statement isn't understood.
     Unknown(Suspects),
 }
@@ -82,6 +84,17 @@ pub(crate) struct Alter {
     pub(crate) strict: bool,
     /// Other tables of which all that may be true, existence included: the partner of an exchanged partition.
     pub(crate) others: Vec<TableName>,
+}
+
+/// A statement that changes rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dml {
+    /// The tables that it may write to by itself, as far as its text tells.
+    pub(crate) written: Suspects,
+    /// Whatever it names: what it reads and the functions that it calls as well.
+    pub(crate) named: Suspects,
+    /// All that it does by itself is to add rows.
+    pub(crate) only_adds: bool,
 }
 
 /// The statements that transactions consist of.
@@ -163,7 +176,7 @@ impl Statement {
     /// [`NameCase`](super::NameCase) does.
     pub(crate) fn concerns(&self, table: &TableName) -> bool {
         match self {
-            Statement::Noise | Statement::Transaction(_) => false,
+            Statement::Noise | Statement::Transaction(_) | Statement::StoredObjects(_) => false,
             Statement::Create(create) => !create.temporary && create.table == *table,
             Statement::Drop { tables, temporary } => !temporary && tables.contains(table),
             Statement::DropDatabase { database } => *database == table.schema,
@@ -172,7 +185,7 @@ impl Statement {
             Statement::Alter(alter) => {
                 alter.table == *table || alter.rename_to.as_ref() == Some(table) || alter.others.contains(table)
             }
-            Statement::Dml(suspects) | Statement::Unknown(suspects) => suspects.include(table),
+            Statement::Dml(Dml { written: suspects, .. }) | Statement::Unknown(suspects) => suspects.include(table),
         }
     }
 }

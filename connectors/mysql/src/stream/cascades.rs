@@ -4,8 +4,7 @@
 //! every table that is such a parent, selected or not, and says of each selected table at the end of the chains that
 //! its rows were replaced.
 //!
-//! A statement in statement format doesn't show which rows it changed, nor does any server log there what foreign keys
-//! did; so it counts as having done to its tables' children whatever the foreign keys can do.
+//! (What they do on behalf of a statement in statement format is in [`statement_format`](super::statement_format).)
 //!
 //! The foreign keys are read from the catalog, that is as they are now; statements that may change them are followed by
 //! another reading. Behind the stream's beginning but before the end that the log had then, a statement may have
@@ -19,10 +18,10 @@ use millstream_core::error::SourceError;
 use millstream_core::schema::{TableName, TableSchema};
 
 use super::follower::{End, Follower};
-use super::settle::has_reached;
-use crate::check::{Cascades, ParentChange, cascades, logs_cascades};
+use super::settle::was_written_by;
+use crate::check::{Cascades, ParentChange, unlogged_cascades};
 use crate::connect::Connection;
-use crate::ddl::{Statement, Suspects};
+use crate::ddl::Statement;
 use crate::decode::{RowDecoder, RowsEvent, RowsKind, TableMap};
 use crate::discover;
 use crate::log::{self, Head};
@@ -30,19 +29,27 @@ use crate::version::Flavor;
 
 const CAUSE: &str = "foreign keys changed rows inside the storage engine";
 
-/// The foreign keys to watch.
+/// The foreign keys to watch: those whose work the log doesn't show.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    /// Those that the log doesn't show.
     cascades: Cascades,
-    /// All. In statement format the log shows none.
-    all: Cascades,
     /// The shapes of the parents now, for finding out which columns an update changed.
     parents: BTreeMap<TableName, Arc<TableSchema>>,
-    /// Where the log ended when the foreign keys were first read; `None` before.
-    first_read_at: Option<Head>,
-    /// Whether they may have changed since.
-    outdated: bool,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Unread,
+    /// The log shows all that foreign keys do, so there is nothing to watch.
+    Logged,
+    Read {
+        /// Where the log ended when the foreign keys were first read.
+        first_at: Head,
+        /// Whether they may have changed since.
+        outdated: bool,
+    },
 }
 
 /// How to read the changes of a parent.
@@ -57,14 +64,15 @@ impl Watch {
     /// Where there is no server to ask.
     #[cfg(test)]
     pub(super) fn of_nothing() -> Self {
-        let file = crate::position::LogFile::new("none.000001").expect("a name");
-        Self { first_read_at: Some(Head { file, offset: 0 }), ..Self::default() }
+        Self { state: State::Logged, ..Self::default() }
     }
 
     async fn read(&mut self, connection: &mut Connection, limit: Duration) -> Result<(), SourceError> {
-        self.all = cascades(connection, limit).await?;
-        let logged = logs_cascades(connection, limit).await?;
-        self.cascades = if logged { Cascades::default() } else { self.all.clone() };
+        let Some(cascades) = unlogged_cascades(connection, limit).await? else {
+            self.state = State::Logged;
+            return Ok(());
+        };
+        self.cascades = cascades;
         let names: BTreeSet<TableName> = self.cascades.iter().map(|cascade| cascade.parent.clone()).collect();
         let names: Vec<TableName> = names.into_iter().collect();
         self.parents = match names.is_empty() {
@@ -74,10 +82,10 @@ impl Watch {
                 found.into_iter().map(|(name, schema)| (name, Arc::new(schema))).collect()
             }
         };
-        if self.first_read_at.is_none() {
-            self.first_read_at = Some(log::head(connection, limit).await?);
+        match &mut self.state {
+            State::Read { outdated, .. } => *outdated = false,
+            state => *state = State::Read { first_at: log::head(connection, limit).await?, outdated: false },
         }
-        self.outdated = false;
         Ok(())
     }
 
@@ -123,9 +131,13 @@ impl Watch {
 }
 
 /// Whether a statement may bring or remove foreign keys, or give their tables other names.
-fn may_change_foreign_keys(statement: &Statement) -> bool {
+pub(super) fn may_change_foreign_keys(statement: &Statement) -> bool {
     match statement {
-        Statement::Noise | Statement::Transaction(_) | Statement::Truncate { .. } | Statement::Dml(_) => false,
+        Statement::Noise
+        | Statement::Transaction(_)
+        | Statement::StoredObjects(_)
+        | Statement::Truncate { .. }
+        | Statement::Dml(_) => false,
         Statement::Create(create) => !create.temporary && create.foreign_keys,
         Statement::Drop { temporary, .. } => !temporary,
         Statement::Alter(alter) => alter.foreign_keys || alter.rename_to.is_some(),
@@ -136,7 +148,7 @@ fn may_change_foreign_keys(statement: &Statement) -> bool {
 impl Follower {
     /// Makes sure that the foreign keys are those of now, before rows of any table are looked at.
     pub(super) async fn watch_cascades(&mut self) -> Result<(), End> {
-        if self.watch.first_read_at.is_some() && !self.watch.outdated {
+        if matches!(self.watch.state, State::Logged | State::Read { outdated: false, .. }) {
             return Ok(());
         }
         let limit = self.connector.query_timeout();
@@ -154,9 +166,9 @@ impl Follower {
         if !may_change_foreign_keys(statement) {
             return;
         }
-        self.watch.outdated = true;
-        let lags = self.watch.first_read_at.as_ref().is_some_and(|head| !has_reached(&self.place, head));
-        if !lags || self.logs_cascades() {
+        let State::Read { first_at, outdated } = &mut self.watch.state else { return };
+        *outdated = true;
+        if !was_written_by(&self.place, first_at) {
             return;
         }
         let children = match statement {
@@ -181,39 +193,9 @@ impl Follower {
         }
     }
 
-    /// A statement in statement format has changed rows of some tables; what foreign keys made of that isn't in the log.
-    pub(super) async fn note_rows_changed(&mut self, suspects: &Suspects, text: &[u8]) -> Result<(), End> {
-        if only_inserts(text) {
-            return Ok(());
-        }
-        self.watch_cascades().await?;
-        let parents: BTreeSet<&TableName> = self.watch.all.iter().map(|cascade| &cascade.parent).collect();
-        let changed = parents.into_iter().filter(|parent| suspects.include(parent));
-        let affected = changed.flat_map(|parent| self.watch.all.affected_by_statement(parent)).collect();
-        self.cascaded(affected);
-        Ok(())
-    }
-
-    fn logs_cascades(&self) -> bool {
-        let version = self.server.version;
-        version.flavor == Flavor::MySql && version.at_least(9, 6, 0) && self.watch.cascades == Cascades::default()
-    }
-
-    /// Says it of each table once a transaction.
     pub(super) fn cascaded(&mut self, affected: BTreeSet<TableName>) {
-        for child in affected {
-            if self.open.as_mut().is_none_or(|open| open.cascaded.insert(child.clone())) {
-                self.rows_replaced_in_transaction(&child, CAUSE, None);
-            }
-        }
+        self.replaced_unseen(affected, CAUSE);
     }
-}
-
-/// New rows of a parent change nothing of its children.
-fn only_inserts(text: &[u8]) -> bool {
-    const INSERT: &[u8] = b"INSERT";
-    let begins = text.trim_ascii_start().get(..INSERT.len()).is_some_and(|word| word.eq_ignore_ascii_case(INSERT));
-    begins && !mentions(text, b"DUPLICATE")
 }
 
 fn mentions(text: &[u8], word: &[u8]) -> bool {

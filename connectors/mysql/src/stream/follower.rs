@@ -19,6 +19,7 @@ use super::input::Input;
 use super::maps::Maps;
 use super::payload;
 use super::start::{self, Beginning};
+use super::statement_format::SetOff;
 use super::tables::{Standing, Tables};
 use super::xa::{Branch, Branches};
 use crate::connect::{Connector, Server};
@@ -66,11 +67,11 @@ pub(super) struct Open {
     gtid: Option<Gtid>,
     committed_at_ms: Option<i64>,
     /// It lasts until its own end; otherwise one statement is all of it.
-    began: bool,
+    pub(super) began: bool,
     /// Tables whose rows it changed.
-    touched: Vec<TableName>,
-    /// Tables of which it has been said that foreign keys changed them.
-    pub(super) cascaded: BTreeSet<TableName>,
+    pub(super) touched: Vec<TableName>,
+    /// Tables of which it has been said that rows changed that neither the log nor a statement names.
+    pub(super) replaced_unseen: BTreeSet<TableName>,
     /// The distributed transaction that its rows belong to: they count when that is committed.
     pub(super) branch: Option<Branch>,
 }
@@ -97,6 +98,7 @@ pub(super) struct Follower {
     pub(super) tables: Tables,
     pub(super) maps: Maps,
     pub(super) watch: Watch,
+    pub(super) set_off: SetOff,
     pub(super) open: Option<Open>,
     branches: Branches,
     /// Behind the event that is being handled.
@@ -145,6 +147,7 @@ impl Follower {
             tables,
             maps: Maps::default(),
             watch: Watch::default(),
+            set_off: SetOff::default(),
             open: None,
             branches: Branches::default(),
             rest: (place.file().clone(), skip_until.max(place.offset()), begun),
@@ -435,74 +438,6 @@ impl Follower {
         }
         self.rest.1 = self.place.offset();
         self.rest.2 = self.begun;
-    }
-
-    pub(super) fn touch(&mut self, name: &TableName) {
-        if let Some(open) = &mut self.open
-            && !open.touched.contains(name)
-        {
-            open.touched.push(name.clone());
-        }
-    }
-
-    /// What the log showed of the open transaction didn't happen, or only a part of it. Some of it may have been
-    /// handed over.
-    pub(super) fn rolled_back(&mut self) {
-        let touched = self.open.as_mut().map(|open| std::mem::take(&mut open.touched)).unwrap_or_default();
-        for name in touched {
-            self.rows_replaced(&name, "a transaction that the log shows was rolled back");
-        }
-    }
-
-    fn broken_off(&mut self) {
-        if self.open.is_some() {
-            self.rolled_back();
-            // It has no place among the executed ones.
-            self.open = None;
-        }
-    }
-
-    /// The server couldn't write events to its log. Which, nobody knows; the message says why. It stands for the
-    /// transaction that it is in, and ends it unless that has an end of its own.
-    fn incident(&mut self, body: &[u8]) {
-        let message = event::incident_message(body).unwrap_or_default();
-        self.lost_rows(format!("the server lost events of its log: {message}").trim_end_matches([':', ' ']));
-        if self.open.as_ref().is_some_and(|open| !open.began) {
-            self.commit();
-        }
-    }
-
-    /// The log doesn't tell what happened to rows of any table.
-    pub(super) fn lost_rows(&mut self, cause: &str) {
-        let names: Vec<TableName> = self.tables.known().map(|(name, _)| name.clone()).collect();
-        for name in names {
-            self.rows_replaced(&name, cause);
-        }
-    }
-
-    /// Says that rows of a table changed unseen; no need where its rows will be read again anyway.
-    pub(super) fn rows_replaced(&mut self, name: &TableName, cause: &str) {
-        self.rows_replaced_by(name, cause, None);
-    }
-
-    /// The same where a statement did it.
-    pub(super) fn rows_replaced_by(&mut self, name: &TableName, cause: &str, statement: Option<&str>) {
-        if matches!(self.tables.get(name), Some(Standing::Known(_))) {
-            self.change(name, SchemaChangeKind::RowsReplaced { cause: cause.to_owned() }, statement);
-        }
-    }
-
-    /// The same for what the open transaction did: a prepared one's changes count when it is committed.
-    pub(super) fn rows_replaced_in_transaction(
-        &mut self,
-        name: &TableName,
-        cause: &'static str,
-        statement: Option<&str>,
-    ) {
-        match self.open.as_mut().and_then(|open| open.branch.as_mut()) {
-            Some(branch) => branch.replaced(name, cause, statement),
-            None => self.rows_replaced_by(name, cause, statement),
-        }
     }
 
     pub(super) fn change(&mut self, name: &TableName, kind: SchemaChangeKind, statement: Option<&str>) {

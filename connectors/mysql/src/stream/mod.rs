@@ -15,10 +15,12 @@ mod maps;
 #[cfg(test)]
 mod old_logs;
 mod payload;
+mod replaced;
 #[cfg(test)]
 mod script;
 mod settle;
 mod start;
+mod statement_format;
 mod statements;
 mod tables;
 mod xa;

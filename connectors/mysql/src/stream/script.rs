@@ -20,6 +20,7 @@ use super::event::{RawEvent, kind};
 use super::follower::Follower;
 use super::input::Input;
 use super::start::Beginning;
+use super::statement_format::SetOff;
 use crate::config::MySqlConfig;
 use crate::connect::{Connector, Server};
 use crate::ddl::NameCase;
@@ -131,6 +132,7 @@ impl Script {
             &catalog,
         );
         follower.watch = Watch::of_nothing();
+        follower.set_off = SetOff::nothing();
         let error = follower.run(catalog).await.unwrap();
         let (mut lines, mut position) = (Vec::new(), String::new());
         while let Some(delivery) = deliveries.recv().await {

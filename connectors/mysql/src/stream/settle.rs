@@ -37,8 +37,9 @@ use crate::discover;
 use crate::log::{self, Head};
 use crate::position::LogPlace;
 
-/// How long a table whose rows don't fit its shape is left alone before the catalog is asked again.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// How long after the catalog couldn't tell it is asked again: of a table whose rows don't fit its shape, of what
+/// statements set off.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// How long after it was found out that the user may not read a table it is tried again; each pause is twice the last.
 const ACCESS_PAUSE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause between two tries: whoever has granted access is looking at it. A try is one connection that asks
@@ -355,6 +356,11 @@ pub(super) fn has_reached(place: &LogPlace, head: &Head) -> bool {
     (place.file().number(), place.offset()) >= (head.file.number(), head.offset)
 }
 
+/// Whether the event that ends at a place was in the log already when that ended at a head.
+pub(super) fn was_written_by(place: &LogPlace, head: &Head) -> bool {
+    (place.file().number(), place.offset()) <= (head.file.number(), head.offset)
+}
+
 /// Waits until no statement that is already in the log still works on these tables' definitions: it holds a lock that
 /// every reader of the table waits for. Tells which of the tables the user may not read.
 async fn await_definitions(
@@ -384,5 +390,8 @@ mod tests {
         let reached = |file: &str, offset| has_reached(&LogPlace::new(LogFile::new(file).unwrap(), offset), &head);
         assert!(reached("binlog.000002", 100) && reached("binlog.000003", 4));
         assert!(!reached("binlog.000002", 99) && !reached("binlog.000001", 1_000));
+        let written = |file: &str, offset| was_written_by(&LogPlace::new(LogFile::new(file).unwrap(), offset), &head);
+        assert!(written("binlog.000002", 100) && written("binlog.000001", 1_000));
+        assert!(!written("binlog.000002", 101) && !written("binlog.000003", 4));
     }
 }

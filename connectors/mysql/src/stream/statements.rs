@@ -11,7 +11,6 @@ use super::settle::{Question, Reason};
 use super::tables::Standing;
 use crate::connect::Server;
 use crate::ddl::{self, Context, SqlMode, Statement, Suspects, Transaction};
-use crate::discover;
 
 /// How much of a statement the history keeps, in characters.
 const STATEMENT_CHARS_MAX: usize = 4_000;
@@ -34,7 +33,7 @@ fn context<'a>(query: &Query<'_>, server: &Server, database: &'a str) -> Context
 }
 
 /// A statement as the history keeps it.
-fn kept(statement: &Statement, query: &Query<'_>, server: &Server) -> String {
+pub(super) fn kept(statement: &Statement, query: &Query<'_>, server: &Server) -> String {
     let cut = |text: &str| text.chars().take(STATEMENT_CHARS_MAX).collect();
     match statement {
         // Their text may hold values of rows.
@@ -46,7 +45,11 @@ fn kept(statement: &Statement, query: &Query<'_>, server: &Server) -> String {
 /// Whether a table may look otherwise, or not exist, or be another one, after a statement than before it.
 pub(super) fn may_reshape(statement: &Statement, name: &TableName) -> bool {
     match statement {
-        Statement::Noise | Statement::Transaction(_) | Statement::Dml(_) | Statement::Truncate { .. } => false,
+        Statement::Noise
+        | Statement::Transaction(_)
+        | Statement::StoredObjects(_)
+        | Statement::Dml(_)
+        | Statement::Truncate { .. } => false,
         Statement::Alter(alter) if alter.table == *name => alter.shape || alter.rename_to.is_some(),
         Statement::Create(_)
         | Statement::Drop { .. }
@@ -67,17 +70,14 @@ impl Follower {
                 self.control(control);
                 return Ok(());
             }
+            Statement::Dml(dml) => return self.rows_changed(dml, &statement, query).await,
             _ => {}
         }
         self.note_foreign_keys(&statement, query.text);
-        let statement = match statement {
-            Statement::Dml(suspects) => {
-                let suspects = self.seen_through_views(suspects).await?;
-                self.note_rows_changed(&suspects, query.text).await?;
-                Statement::Dml(suspects)
-            }
-            statement => statement,
-        };
+        self.note_set_off(&statement);
+        if matches!(statement, Statement::StoredObjects(_)) {
+            return Ok(());
+        }
         let concerned = self.tables.concerned(&statement);
         let unbounded = matches!(&statement, Statement::Unknown(suspects) if !matches!(suspects, Suspects::Named(_)));
         if concerned.is_empty() && !unbounded {
@@ -97,32 +97,12 @@ impl Follower {
                     self.change(&table, SchemaChangeKind::Truncated, Some(&text));
                 }
             }
-            Statement::Dml(_) => {
-                for name in concerned {
-                    let cause = "a statement in statement format changed rows";
-                    self.rows_replaced_in_transaction(&name, cause, Some(&text));
-                }
-            }
             statement => {
                 let questions = self.questions(&statement, concerned, whole, &text);
                 self.settle(questions, unbounded, Some(&text)).await?;
             }
         }
         Ok(())
-    }
-
-    /// A statement that writes to a view names no table that it changes: then it may be any. The catalog tells of the
-    /// views that there are now.
-    async fn seen_through_views(&self, suspects: Suspects) -> Result<Suspects, End> {
-        let Suspects::Named(names) = &suspects else { return Ok(suspects) };
-        let unknown: Vec<TableName> = names.iter().filter(|name| self.tables.get(name).is_none()).cloned().collect();
-        if unknown.is_empty() {
-            return Ok(suspects);
-        }
-        let mut connection = self.connector.open().await?;
-        let found = discover::kinds(&mut connection, self.connector.query_timeout(), &unknown).await?;
-        let hides_tables = |name: &TableName| found.get(name).is_some_and(|is_view| *is_view);
-        Ok(if unknown.iter().any(hides_tables) { Suspects::Everything } else { suspects })
     }
 
     /// What has to be found out, and what is certain without asking.

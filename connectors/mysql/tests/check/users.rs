@@ -1,7 +1,7 @@
 //! Users and their privileges.
 
 use millstream_core::source::Problem;
-use millstream_testkit::{Endpoint, Flavor, require_server, shared};
+use millstream_testkit::{Endpoint, Flavor, Server, ServerOptions, require_server, shared};
 
 use super::{check_uri, find, subjects};
 
@@ -110,4 +110,28 @@ async fn a_column_or_a_table_that_may_not_be_read_is_found() {
     assert_eq!(subjects(&problems), [format!("E table {exact}")], "{problems:#?}");
     mend(&server, &problems).await;
     assert_eq!(subjects(&about_privileges(check_uri(&uri, &[&exact]).await)), [""; 0]);
+}
+
+#[tokio::test]
+async fn where_the_log_holds_statements_the_user_should_see_what_they_set_off() {
+    const SUBJECT: &str = "privileges on views, triggers and functions";
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        require_server!(flavor);
+        let server = Server::start(flavor, ServerOptions::new().set("binlog_format", "STATEMENT")).await.unwrap();
+        server.sql("CREATE DATABASE shop; CREATE TABLE shop.item (id INT PRIMARY KEY)").await.unwrap();
+        server.create_replication_user("u", "pw").await.unwrap();
+        let uri = server.uri("u", "pw", "");
+        let problems = check_uri(&uri, &["shop.item"]).await;
+        let remedy = &find(&problems, SUBJECT).remedy;
+        let (grants, _) = remedy.rsplit_once(';').unwrap();
+        server.sql(grants).await.unwrap();
+        let problems = check_uri(&uri, &["shop.item"]).await;
+        assert!(find(&problems, "binlog_format").found.starts_with("STATEMENT"), "{problems:#?}");
+        assert!(problems.iter().all(|problem| problem.subject != SUBJECT), "{problems:#?}");
+        // In row format it doesn't matter what the user sees.
+        server.create_replication_user("v", "pw").await.unwrap();
+        server.sql("SET GLOBAL binlog_format = ROW").await.unwrap();
+        let problems = check_uri(&server.uri("v", "pw", ""), &["shop.item"]).await;
+        assert!(problems.iter().all(|problem| problem.subject != SUBJECT), "{problems:#?}");
+    }
 }
