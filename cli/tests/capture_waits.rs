@@ -144,5 +144,5 @@ fn a_table_with_two_instances_of_others_goes_on_and_says_what_it_lacks() {
 fn statement_in(found: &Value) -> Option<String> {
     let of_table = found["problems"].as_array()?.iter().filter(|problem| problem["subject"] == "table dbo.t");
     let mut remedies = of_table.filter_map(|problem| problem["remedy"].as_str());
-    remedies.find(|remedy| remedy.starts_with("EXEC sys.sp_cdc_")).map(str::to_owned)
+    remedies.find(|remedy| remedy.contains("EXEC sys.sp_cdc_")).map(str::to_owned)
 }

@@ -20,6 +20,10 @@
 //! counts those that follow one another in one row, be it their own or that of the last scan that wasn't empty. But scans
 //! don't overlap: of two that ended after the end of the log was taken, the second began after the first ended, hence
 //! after it was taken.
+//!
+//! In an availability group that doesn't hold: the capture job passes by what secondaries haven't hardened yet, so that a
+//! scan can be empty though a commit awaits it. There only the mapping counts, in which an idle database has an entry every
+//! few minutes.
 
 use std::cmp::Ordering;
 
@@ -77,7 +81,7 @@ impl Fence {
     /// How far the log has been scanned now; `None` before the first scan. Called before each reading of change
     /// tables, again and again: what idle databases have covered is found out over several calls.
     pub(crate) async fn scanned(&mut self, connection: &mut Connection) -> Result<Option<Scanned>, QueryError> {
-        let Look { end, scans, mapped, is_captured } = Look::take(connection).await?;
+        let Look { end, scans, mapped, is_captured, is_replicated } = Look::take(connection).await?;
         self.seen = is_captured.then(|| scans.unwrap_or_default());
         self.end = end;
         if !is_captured {
@@ -85,7 +89,7 @@ impl Fence {
             self.covered = self.covered.max(end);
             return Ok(Some(Scanned { lsn: self.covered, mark: None }));
         }
-        self.look(end, scans);
+        self.look(end, scans.filter(|_| !is_replicated));
         Ok(match mapped {
             Some(mapped) if mapped.lsn >= self.covered => Some(mapped),
             Some(mapped) => Some(Scanned { lsn: self.covered, ..mapped }),
@@ -104,7 +108,10 @@ impl Fence {
     }
 
     fn look(&mut self, end: Lsn, scans: Option<Scans>) {
-        let Some(scans) = scans else { return };
+        let Some(scans) = scans else {
+            self.waiting = None;
+            return;
+        };
         match self.waiting {
             Some((waiting_end, earlier)) => match scans.empty_since(earlier) {
                 Some(ended) if ended >= 2 => {
@@ -146,6 +153,8 @@ struct Look {
     mapped: Option<Scanned>,
     /// Whether change data capture is on for the database.
     is_captured: bool,
+    /// Whether the database belongs to an availability group.
+    is_replicated: bool,
 }
 
 impl Look {
@@ -157,19 +166,26 @@ impl Look {
                      WHERE session_id > 0 AND scan_phase = N'Done' ORDER BY session_id DESC";
         let mapping = "SELECT TOP (1) start_lsn, DATEDIFF_BIG(millisecond, '19700101', tran_end_time) \
                        FROM cdc.lsn_time_mapping ORDER BY start_lsn DESC";
-        let asked = connection.rows(WHAT, &format!("{LOG_END}; {scans}; {mapping}"), &[]).await;
+        let group = "SELECT TOP (1) 1 FROM sys.databases WHERE name = DB_NAME() AND group_database_id IS NOT NULL";
+        let asked = connection.rows(WHAT, &format!("{LOG_END}; {scans}; {mapping}; {group}"), &[]).await;
         let rows = match asked {
             // Not captured.
             Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => {
                 let end = log_end(connection).await?;
-                return Ok(Self { end, scans: None, mapped: None, is_captured: false });
+                return Ok(Self { end, scans: None, mapped: None, is_captured: false, is_replicated: false });
             }
             rows => rows?,
         };
         let of = |index: usize| rows.iter().find(|row| row.result_index() == index);
         let number = |row: &Row, place| int(row, place).unwrap_or_default();
         let scans = of(1).map(|row| Scans { session: number(row, 0), empty: number(row, 1) });
-        Ok(Self { end: end_in(WHAT, of(0))?, scans, mapped: of(2).and_then(mapped), is_captured: true })
+        Ok(Self {
+            end: end_in(WHAT, of(0))?,
+            scans,
+            mapped: of(2).and_then(mapped),
+            is_captured: true,
+            is_replicated: of(3).is_some(),
+        })
     }
 }
 
@@ -236,6 +252,19 @@ mod tests {
     #[test]
     fn an_empty_scan_with_a_row_of_its_own_is_one_scan() {
         assert_eq!(covered(&[(8, 0), (9, 1), (9, 2)]), [0, 0, 1]);
+    }
+
+    #[test]
+    fn where_a_look_counts_for_nothing_nothing_is_covered() {
+        let mut fence = Fence::default();
+        let empty = |empty| Some(Scans { session: 5, empty });
+        fence.look(lsn(1), empty(3));
+        // The database has joined an availability group.
+        fence.look(lsn(2), None);
+        fence.look(lsn(3), empty(9));
+        assert_eq!(fence.covered, Lsn::ZERO);
+        fence.look(lsn(4), empty(11));
+        assert_eq!(fence.covered, lsn(3));
     }
 
     #[test]

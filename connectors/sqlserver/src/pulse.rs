@@ -17,12 +17,16 @@ use crate::error::QueryError;
 use crate::fence::Scans;
 use crate::field::{bigint, int, text};
 use crate::noticed::Noticed;
+use crate::quote::within;
+use crate::server::Server;
 
 /// Without a new scan for this long the server is asked why, this often.
 const QUIET_MAX: Duration = Duration::from_secs(2);
 /// How far apart the scans of a job are if nothing else is known, in seconds: by default, and in Azure SQL Database.
 const PAUSE_SECONDS: i64 = 5;
 const PAUSE_SECONDS_AZURE: i64 = 20;
+/// … and the longest that is sensible, where the user may not see what the job was told.
+const PAUSE_SECONDS_MAX: i64 = 300;
 /// How much longer than two pauses a scan may be ago, in seconds.
 const SLACK_SECONDS: i64 = 5;
 /// How long a scan may take, in seconds: after a busy time it takes a while.
@@ -36,7 +40,11 @@ pub(crate) enum Standstill {
     /// There has been no scan since the server started.
     Never,
     /// The last one ended at this moment, by the server's clock.
-    Since(String),
+    Since {
+        moment: String,
+        /// Whether it is known how far apart the job's scans are.
+        is_certain: bool,
+    },
     /// The last one came upon something that it can't write.
     Broken {
         /// What the server says about it.
@@ -68,8 +76,7 @@ impl Pulse {
         } else if self.last.elapsed() >= QUIET_MAX && self.asked.elapsed() >= QUIET_MAX {
             let standstill = look(connection).await?;
             self.asked = Instant::now();
-            let has_agent = connection.server.engine.has_agent();
-            self.noticed.set_standstill(standstill.map(|standstill| standstill.remark(has_agent)));
+            self.noticed.set_standstill(standstill.map(|standstill| standstill.remark(&connection.server)));
         }
         Ok(())
     }
@@ -77,8 +84,8 @@ impl Pulse {
 
 impl Standstill {
     /// What to say of it.
-    pub(crate) fn remark(&self, has_agent: bool) -> Remark {
-        let start = match has_agent {
+    pub(crate) fn remark(&self, server: &Server) -> Remark {
+        let start = match server.engine.has_agent() {
             true => "EXEC sys.sp_cdc_start_job @job_type = N'capture';",
             false => "SELECT * FROM sys.dm_cdc_errors ORDER BY entry_time DESC; -- tells what the scheduler met",
         };
@@ -87,34 +94,39 @@ impl Standstill {
                 "the log hasn't been scanned since the server started, so no changes arrive".to_owned(),
                 start.to_owned(),
             ),
-            Standstill::Since(moment) => {
+            Standstill::Since { moment, is_certain } => {
                 let found = format!("the capture job stands still: it scanned the log at {moment} for the last time");
-                (found, start.to_owned())
+                let doubt = "; or its polling interval is a long one, which the user may not see in msdb.dbo.cdc_jobs";
+                (format!("{found}{}", if *is_certain { "" } else { doubt }), start.to_owned())
             }
             Standstill::Broken { error, suspects } => {
                 let found = format!("the capture job can't get on, so that no table's changes arrive: {error}");
-                (found, broken_remedy(suspects, start))
+                return broken(found, suspects, start, &server.database);
             }
         };
-        Remark { found, remedy }
+        Remark { found, remedy: within(&server.database, &remedy) }
     }
 }
 
-fn broken_remedy(suspects: &[(TableName, String)], start: &str) -> String {
+/// The remedy can be run in one piece: starting a job that goes on by itself does no harm at its end.
+fn broken(found: String, suspects: &[(TableName, String)], start: &str, database: &str) -> Remark {
     if suspects.is_empty() {
-        return format!(
-            "Find out which table's changes can't be captured (SELECT * FROM sys.dm_cdc_errors ORDER BY entry_time \
-             DESC), and drop its capture instance by sys.sp_cdc_disable_table; then, unless the job goes on by itself: \
-             {start}"
-        );
+        let look = "SELECT * FROM sys.dm_cdc_errors ORDER BY entry_time DESC; -- tells which table's changes can't be \
+                    captured: drop its capture instance by sys.sp_cdc_disable_table, and start the job again";
+        return Remark { found, remedy: within(database, look) };
     }
+    let tables: Vec<String> = suspects.iter().map(|(table, _)| table.to_string()).collect();
+    let found = format!(
+        "{found}; captured columns of {} were altered so that values in the log don't fit any more",
+        tables.join(", ")
+    );
     let statements: Vec<String> =
         suspects.iter().map(|(table, instance)| statements::disable(table, instance)).collect();
-    format!(
-        "{}; -- captured columns were altered so that values in the log don't fit any more. Then, unless the job goes on \
-         by itself: {start} The table is read again once it has a new instance, which `millstream check` tells",
+    let all = format!(
+        "{}; {start} -- the table is read again once it has a new instance, which `millstream check` tells",
         statements.join("; ")
-    )
+    );
+    Remark { found, remedy: within(database, &all) }
 }
 
 /// Asks the server whether scans follow one another; `None` if they do, or if the user may not see it.
@@ -140,19 +152,21 @@ pub(crate) async fn look(connection: &mut Connection) -> Result<Option<Standstil
         return Ok(Some(Standstill::Broken { error, suspects: suspects(connection).await? }));
     }
     let moment = text(ended, 3);
-    let age_max = pause_seconds(connection).await?.saturating_mul(2).saturating_add(SLACK_SECONDS);
-    Ok((!is_scanning && i64::from(age) > age_max).then_some(Standstill::Since(moment)))
+    let pause = pause_seconds(connection).await?;
+    let age_max = pause.unwrap_or(PAUSE_SECONDS_MAX).saturating_mul(2).saturating_add(SLACK_SECONDS);
+    let stands_still = !is_scanning && i64::from(age) > age_max;
+    Ok(stands_still.then_some(Standstill::Since { moment, is_certain: pause.is_some() }))
 }
 
-/// How far apart the job's scans are.
-async fn pause_seconds(connection: &mut Connection) -> Result<i64, QueryError> {
+/// How far apart the job's scans are; `None` if the user may not see it.
+async fn pause_seconds(connection: &mut Connection) -> Result<Option<i64>, QueryError> {
     if !connection.server.engine.has_agent() {
-        return Ok(PAUSE_SECONDS_AZURE);
+        return Ok(Some(PAUSE_SECONDS_AZURE));
     }
     let query = "SELECT CAST(pollinginterval AS bigint) FROM msdb.dbo.cdc_jobs WHERE database_id = DB_ID() AND \
                  job_type = N'capture'";
-    let rows = attempt(connection, query).await?.unwrap_or_default();
-    Ok(rows.first().and_then(|row| bigint(row, 0)).unwrap_or(PAUSE_SECONDS))
+    let rows = attempt(connection, query).await?;
+    Ok(rows.map(|rows| rows.first().and_then(|row| bigint(row, 0)).unwrap_or(PAUSE_SECONDS)))
 }
 
 /// What broke a scan.

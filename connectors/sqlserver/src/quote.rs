@@ -12,6 +12,11 @@ pub(crate) fn quoted_table(table: &TableName) -> String {
     format!("{}.{}", quoted(&table.schema), quoted(&table.name))
 }
 
+/// Statements as somebody has to run them whose session may be in another database.
+pub(crate) fn within(database: &str, statements: &str) -> String {
+    format!("USE {}; {statements}", quoted(database))
+}
+
 /// A text as a literal.
 pub(crate) fn literal(text: &str) -> String {
     format!("N'{}'", text.replace('\'', "''"))

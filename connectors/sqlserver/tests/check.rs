@@ -276,3 +276,75 @@ async fn a_change_table_of_an_older_server_is_made_anew() {
     database.run(&problem.remedy);
     assert!(about(&problems(&database, &["t"]).await, "table dbo.t").is_empty());
 }
+
+#[tokio::test]
+async fn what_a_fresh_database_lacks_is_told_at_once() {
+    let database = Database::without_capture();
+    database.run(
+        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)\nGO\nCREATE LOGIN reader WITH PASSWORD = 'Secret-1234'\nGO\n\
+         CREATE USER reader FOR LOGIN reader\nGO\nGRANT SELECT ON SCHEMA::dbo TO reader",
+    );
+    let source = database.config_as("reader", "Secret-1234").build("shop").unwrap();
+    let errors = async || {
+        let mut found = source.check(&selection(&["t"])).await.unwrap();
+        found.retain(|problem| problem.severity == Severity::Error);
+        found
+    };
+    for problem in errors().await {
+        // A session begins in another database.
+        database.sim().run_script(&problem.remedy).unwrap_or_else(|error| panic!("{error}: {problem:?}"));
+    }
+    database.discovered(source.as_ref(), &["t"]).await;
+    assert_eq!(errors().await, []);
+}
+
+#[tokio::test]
+async fn texts_in_another_code_page_become_national_ones() {
+    let database = Database::start();
+    database.run(
+        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, a varchar(6000) COLLATE Latin1_General_CI_AS NOT NULL, \
+         b char(20) COLLATE Latin1_General_CI_AS NOT NULL, c varchar(max) COLLATE Latin1_General_CI_AS NULL, \
+         d varchar(20) NOT NULL)",
+    );
+    database.capture("t");
+    let found = problems(&database, &["t"]).await;
+    let problem = found.iter().find(|problem| problem.found.contains("another collation")).unwrap();
+    let column = |column: &str| format!("ALTER TABLE [dbo].[t] ALTER COLUMN {column};");
+    let statements =
+        [column("[a] nvarchar(max) NOT NULL"), column("[b] nchar(20) NOT NULL"), column("[c] nvarchar(max) NULL")];
+    assert_eq!(problem.remedy, format!("USE [shop]; {} -- makes them national texts", statements.join(" ")));
+    database.run(&problem.remedy);
+    let found = problems(&database, &["t"]).await;
+    assert!(!found.iter().any(|problem| problem.found.contains("another collation")), "{found:?}");
+}
+
+/// The user that the documentation makes can't see how far apart the scans are.
+#[tokio::test]
+async fn a_slow_capture_job_isnt_taken_for_one_that_stands_still() {
+    let clock = Some(Duration::from_secs(1_790_000_000));
+    let database = Database::start_with(Options { schedule: Schedule::ByHand, clock, ..Options::default() });
+    database.run(
+        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)\nGO\nCREATE LOGIN reader WITH PASSWORD = 'Secret-1234'\nGO\n\
+         CREATE USER reader FOR LOGIN reader\nGO\nGRANT SELECT ON SCHEMA::dbo TO reader\nGO\n\
+         GRANT SELECT ON SCHEMA::cdc TO reader\nGO\nGRANT VIEW DATABASE STATE TO reader",
+    );
+    database.capture("t");
+    database.run("EXEC sys.sp_cdc_change_job @job_type = N'capture', @pollinginterval = 60");
+    let source = database.config_as("reader", "Secret-1234").build("shop").unwrap();
+    let of_job = async || {
+        let mut found = source.check(&selection(&["t"])).await.unwrap();
+        found.retain(|problem| problem.subject == "capture job");
+        found
+    };
+    database.sim().control().scan("shop").unwrap();
+    database.sim().control().advance_clock(Duration::from_secs(60));
+    assert_eq!(of_job().await, []);
+    database.sim().control().advance_clock(Duration::from_secs(3_600));
+    let found = of_job().await;
+    let problem = only(&found, "capture job");
+    assert_eq!(problem.severity, Severity::Warning, "{problem:?}");
+    assert!(problem.found.contains("may not see in msdb.dbo.cdc_jobs"), "{problem:?}");
+    // As the documentation has it.
+    database.run("USE msdb; CREATE USER reader FOR LOGIN reader; GRANT SELECT ON dbo.cdc_jobs TO reader;");
+    assert_eq!(only(&of_job().await, "capture job").severity, Severity::Error);
+}

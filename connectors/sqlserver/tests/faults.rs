@@ -110,7 +110,7 @@ async fn a_user_without_permissions_is_told_every_grant() {
             break;
         }
         for problem in errors {
-            let grant = problem.remedy.split(" or ").next().unwrap().to_owned();
+            let grant = problem.remedy.split(" -- or ").next().unwrap().to_owned();
             assert!(!granted.contains(&grant), "{grant} doesn't mend {problem:?}");
             database.run(&grant);
             granted.push(grant);
@@ -118,9 +118,9 @@ async fn a_user_without_permissions_is_told_every_grant() {
     }
     granted.sort_unstable();
     let expected = [
-        "GRANT SELECT ON SCHEMA::cdc TO [reader];",
-        "GRANT SELECT ON [dbo].[t] TO [reader];",
-        "GRANT VIEW DATABASE PERFORMANCE STATE TO [reader];",
+        "USE [shop]; GRANT SELECT ON SCHEMA::cdc TO [reader];",
+        "USE [shop]; GRANT SELECT ON [dbo].[t] TO [reader];",
+        "USE [shop]; GRANT VIEW DATABASE PERFORMANCE STATE TO [reader];",
     ];
     assert_eq!(granted, expected);
     database.discovered(source.as_ref(), &["t"]).await;

@@ -19,13 +19,15 @@ use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 use super::catalog::Catalog;
+use super::instance::Instance;
 use super::statements;
 use super::table::{CapturedTable, Want};
-use crate::config::CaptureInstances;
+use crate::config::{CaptureInstances, Settings};
 use crate::connect::{Connection, Connector};
 use crate::error::{QueryError, number};
 use crate::position::Lsn;
 use crate::progress::Progress;
+use crate::quote::within;
 
 /// How long to wait before a statement that failed is run again.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -108,7 +110,7 @@ impl Caretaker {
         let remark = |(name, table): (&TableName, &CapturedTable)| {
             let Want { reason, statement } = table.wanted_next(taken)?;
             let remedy = match table.instances.len() {
-                0 | 1 => format!("Run: {statement};"),
+                0 | 1 => format!("Run: {}", catalog.within(&format!("{statement};"))),
                 // The server refuses a third.
                 _ => "It has two instances, which is the most there can be: `millstream check` tells which to drop"
                     .to_owned(),
@@ -155,23 +157,29 @@ impl Caretaker {
         }
     }
 
-    /// The older of two instances, if no restart can need it any more. Two that others made are none of our business,
-    /// unless the table waits for an instance that there is no room for; those of a table that was renamed since look as
-    /// if others had made them.
+    /// The one of two instances that has to go. Those that others made are none of our business: we drop only what was
+    /// made for us. That is the older one, once no restart can need it any more; or the newer one, if the table waits for an
+    /// instance that there is no room for otherwise, as the table is read again then anyway.
     fn dispensable(&self, name: &TableName, table: &CapturedTable) -> Option<Want> {
         let newest = table.preferred()?;
-        let is_ours = statements::is_own_name(name, &newest.name);
-        if !is_ours && table.wanted_next(|_| false).is_none() {
-            return None;
-        }
         let (in_use, since) = self.in_use_since.get(name)?;
-        let is_done = in_use.is_none_or(|in_use| in_use == newest.change_table);
-        let is_durable = is_done && self.progress.acknowledged() >= *since;
-        let older = table.instances.iter().find(|instance| newest.is_newer_than(instance))?;
-        is_durable.then(|| Want {
-            reason: format!("capture instance {} has taken over from {}", newest.name, older.name),
-            statement: statements::disable(name, &older.name),
-        })
+        let is_ours = |instance: &Instance| statements::is_own_name(&instance.name);
+        let drop = |instance: &Instance, reason: String| {
+            Some(Want { reason, statement: statements::disable(name, &instance.name) })
+        };
+        let older = table.instances.iter().find(|instance| newest.is_newer_than(instance));
+        if let Some(older) = older.filter(|older| !self.is_active() || is_ours(older)) {
+            let is_done = in_use.is_none_or(|in_use| in_use == newest.change_table);
+            let is_durable = is_done && self.progress.acknowledged() >= *since;
+            let taken_over = format!("capture instance {} has taken over from {}", newest.name, older.name);
+            let reason = match self.is_active() {
+                true => taken_over,
+                false => format!("{taken_over}, which can be dropped if nobody else reads it"),
+            };
+            return is_durable.then(|| drop(older, reason)).flatten();
+        }
+        let wanted = table.wanted_next(|_| false).filter(|_| self.is_active() && is_ours(newest))?;
+        drop(newest, format!("{}, and the table's other instance isn't ours", wanted.reason))
     }
 
     /// Tells an administrator, once. A table without any instance is held, and its state says why.
@@ -180,7 +188,7 @@ impl Caretaker {
             let has_instance = catalog.tables().get(table).is_some_and(|table| !table.instances.is_empty());
             if has_instance && self.told.insert(want.clone()) {
                 let Want { reason, statement } = want;
-                warn!(%table, %reason, run = %statement, "the table's capture has to be brought up to date");
+                warn!(%table, %reason, run = %catalog.within(statement), "the table's capture has to be brought up to date");
             }
         }
         self.told.retain(|want| errands.iter().any(|errand| errand.want == *want));
@@ -209,7 +217,7 @@ async fn run(connector: Arc<Connector>, mut list: watch::Receiver<BTreeSet<Erran
                     SETTLES_WITHIN
                 }
                 Err(error) => {
-                    failed().insert(errand.table.clone(), failure(&errand, &error));
+                    failed().insert(errand.table.clone(), failure(&errand, &error, connector.settings()));
                     let error = chain(&error);
                     warn!(table = %errand.table, reason = %errand.want.reason, run = %errand.want.statement, %error, "can't change the table's capture; trying again");
                     connection = None;
@@ -228,13 +236,13 @@ async fn run(connector: Arc<Connector>, mut list: watch::Receiver<BTreeSet<Erran
 }
 
 /// What to say of a statement that couldn't be run.
-fn failure(errand: &Errand, error: &SourceError) -> Remark {
-    let statement = &errand.want.statement;
+fn failure(errand: &Errand, error: &SourceError, settings: &Settings) -> Remark {
+    let statement = within(&settings.address.database, &format!("{};", errand.want.statement));
     let (why, remedy) = match error {
         SourceError::Definite { diagnosis, remedy } => {
-            (diagnosis.clone(), format!("{remedy}. Or run, as a member of db_owner: {statement};"))
+            (diagnosis.clone(), format!("{remedy}. Or run, as a member of db_owner: {statement}"))
         }
-        other => (chain(other), format!("It is tried again; or run: {statement};")),
+        other => (chain(other), format!("It is tried again; or run: {statement}")),
     };
     Remark { found: format!("Millstream can't: {why}"), remedy }
 }

@@ -19,6 +19,7 @@ use crate::error::{QueryError, number};
 use crate::fence;
 use crate::field::{bigint, bit, int, lsn, optional_text, text};
 use crate::position::Lsn;
+use crate::quote::within;
 
 /// How many tables' details are asked for in one query.
 const TABLES_AT_ONCE_MAX: usize = 200;
@@ -35,6 +36,8 @@ pub(crate) struct Catalog {
     instance_names: HashSet<String>,
     /// Whether change data capture is on for the database.
     enabled: bool,
+    /// The name of the database.
+    database: String,
     /// How far the server's clock on the wall is ahead of UTC, in milliseconds.
     ahead_of_utc_ms: i64,
 }
@@ -73,6 +76,11 @@ impl Catalog {
     /// Whether any instance in the database has this name.
     pub(crate) fn is_taken(&self, instance: &str) -> bool {
         self.instance_names.contains(&instance.to_lowercase())
+    }
+
+    /// Statements as somebody has to run them whose session may be in another database.
+    pub(crate) fn within(&self, statements: &str) -> String {
+        within(&self.database, statements)
     }
 
     /// Whether change data capture is on for the database.
@@ -183,6 +191,7 @@ impl Catalog {
                 rows
             }
         };
+        self.database.clone_from(&connection.server.database);
         let (of_tables, behind): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.result_index() == 0);
         let mut glances: Vec<Glance> = Vec::new();
         for row in &of_tables {

@@ -15,7 +15,7 @@ use millstream_core::source::HiddenTable;
 use crate::connect::Connection;
 use crate::error::{QueryError, number};
 use crate::field::{int, text};
-use crate::quote::{literal, quoted, quoted_table};
+use crate::quote::{literal, quoted, quoted_table, within};
 
 const REASON: &str = "the table isn't shown to the user any more: SELECT on it was taken away";
 const REASON_IN_DOUBT: &str =
@@ -67,5 +67,5 @@ pub(crate) async fn sees_schema(connection: &mut Connection, schema: &str) -> Re
 async fn grant(connection: &mut Connection, table: &TableName) -> Result<String, QueryError> {
     let row = connection.row("ask for the user's name", "SELECT USER_NAME()", &[]).await?;
     let user = row.map(|row| quoted(&text(&row, 0))).unwrap_or_default();
-    Ok(format!("GRANT SELECT ON {} TO {user};", quoted_table(table)))
+    Ok(within(&connection.server.database, &format!("GRANT SELECT ON {} TO {user};", quoted_table(table))))
 }

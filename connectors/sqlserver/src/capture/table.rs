@@ -76,6 +76,12 @@ impl CapturedTable {
         Some(Want { reason, statement: statements::enable(&self.name, &instance, &newest.options, columns.as_deref()) })
     }
 
+    /// Whether there is no room for another instance, nor will be: the server refuses a third, and none of the two may be
+    /// dropped but by whoever made it.
+    pub(crate) fn has_no_room(&self) -> bool {
+        self.instances.len() > 1 && self.instances.iter().all(|instance| !statements::is_own_name(&instance.name))
+    }
+
     /// Whether the table has come to have what only a newer instance can know.
     pub(crate) fn has_outgrown(&self, instance: &Instance) -> bool {
         self.has_new_key(instance) || !self.added_since(instance).is_empty()
@@ -152,9 +158,12 @@ mod tests {
         let mut old = one_column();
         assert_eq!(table(&[(1, "id")], vec![old.clone()]).wanted_next(|_| false), None);
         old.statements.push(statement(10, "ALTER TABLE t ADD b int"));
-        let want = table(&[(1, "id"), (2, "b")], vec![old]).wanted_next(|name| name == "dbo_t").unwrap();
+        let want = table(&[(1, "id"), (2, "b")], vec![old]).wanted_next(|name| name == "millstream_dbo_t").unwrap();
         assert!(want.reason.ends_with("doesn't capture b"), "{want:?}");
-        assert!(want.statement.contains("N'dbo_t_2'") && !want.statement.contains("column_list"), "{want:?}");
+        assert!(
+            want.statement.contains("N'millstream_dbo_t_2'") && !want.statement.contains("column_list"),
+            "{want:?}"
+        );
     }
 
     #[test]
@@ -190,7 +199,7 @@ mod tests {
     #[test]
     fn a_table_without_an_instance_wants_one() {
         let want = table(&[(1, "id")], Vec::new()).wanted_first(|_| false).unwrap();
-        assert!(want.statement.contains("@capture_instance = N'dbo_t'"), "{want:?}");
+        assert!(want.statement.contains("@capture_instance = N'millstream_dbo_t'"), "{want:?}");
         assert_eq!(table(&[(1, "id")], vec![one_column()]).wanted_first(|_| false), None);
     }
 }

@@ -8,7 +8,8 @@ use super::{attempt, problem};
 use crate::config::Cleanup;
 use crate::connect::Connection;
 use crate::field::{bigint, bit, text};
-use crate::pulse;
+use crate::pulse::{self, Standstill};
+use crate::quote::within;
 
 /// Changes that are kept for less than this are gone after one night in which nobody was there. In minutes.
 const RETENTION_MIN_MINUTES: i64 = 24 * 60;
@@ -35,6 +36,8 @@ struct Pace {
 
 pub(super) async fn problems(connection: &mut Connection, cleanup: Cleanup) -> Result<Vec<Problem>, SourceError> {
     let mut problems = Vec::new();
+    let database = connection.server.database.clone();
+    let here = |problem: Problem| Problem { remedy: within(&database, &problem.remedy), ..problem };
     let has_agent = connection.server.engine.has_agent();
     // Without an agent that runs, what its jobs do or don't is no news.
     let agent = if has_agent { agent_problem(connection).await? } else { None };
@@ -42,26 +45,32 @@ pub(super) async fn problems(connection: &mut Connection, cleanup: Cleanup) -> R
     // It is made with the first capture instance.
     let is_wanted = has_agent
         && !attempt(connection, "SELECT TOP (1) 1 FROM cdc.change_tables").await?.unwrap_or_default().is_empty();
-    let capture = if is_wanted { jobs.capture_problem() } else { None };
+    let capture = if is_wanted { jobs.capture_problem().map(here) } else { None };
     let pace = jobs.pace().filter(|_| has_agent);
     match agent.or(capture) {
         Some(reason) => problems.push(reason),
         None => {
             problems.extend(scan_problem(connection).await?);
             if let Some(pace) = pace {
-                problems.extend(pace.problem(&scans(connection).await?));
+                problems.extend(pace.problem(&scans(connection).await?).map(here));
             }
         }
     }
-    problems.extend(jobs.cleanup_problem(cleanup));
+    problems.extend(jobs.cleanup_problem(cleanup).map(here));
     Ok(problems)
 }
 
 /// Unless scans come one after the other.
 async fn scan_problem(connection: &mut Connection) -> Result<Option<Problem>, SourceError> {
     let standstill = pulse::look(connection).await?;
-    let remark = standstill.map(|standstill| standstill.remark(connection.server.engine.has_agent()));
-    Ok(remark.map(|Remark { found, remedy }| problem(Severity::Error, "capture job", found, remedy)))
+    Ok(standstill.map(|standstill| {
+        let severity = match standstill {
+            Standstill::Since { is_certain: false, .. } => Severity::Warning,
+            _ => Severity::Error,
+        };
+        let Remark { found, remedy } = standstill.remark(&connection.server);
+        problem(severity, "capture job", found, remedy)
+    }))
 }
 
 async fn agent_problem(connection: &mut Connection) -> Result<Option<Problem>, SourceError> {

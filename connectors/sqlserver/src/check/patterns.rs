@@ -73,7 +73,7 @@ fn without_match(pattern: &TablePattern, names: &[TableName], visible: bool, per
         false => permissions.grant_select(&TableName::new(&pattern.schema, &pattern.table)),
     };
     let found = "no such table, or SELECT isn't granted on it";
-    problem(Severity::Error, subject, found, format!("{grant} or {correction}"))
+    problem(Severity::Error, subject, found, format!("{grant} -- or {correction}"))
 }
 
 fn correction(pattern: &TablePattern, names: &[TableName]) -> String {

@@ -8,7 +8,7 @@ use super::problem;
 use crate::config::{CaptureInstances, Cleanup, Settings};
 use crate::connect::Connection;
 use crate::field::{int, text};
-use crate::quote::{quoted, quoted_table};
+use crate::quote::{quoted, quoted_table, within};
 use crate::server::{Engine, Version};
 
 /// SQL Server 2022 divided VIEW DATABASE STATE; the part that performance belongs to suffices.
@@ -17,6 +17,7 @@ const DIVIDED_STATE: Version = Version { major: 16, minor: 0, build: 0 };
 /// See the module's docs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Permissions {
+    database: String,
     /// The user in the database.
     pub(super) user: String,
     /// Whether the views of the log and of its scans may be read.
@@ -38,6 +39,7 @@ impl Permissions {
         let granted = |place| row.as_ref().and_then(|row| int(row, place)) == Some(1);
         let divided_state = connection.server.version >= DIVIDED_STATE;
         Ok(Self {
+            database: connection.server.database.clone(),
             user: row.as_ref().map(|row| text(row, 0)).unwrap_or_default(),
             sees_state: granted(1) || granted(2),
             divided_state: divided_state && connection.server.engine != Engine::AzureDatabase,
@@ -60,15 +62,17 @@ impl Permissions {
                 Severity::Error,
                 subject(permission),
                 "not granted: how far the log goes, and how far it has been captured, can't be seen",
-                format!("GRANT {permission} TO {user};"),
+                self.within(&format!("GRANT {permission} TO {user};")),
             ));
         }
-        if captures && self.reads_changes == Some(false) {
+        // There is no such schema before; but then it is clear that the grant will be needed.
+        let reads_changes = if captures { self.reads_changes != Some(false) } else { self.is_owner };
+        if !reads_changes {
             problems.push(problem(
                 Severity::Error,
                 subject("SELECT on schema cdc"),
                 "not granted: changes can't be read",
-                format!("GRANT SELECT ON SCHEMA::cdc TO {user};"),
+                self.within(&format!("GRANT SELECT ON SCHEMA::cdc TO {user};")),
             ));
         }
         let wants_owner = [
@@ -84,7 +88,7 @@ impl Permissions {
                 Severity::Error,
                 format!("setting {setting}"),
                 format!("user {} isn't a member of db_owner, which the server's procedures for it require", self.user),
-                format!("ALTER ROLE db_owner ADD MEMBER {user}; -- or set {otherwise}"),
+                self.within(&format!("ALTER ROLE db_owner ADD MEMBER {user}; -- or set {otherwise}")),
             ));
         }
         problems
@@ -92,17 +96,22 @@ impl Permissions {
 
     /// Lets the user read a table.
     pub(super) fn grant_select(&self, table: &TableName) -> String {
-        format!("GRANT SELECT ON {} TO {};", quoted_table(table), quoted(&self.user))
+        self.within(&format!("GRANT SELECT ON {} TO {};", quoted_table(table), quoted(&self.user)))
     }
 
     /// Lets the user read all tables of a schema.
     pub(super) fn grant_select_schema(&self, schema: &str) -> String {
-        format!("GRANT SELECT ON SCHEMA::{} TO {};", quoted(schema), quoted(&self.user))
+        self.within(&format!("GRANT SELECT ON SCHEMA::{} TO {};", quoted(schema), quoted(&self.user)))
     }
 
     /// Lets the user see values that are masked.
     pub(super) fn grant_unmask(&self) -> String {
-        format!("GRANT UNMASK TO {};", quoted(&self.user))
+        self.within(&format!("GRANT UNMASK TO {};", quoted(&self.user)))
+    }
+
+    /// Statements as they are to be run in whatever session.
+    pub(super) fn within(&self, statements: &str) -> String {
+        within(&self.database, statements)
     }
 
     /// Who runs statements of ours that only owners may run.
@@ -119,6 +128,7 @@ mod tests {
     #[test]
     fn everything_that_is_lacking_is_told_with_its_grant() {
         let permissions = Permissions {
+            database: "shop".into(),
             user: "mill]stream".into(),
             sees_state: false,
             divided_state: false,
@@ -138,10 +148,10 @@ mod tests {
         assert_eq!(
             remedies,
             [
-                "GRANT VIEW DATABASE STATE TO [mill]]stream];",
-                "GRANT SELECT ON SCHEMA::cdc TO [mill]]stream];",
-                "ALTER ROLE db_owner ADD MEMBER [mill]]stream]; -- or set capture_instances: manual",
-                "ALTER ROLE db_owner ADD MEMBER [mill]]stream]; -- or set cleanup: server",
+                "USE [shop]; GRANT VIEW DATABASE STATE TO [mill]]stream];",
+                "USE [shop]; GRANT SELECT ON SCHEMA::cdc TO [mill]]stream];",
+                "USE [shop]; ALTER ROLE db_owner ADD MEMBER [mill]]stream]; -- or set capture_instances: manual",
+                "USE [shop]; ALTER ROLE db_owner ADD MEMBER [mill]]stream]; -- or set cleanup: server",
             ]
         );
     }

@@ -20,6 +20,9 @@ use crate::quote::{quoted, quoted_table};
 /// An insert of a larger value into a captured table fails, as long as the server's setting is the default. In bytes.
 const REPL_SIZE_DEFAULT_BYTES: i32 = 65_536;
 
+/// The most letters of a national text with a bound.
+const NATIONAL_LETTERS_MAX: u32 = 4_000;
+
 pub(super) async fn problems(
     connection: &mut Connection,
     settings: &Settings,
@@ -27,13 +30,14 @@ pub(super) async fn problems(
     permissions: &Permissions,
 ) -> Result<Vec<Problem>, SourceError> {
     let mut problems = Vec::new();
+    let here = |problem: Problem| Problem { remedy: permissions.within(&problem.remedy), ..problem };
     let collation = connection.server.collation.clone();
     for table in catalog.tables().values() {
         problems.extend(unreadable(connection, table, permissions).await?);
         problems.extend(capture_problems(table, settings, catalog, permissions));
-        problems.extend(key_problem(table));
+        problems.extend(key_problem(table).map(here));
         problems.extend(computed_problem(table));
-        problems.extend(collation_problem(table, &collation));
+        problems.extend(collation_problem(table, &collation).map(here));
     }
     problems.extend(repl_size_problem(connection, catalog).await?);
     Ok(problems)
@@ -71,17 +75,13 @@ fn capture_problems(
     catalog: &Catalog,
     permissions: &Permissions,
 ) -> Vec<Problem> {
-    // Without change data capture there is nothing to say about single tables yet.
-    if !catalog.is_enabled() {
-        return Vec::new();
-    }
     let taken = |name: &str| catalog.is_taken(name);
     // Whoever may not run the statements can't do without somebody who may.
     let automatic = settings.capture_instances == CaptureInstances::Auto && permissions.is_owner();
     let wanted = |severity, want: Want| {
         let remedy = match automatic {
             true => format!("Nothing has to be done, Millstream runs it: {};", want.statement),
-            false => format!("{};", want.statement),
+            false => permissions.within(&format!("{};", want.statement)),
         };
         let severity = if automatic { Severity::Warning } else { severity };
         problem(severity, subject(&table.name), want.reason, remedy)
@@ -92,32 +92,34 @@ fn capture_problems(
     let is_preferred = |instance: &Instance| table.preferred() == Some(instance);
     match (next, table.instances.as_slice()) {
         // The server refuses a third.
-        (Some(want), [one, other]) if !automatic => {
+        (Some(want), [one, other]) if !automatic || table.has_no_room() => {
             let other = if is_preferred(one) { other } else { one };
             let first = statements::disable(&table.name, &other.name);
-            let remedy = format!("{first}; {};", want.statement);
+            let remedy = format!("{first}; {}; -- if nobody else reads {}", want.statement, other.name);
             let found = format!("{}, and it has two instances, which is the most there can be", want.reason);
-            problems.push(problem(Severity::Warning, subject(&table.name), found, remedy));
+            problems.push(problem(Severity::Warning, subject(&table.name), found, permissions.within(&remedy)));
         }
         (Some(want), _) => problems.push(wanted(Severity::Warning, want)),
-        (None, [one, other]) if !automatic => {
+        (None, [one, other]) if !automatic || table.has_no_room() => {
             let other = if is_preferred(one) { other } else { one };
+            let remedy = format!(
+                "{}; -- once Millstream has gone over to the other one, and if nobody else reads {}",
+                statements::disable(&table.name, &other.name),
+                other.name
+            );
             problems.push(problem(
                 Severity::Warning,
                 subject(&table.name),
                 "it has two capture instances: each change of it is written twice, and the next change of its columns \
                  will find no room for a third",
-                format!(
-                    "{}; -- once Millstream has gone over to the other one, and if nobody else reads {}",
-                    statements::disable(&table.name, &other.name),
-                    other.name
-                ),
+                permissions.within(&remedy),
             ));
         }
         (None, _) => {}
     }
-    problems.extend(uncaptured_problem(table));
-    problems.extend(order_problem(table));
+    let here = |problem: Problem| Problem { remedy: permissions.within(&problem.remedy), ..problem };
+    problems.extend(uncaptured_problem(table).map(here));
+    problems.extend(order_problem(table).map(here));
     problems
 }
 
@@ -210,7 +212,10 @@ fn collation_problem(table: &CapturedTable, database: &str) -> Option<Problem> {
     };
     let columns: Vec<&Column> =
         table.columns.iter().map(|column| &column.column).filter(|column| differs(column)).collect();
-    let first = columns.first()?;
+    if columns.is_empty() {
+        return None;
+    }
+    let statements: Vec<String> = columns.iter().map(|column| national(&table.name, column)).collect();
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     Some(problem(
         Severity::Warning,
@@ -220,13 +225,20 @@ fn collation_problem(table: &CapturedTable, database: &str) -> Option<Problem> {
              them wrongly",
             names.join(", ")
         ),
-        format!(
-            "Use national texts: ALTER TABLE {} ALTER COLUMN {} n{};",
-            quoted_table(&table.name),
-            quoted(&first.name),
-            first.source_type
-        ),
+        format!("{} -- makes them national texts", statements.join(" ")),
     ))
+}
+
+/// Makes a column of texts in a code page a national one, which is longer in bytes. The old types without a bound can't
+/// become their national kin.
+fn national(table: &TableName, column: &Column) -> String {
+    let letters = |text: &str| text.split_once('(')?.1.strip_suffix(')')?.parse::<u32>().ok();
+    let national = match letters(&column.source_type) {
+        Some(letters) if letters <= NATIONAL_LETTERS_MAX => format!("n{}", column.source_type),
+        _ => "nvarchar(max)".to_owned(),
+    };
+    let nullable = if column.nullable { "NULL" } else { "NOT NULL" };
+    format!("ALTER TABLE {} ALTER COLUMN {} {national} {nullable};", quoted_table(table), quoted(&column.name))
 }
 
 /// The server refuses to write large values into captured tables by default.

@@ -130,7 +130,8 @@ impl Waiting {
     ) -> Option<SchemaChangeKind> {
         let since = *self.since.entry(table.object).or_insert_with(Instant::now);
         let is_followed = matches!(standing, Some(Standing::Followed(_)));
-        let is_coming = catalog.is_enabled() && (!table.instances.is_empty() || self.help_is_coming);
+        let is_coming =
+            catalog.is_enabled() && !table.has_no_room() && (!table.instances.is_empty() || self.help_is_coming);
         // Rows of a table that was followed are being missed, and whoever waits for a table in a gap must know of it.
         let in_gap = table.instances.iter().any(|instance| instance.start.is_some());
         // The log has yet to be read up to where the instance was made.
@@ -155,9 +156,13 @@ fn why_uncaptured(name: &TableName, table: &CapturedTable, catalog: &Catalog) ->
     match table.wanted_first(taken).or_else(|| table.wanted_next(taken)) {
         Some(want) if !catalog.is_enabled() => (
             format!("change data capture is off for the database of {name}"),
-            Some(format!("Run: {ENABLE_DATABASE}; {}", want.statement)),
+            Some(format!("Run: {}", catalog.within(&format!("{ENABLE_DATABASE}; {}", want.statement)))),
         ),
-        Some(want) => (want.reason, Some(format!("Run: {}", want.statement))),
+        Some(want) if table.has_no_room() => (
+            format!("{}, and it has two instances, which is the most there can be", want.reason),
+            Some("Drop one that nobody else reads: `millstream check` prints the statement".to_owned()),
+        ),
+        Some(want) => (want.reason, Some(format!("Run: {}", catalog.within(&want.statement)))),
         None => (
             "its capture instance isn't ready: the capture process hasn't come to it".to_owned(),
             Some("Nothing to do if the capture job runs; see that SQL Server Agent and the job do".to_owned()),

@@ -19,7 +19,7 @@ async fn column_added_without_a_new_instance() {
     let reason = |world: &World| world.handle().status().tables[0].reason.clone();
     world.until_true_unscanned("what is left out is told", |world| reason(world).is_some()).await;
     let told = reason(&world).unwrap();
-    assert!(told.contains("doesn't capture b") && told.contains("@capture_instance = N'dbo_t_2'"), "{told}");
+    assert!(told.contains("doesn't capture b") && told.contains("@capture_instance = N'millstream_dbo_t'"), "{told}");
     world.enable("t", "dbo_t_2");
     world.until_true("b is captured", |world| world.rows("t").iter().any(|row| row.contains("b="))).await;
     world.settle().await;
@@ -37,11 +37,11 @@ async fn a_column_that_millstream_may_not_capture_is_held_with_the_reason() {
     world.until_true("the reason is told", |world| world.state("t").contains("Millstream can't")).await;
     let state = world.state("t");
     assert!(state.contains("doesn't capture b") && state.contains("error 22904"), "{state}");
-    assert!(state.contains("Or run, as a member of db_owner: EXEC sys.sp_cdc_enable_table"), "{state}");
+    assert!(state.contains("Or run, as a member of db_owner: USE [shop]; EXEC sys.sp_cdc_enable_table"), "{state}");
     let selection = Selection { patterns: vec![TablePattern { schema: "dbo".into(), table: "t%".into() }] };
     let problems = world.connector().check(&selection).await.unwrap();
     let of_table = problems.iter().find(|problem| problem.subject == "table dbo.t").unwrap();
-    assert!(of_table.remedy.starts_with("EXEC sys.sp_cdc_enable_table"), "{of_table:?}");
+    assert!(of_table.remedy.starts_with("USE [shop]; EXEC sys.sp_cdc_enable_table"), "{of_table:?}");
     world.sql("ALTER ROLE db_owner ADD MEMBER ms");
     world.until_true("b is captured", |world| world.state("t") == "live").await;
     world.settle().await;
@@ -49,7 +49,12 @@ async fn a_column_that_millstream_may_not_capture_is_held_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn column_added_and_captured_while_running() {
-    let mut world = World::followed(Auto, ONE_TABLE, &["t"]).await;
+    let mut world = World::new(Auto, ONE_TABLE);
+    world.start();
+    world.until_true("an instance is made", |world| world.state("t") == "live").await;
+    world.settle().await;
+    world.news();
+    world.cost();
     world.sql("ALTER TABLE dbo.t ADD b int NULL");
     world.sql("INSERT INTO dbo.t VALUES (3, 'c', 30); UPDATE dbo.t SET b = 10 WHERE id = 1");
     world.until_true("the table goes over", |world| world.rows("t").iter().any(|row| row.contains("b="))).await;

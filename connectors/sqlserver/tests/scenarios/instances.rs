@@ -1,6 +1,7 @@
 //! Capture instances made, dropped, late, equal, overtaken by cleanup.
 
 use super::world::{Auto, Manual, World};
+use crate::database::selection;
 
 const ONE_TABLE: &str = "CREATE TABLE dbo.t (id int PRIMARY KEY, a int); INSERT INTO dbo.t VALUES (1, 10), (2, 20)";
 
@@ -17,6 +18,7 @@ async fn two_rotations_in_sequence() {
     world.until_true("d is captured", |world| world.rows("t").iter().any(|row| row.contains("d="))).await;
     world.settle().await;
     assert_eq!(world.rows("t"), ["(a=10, b=1, c=2, id=1)", "(a=20, d=3, id=2)"]);
+    world.expect("EXISTS (SELECT 1 FROM cdc.change_tables WHERE capture_instance = N'dbo_t')");
     assert!(world.cost() <= 3, "row 1 for b and for c, row 2 for d");
 }
 
@@ -30,15 +32,34 @@ async fn a_third_instance_is_refused_until_the_oldest_has_gone() {
     world.sql("UPDATE dbo.t SET a = 11 WHERE id = 1");
     world.settle().await;
     assert_eq!((world.news(), world.cost()), (vec!["t altered keep".to_owned()], 1));
-    // With leave to do so, Millstream makes room.
+    // With leave to do so Millstream makes instances, and room for them, but not at the cost of others.
     world.kill().await;
     world.allow_instances();
     world.start();
     world.sql("ALTER TABLE dbo.t ADD b int NULL");
     world.sql("UPDATE dbo.t SET b = 1 WHERE id = 1");
+    world.until_true("what is lacking is told", |world| world.state("t").contains("it has two instances")).await;
+    let found = world.connector().check(&selection(&["t"])).await.unwrap();
+    let remedy = found.iter().find(|problem| problem.found.contains("it has two instances")).unwrap().remedy.clone();
+    assert!(remedy.ends_with("-- if nobody else reads dbo_t"), "{remedy}");
+    world.sql(&remedy);
     world.until_true("b is captured", |world| world.rows("t").iter().any(|row| row.contains("b="))).await;
     world.settle().await;
     assert_eq!((world.rows("t").join(" "), world.cost()), ("(a=11, b=1, id=1) (a=20, id=2)".to_owned(), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_by_the_servers_own_name_takes_nobody_elses_away() {
+    let mut world = World::new(Auto, ONE_TABLE);
+    world.enable("t", "debezium_t");
+    world.scan();
+    world.enable("t", "dbo_t");
+    world.follow().await;
+    world.sql("UPDATE dbo.t SET a = 11 WHERE id = 1");
+    world.settle().await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    world.settle().await;
+    world.expect("(SELECT COUNT(*) FROM cdc.change_tables) = 2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
