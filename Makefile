@@ -43,7 +43,7 @@ bench: ## The figures, as ratios to the raw tools on this machine
 soak: ## Random changes, stops and kills against the oracle, for SECONDS=600
 	$(call here,soak $(SECONDS))
 
-containers: ## The connectors' suites on servers in containers (TESTS='...' for some; MILLSTREAM_MYSQL_IMAGE for another image)
+containers: ## The connectors' suites on servers in containers (TESTS='...' for some; MILLSTREAM_MYSQL_IMAGE=..., for other images)
 	$(call here,containers $(TESTS))
 
 image: ## Build the image that runs Millstream

@@ -40,14 +40,14 @@ ensure_component() {
     cargo "$1" --version >/dev/null 2>&1 || fail "cargo $1 is missing" "run: rustup component add $2"
 }
 
+# Whether tests on such a server are to be left out.
+is_unwanted() { [[ ",${MILLSTREAM_SKIP_SERVERS:-}," == *",$1,"* ]]; }
+
 # Gets the servers before the tests ask for them: with the download's progress in sight, not in a test's output.
 ensure_servers() {
     local flavor
     for flavor in "$@"; do
-        case ",${MILLSTREAM_SKIP_SERVERS:-}," in
-            *",$flavor,"*) ;;
-            *) tests/testkit/servers/"get-$flavor" >/dev/null ;;
-        esac
+        is_unwanted "$flavor" || tests/testkit/servers/"get-$flavor" >/dev/null
     done
 }
 

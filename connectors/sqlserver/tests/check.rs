@@ -6,7 +6,7 @@ use millstream_core::source::{Problem, Severity};
 use millstream_sqlserver::{CaptureInstances, SqlServerConfig};
 use millstream_sqlserver_sim::{Edition, Options, Schedule};
 
-use crate::database::{Database, selection};
+use crate::database::{Database, discovered, selection};
 
 async fn problems(database: &Database, tables: &[&str]) -> Vec<Problem> {
     database.source().check(&selection(tables)).await.unwrap()
@@ -68,7 +68,7 @@ async fn doubtful_tables_are_named_with_their_reason() {
     );
     let tables = ["bare", "old", "computed"];
     tables.iter().for_each(|table| database.capture(table));
-    database.discovered(database.source().as_ref(), &tables).await;
+    discovered(database.source().as_ref(), &tables).await;
     let found = problems(&database, &["%"]).await;
     assert!(only(&found, "table dbo.bare").found.contains("without a primary key"), "{found:?}");
     assert!(only(&found, "table dbo.old").found.contains("read again after each"), "{found:?}");
@@ -294,7 +294,7 @@ async fn what_a_fresh_database_lacks_is_told_at_once() {
         // A session begins in another database.
         database.sim().run_script(&problem.remedy).unwrap_or_else(|error| panic!("{error}: {problem:?}"));
     }
-    database.discovered(source.as_ref(), &["t"]).await;
+    discovered(source.as_ref(), &["t"]).await;
     assert_eq!(errors().await, []);
 }
 

@@ -10,7 +10,7 @@ use millstream_core::position::Position;
 use millstream_core::source::{Catalog, DeliveryStream, SourceConnector};
 use millstream_sqlserver::{Cleanup, SqlServerConfig};
 
-use crate::database::{Database, selection};
+use crate::database::{Database, discovered, selection};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many rows the change table has.
@@ -64,7 +64,7 @@ async fn captured(database: &Database) -> (Position, Catalog) {
     database.run("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)");
     database.capture("t");
     let source = source(database, Cleanup::Server);
-    let discovery = database.discovered(source.as_ref(), &["t"]).await;
+    let discovery = discovered(source.as_ref(), &["t"]).await;
     let tables = discovery.tables.iter().map(|table| (table.table.clone(), Some(Arc::clone(table)))).collect();
     (discovery.position, Catalog { selection: selection(&["t"]), tables })
 }

@@ -83,69 +83,68 @@ impl Database {
         self.config().build("shop").expect("the configuration has no fault")
     }
 
-    /// What is found of these tables once the capture process has noticed them all.
-    pub(crate) async fn discovered(&self, source: &dyn SourceConnector, tables: &[&str]) -> Discovery {
-        let found = async {
-            loop {
-                let discovery = source.discover(&selection(tables)).await.expect("discovery succeeds");
-                if discovery.tables.len() == tables.len() {
-                    return discovery;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, found).await.expect("the tables are captured in time")
-    }
-
-    /// All rows of a table with a key, in small chunks.
-    pub(crate) async fn read_all(&self, source: &dyn SourceConnector, schema: &Arc<TableSchema>) -> RowBatch {
-        let mut rows = RowBatch::new(schema.columns.len());
-        let mut range = KeyRange::default();
-        loop {
-            let scope = ReadScope::Range(range.clone());
-            let request = ReadRequest { table: Arc::clone(schema), scope, limit_rows: 3 };
-            let chunk = source.read(request).await.expect("a chunk is read");
-            chunk.rows.rows().for_each(|row| rows.push_row(row).expect("a row fits"));
-            match chunk.next {
-                Some(next) => range.after = Some(next),
-                None => return rows,
-            }
-        }
-    }
-
-    /// The first so many row changes after a discovery.
-    pub(crate) async fn row_changes(
-        &self,
-        source: &dyn SourceConnector,
-        discovery: &Discovery,
-        count: usize,
-    ) -> Vec<(RowChange, Vec<String>)> {
-        let names: Vec<&str> = discovery.tables.iter().map(|table| table.table.name.as_str()).collect();
-        let tables = discovery.tables.iter().map(|table| (table.table.clone(), Some(Arc::clone(table)))).collect();
-        let catalog = Catalog { selection: selection(&names), tables };
-        let mut stream = source.stream(&discovery.position, catalog).await.expect("a stream begins");
-        let mut changes = Vec::new();
-        let taken = async {
-            while changes.len() < count {
-                let delivery = stream.next().await.expect("the stream goes on").expect("the stream doesn't fail");
-                for event in delivery.events {
-                    match event {
-                        Event::Rows(rows) => {
-                            changes.extend(rows.changes.iter().copied().zip(rows.rows.rows().map(cells)));
-                        }
-                        Event::Schema(change) => panic!("{change:?}"),
-                    }
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, taken).await.expect("the changes come in time");
-        changes
-    }
-
     /// A position that everything committed before this call lies before.
     pub(crate) async fn head(&self, source: &dyn SourceConnector) -> Position {
         source.head().await.expect("the log has an end")
     }
+}
+
+/// What is found of these tables once the capture process has noticed them all.
+pub(crate) async fn discovered(source: &dyn SourceConnector, tables: &[&str]) -> Discovery {
+    let found = async {
+        loop {
+            let discovery = source.discover(&selection(tables)).await.expect("discovery succeeds");
+            if discovery.tables.len() == tables.len() {
+                return discovery;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.expect("the tables are captured in time")
+}
+
+/// All rows of a table with a key, in small chunks.
+pub(crate) async fn read_all(source: &dyn SourceConnector, schema: &Arc<TableSchema>) -> RowBatch {
+    let mut rows = RowBatch::new(schema.columns.len());
+    let mut range = KeyRange::default();
+    loop {
+        let scope = ReadScope::Range(range.clone());
+        let request = ReadRequest { table: Arc::clone(schema), scope, limit_rows: 3 };
+        let chunk = source.read(request).await.expect("a chunk is read");
+        chunk.rows.rows().for_each(|row| rows.push_row(row).expect("a row fits"));
+        match chunk.next {
+            Some(next) => range.after = Some(next),
+            None => return rows,
+        }
+    }
+}
+
+/// The first so many row changes after a discovery.
+pub(crate) async fn row_changes(
+    source: &dyn SourceConnector,
+    discovery: &Discovery,
+    count: usize,
+) -> Vec<(RowChange, Vec<String>)> {
+    let names: Vec<&str> = discovery.tables.iter().map(|table| table.table.name.as_str()).collect();
+    let tables = discovery.tables.iter().map(|table| (table.table.clone(), Some(Arc::clone(table)))).collect();
+    let catalog = Catalog { selection: selection(&names), tables };
+    let mut stream = source.stream(&discovery.position, catalog).await.expect("a stream begins");
+    let mut changes = Vec::new();
+    let taken = async {
+        while changes.len() < count {
+            let delivery = stream.next().await.expect("the stream goes on").expect("the stream doesn't fail");
+            for event in delivery.events {
+                match event {
+                    Event::Rows(rows) => {
+                        changes.extend(rows.changes.iter().copied().zip(rows.rows.rows().map(cells)));
+                    }
+                    Event::Schema(change) => panic!("{change:?}"),
+                }
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken).await.expect("the changes come in time");
+    changes
 }
 
 pub(crate) fn selection(tables: &[&str]) -> Selection {

@@ -2,7 +2,7 @@
 
 use millstream_core::schema::{Identity, IdentityKind};
 
-use crate::database::{Database, selection, table};
+use crate::database::{Database, discovered, selection, table};
 
 const TABLES: &str = "\
 CREATE TABLE dbo.plain (id int NOT NULL PRIMARY KEY, name nvarchar(20) NULL, price decimal(9,2) NOT NULL DEFAULT 1.5)
@@ -22,7 +22,7 @@ async fn captured_tables_are_found_with_their_keys() {
     let captured = ["bare", "computed", "pair", "plain"];
     captured.iter().for_each(|table| database.capture(table));
     let source = database.source();
-    let found = database.discovered(source.as_ref(), &captured).await.tables;
+    let found = discovered(source.as_ref(), &captured).await.tables;
     let names: Vec<&str> = found.iter().map(|table| table.table.name.as_str()).collect();
     assert_eq!(names, captured);
     let [bare, computed, pair, plain] = &found[..] else { panic!() };

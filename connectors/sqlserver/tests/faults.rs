@@ -6,7 +6,7 @@ use millstream_core::error::SourceError;
 use millstream_core::source::Severity;
 use millstream_sqlserver::{SqlServerConfig, Tls, TlsMode};
 
-use crate::database::{Database, selection};
+use crate::database::{Database, discovered, selection};
 
 /// The only problem that `check` finds, which every other call meets as an error.
 async fn problem(config: SqlServerConfig) -> (String, String, SourceError) {
@@ -98,7 +98,7 @@ async fn a_user_without_permissions_is_told_every_grant() {
          CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)",
     );
     database.capture("t");
-    database.discovered(database.source().as_ref(), &["t"]).await;
+    discovered(database.source().as_ref(), &["t"]).await;
     let source = database.config_as("reader", "Secret-1234").build("shop").unwrap();
     assert!(matches!(source.head().await.unwrap_err(), SourceError::Definite { .. }));
     // The statements that are told are enough, run as they stand.
@@ -123,6 +123,6 @@ async fn a_user_without_permissions_is_told_every_grant() {
         "USE [shop]; GRANT VIEW DATABASE PERFORMANCE STATE TO [reader];",
     ];
     assert_eq!(granted, expected);
-    database.discovered(source.as_ref(), &["t"]).await;
+    discovered(source.as_ref(), &["t"]).await;
     source.head().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! The connector on a simulated SQL Server.
+//! The connector on a simulated SQL Server; the conformance suite and the values on one in a container as well.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,4 +17,5 @@ mod faults;
 mod polls;
 mod reads;
 mod scenarios;
+mod server;
 mod values;

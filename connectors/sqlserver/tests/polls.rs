@@ -8,7 +8,7 @@ use millstream_sqlserver::{ServerUri, SqlServerConfig};
 use millstream_sqlserver_sim::Options;
 use millstream_testkit::FaultProxy;
 
-use crate::database::{Database, selection};
+use crate::database::{Database, discovered, selection};
 
 /// What the stream has to find out at first, it has found out by then.
 const SETTLES_WITHIN: Duration = Duration::from_millis(1_500);
@@ -24,7 +24,7 @@ async fn idle_bytes(tables: usize) -> u64 {
         database.run(&format!("CREATE TABLE dbo.{name} (id int PRIMARY KEY)"));
         database.capture(name);
     }
-    let discovery = database.discovered(&*database.source(), &names).await;
+    let discovery = discovered(&*database.source(), &names).await;
     let proxy = FaultProxy::start(database.sim().address()).await.unwrap();
     let uri = format!("mssql://sa:{}@localhost:{}/shop", Options::default().password, proxy.port());
     let source = SqlServerConfig { uri: ServerUri::new(uri), ..database.config() }.build("shop").unwrap();

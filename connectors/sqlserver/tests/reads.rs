@@ -8,7 +8,7 @@ use millstream_core::schema::TableSchema;
 use millstream_core::source::{Chunk, KeyRange, ReadRequest, ReadScope, SourceConnector};
 use millstream_core::value::ValueRef;
 
-use crate::database::{Database, cells, selection};
+use crate::database::{Database, cells, discovered, selection};
 
 async fn schema(source: &dyn SourceConnector, table: &str) -> Arc<TableSchema> {
     let found = source.tables(&selection(&[table])).await.unwrap();
@@ -218,7 +218,7 @@ async fn a_table_that_isnt_as_expected_is_its_own_trouble() {
     database.run("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, a int NULL)");
     database.capture("t");
     let source = database.source();
-    let schema = database.discovered(source.as_ref(), &["t"]).await.tables.swap_remove(0);
+    let schema = discovered(source.as_ref(), &["t"]).await.tables.swap_remove(0);
     let refused = async || {
         let scope = ReadScope::Range(KeyRange::default());
         let request = ReadRequest { table: Arc::clone(&schema), scope, limit_rows: 10 };

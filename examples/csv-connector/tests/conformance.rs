@@ -83,19 +83,21 @@ impl Files {
 impl Backend for Files {
     const NAME: &'static str = "csv";
 
-    const LACKS: &'static [(Capability, &'static str)] = &[
-        (Capability::Transactions, "files are replaced one by one"),
-        (Capability::Rollback, "files are replaced one by one"),
-        (Capability::EveryVersion, "what a file held between two looks is gone"),
-        (Capability::CompositeKeys, "the first column is the key"),
-        (Capability::TablesWithoutKey, "the first column is the key"),
-        (Capability::ChangeKey, "the first column is the key"),
-        (Capability::Truncate, "rows that go at once are rows that go"),
-        (Capability::SwapTables, "files are renamed one by one"),
-        (Capability::RetypeColumn, "every value is text"),
-        (Capability::CutConnections, "there are no connections"),
-        (Capability::RestartSource, "there is no server"),
-    ];
+    fn lacks() -> &'static [(Capability, &'static str)] {
+        &[
+            (Capability::Transactions, "files are replaced one by one"),
+            (Capability::Rollback, "files are replaced one by one"),
+            (Capability::EveryVersion, "what a file held between two looks is gone"),
+            (Capability::CompositeKeys, "the first column is the key"),
+            (Capability::TablesWithoutKey, "the first column is the key"),
+            (Capability::ChangeKey, "the first column is the key"),
+            (Capability::Truncate, "rows that go at once are rows that go"),
+            (Capability::SwapTables, "files are renamed one by one"),
+            (Capability::RetypeColumn, "every value is text"),
+            (Capability::CutConnections, "there are no connections"),
+            (Capability::RestartSource, "there is no server"),
+        ]
+    }
 
     async fn start(_: &[Capability]) -> Result<Self, BackendError> {
         let files = Self { directory: TempDir::new()? };

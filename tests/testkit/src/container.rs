@@ -1,5 +1,4 @@
-//! Servers in containers, where a run asks for them by `MILLSTREAM_CONTAINERS`: official images, or what
-//! `MILLSTREAM_MYSQL_IMAGE` and `MILLSTREAM_MARIADB_IMAGE` name.
+//! Servers in containers, where a run asks for them by `MILLSTREAM_CONTAINERS`.
 //!
 //! Every container bears the label `org.millstream.test-run` with the variable's value, so that whoever started the run
 //! can remove what a killed test left.
@@ -7,16 +6,34 @@
 use std::env;
 
 #[cfg(feature = "containers")]
-pub(crate) use engine::{Container, endpoint};
+pub use engine::Container;
 #[cfg(not(feature = "containers"))]
-pub(crate) use without::{Container, endpoint};
+pub use without::Container;
 
 /// Set to a name of the run; servers are containers then.
 const RUN_VARIABLE: &str = "MILLSTREAM_CONTAINERS";
 
-/// Whether servers are to be containers.
-pub(crate) fn are_wanted() -> bool {
+/// What to run in a container.
+#[derive(Clone, Debug)]
+pub struct ContainerRequest {
+    /// The image, with its tag or without.
+    pub image: String,
+    /// The port that the server listens on in its container.
+    pub port: u16,
+    /// Variables of its environment.
+    pub environment: Vec<(&'static str, String)>,
+    /// Arguments for the image's entry point.
+    pub arguments: Vec<String>,
+}
+
+/// Whether servers are to be containers in this run.
+pub fn containers_are_wanted() -> bool {
     env::var(RUN_VARIABLE).is_ok_and(|run| !run.is_empty())
+}
+
+/// The image that a variable of the environment names, or the one that is used otherwise.
+pub fn image(variable: &str, otherwise: &str) -> String {
+    env::var(variable).ok().filter(|image| !image.is_empty()).unwrap_or_else(|| otherwise.to_owned())
 }
 
 #[cfg(feature = "containers")]
@@ -27,43 +44,33 @@ mod engine {
     use testcontainers::core::IntoContainerPort;
     use testcontainers::runners::AsyncRunner;
     use testcontainers::{ContainerAsync, GenericImage, ImageExt, TestcontainersError};
-    use tokio::time::{Instant, sleep};
 
-    use super::RUN_VARIABLE;
-    use crate::endpoint::Endpoint;
+    use super::{ContainerRequest, RUN_VARIABLE};
     use crate::error::Error;
-    use crate::options::ServerOptions;
-    use crate::prefix::Flavor;
-    use crate::server::{READY_POLL, START_TIMEOUT, answers, free_port, random_server_id};
+    use crate::port::free_port;
+    use crate::run::Held;
 
     const LABEL: &str = "org.millstream.test-run";
-    const PORT: u16 = 3306;
+    /// How long the engine may take for a container, once it has the image.
+    const START_TIMEOUT: Duration = Duration::from_secs(90);
 
     /// A running container, removed when this is dropped.
     #[derive(Debug)]
-    pub(crate) struct Container {
+    pub struct Container {
         inner: ContainerAsync<GenericImage>,
         image: String,
-    }
-
-    /// The image to run.
-    fn image(flavor: Flavor) -> String {
-        let (variable, official) = match flavor {
-            Flavor::MySql => ("MILLSTREAM_MYSQL_IMAGE", "mysql:9"),
-            Flavor::MariaDb => ("MILLSTREAM_MARIADB_IMAGE", "mariadb:11"),
-        };
-        env::var(variable).ok().filter(|image| !image.is_empty()).unwrap_or_else(|| official.to_owned())
+        port: u16,
     }
 
     fn failed(what: &'static str, image: &str) -> impl FnOnce(TestcontainersError) -> Error {
         let image = image.to_owned();
-        move |source| Error::Container { what, image, source }
+        move |source| Error::Container { what, image, source: Box::new(source) }
     }
 
     impl Container {
-        /// Starts a server and waits until it answers.
-        pub(crate) async fn start(flavor: Flavor, options: &ServerOptions) -> Result<(Self, Endpoint), Error> {
-            let image = image(flavor);
+        /// Starts a container. Its server may take a while longer until it answers.
+        pub async fn start(request: &ContainerRequest) -> Result<Self, Error> {
+            let image = request.image.clone();
             // A registry may have a port: only a colon in the last part begins a tag.
             let (name, tag) = match image.rsplit_once(':') {
                 Some((name, tag)) if !tag.contains('/') => (name, tag),
@@ -71,48 +78,50 @@ mod engine {
             };
             // The same port after a restart, which an engine's own choice wouldn't be.
             let port = free_port()?;
-            let request = GenericImage::new(name, tag)
-                .with_mapped_port(port, PORT.tcp())
-                .with_cmd(options.container_arguments(random_server_id()))
-                .with_env_var("MYSQL_ALLOW_EMPTY_PASSWORD", "yes")
+            let mut wanted = GenericImage::new(name, tag)
+                .with_mapped_port(port, request.port.tcp())
+                .with_cmd(request.arguments.clone())
                 .with_label(LABEL, env::var(RUN_VARIABLE).unwrap_or_default())
                 .with_startup_timeout(START_TIMEOUT);
-            let inner = request.start().await.map_err(failed("start", &image))?;
-            let container = Self { inner, image };
-            Ok((container, endpoint(flavor, port).await?))
+            for (variable, value) in &request.environment {
+                wanted = wanted.with_env_var(*variable, value);
+            }
+            let inner = wanted.start().await.map_err(failed("start", &image))?;
+            Ok(Self { inner, image, port })
+        }
+
+        /// The port of a container that all tests of this run share; the first that asks starts it. Tests that give
+        /// the same name get the same container, so they must ask for the same.
+        ///
+        /// It isn't removed with the process that starts it: whoever started the run removes the containers that bear
+        /// its label.
+        pub async fn shared(name: &str, request: &ContainerRequest) -> Result<u16, Error> {
+            let held = Held::take(name).await?;
+            if let Some(port) = held.port() {
+                return Ok(port);
+            }
+            let container = Self::start(request).await?;
+            let port = container.port;
+            std::mem::forget(container);
+            held.note_port(port)?;
+            Ok(port)
+        }
+
+        /// The port on 127.0.0.1, the same after a restart.
+        pub fn port(&self) -> u16 {
+            self.port
         }
 
         /// Stops the server, with SIGKILL after this time.
-        pub(crate) async fn stop(&self, at_most: Duration) -> Result<(), Error> {
+        pub async fn stop(&self, at_most: Duration) -> Result<(), Error> {
             let seconds = i32::try_from(at_most.as_secs()).unwrap_or(i32::MAX);
             self.inner.stop_with_timeout(Some(seconds)).await.map_err(failed("stop", &self.image))
         }
 
         /// Starts the server again on the same data and port.
-        pub(crate) async fn start_again(&self, before: &Endpoint) -> Result<(), Error> {
-            self.inner.start().await.map_err(failed("restart", &self.image))?;
-            endpoint(before.flavor, before.port).await.map(drop)
+        pub async fn start_again(&self) -> Result<(), Error> {
+            self.inner.start().await.map_err(failed("restart", &self.image))
         }
-
-        /// Leaves the container running when this process ends.
-        pub(crate) fn keep(self) {
-            std::mem::forget(self);
-        }
-    }
-
-    /// The way to a server in a container, once it answers.
-    pub(crate) async fn endpoint(flavor: Flavor, port: u16) -> Result<Endpoint, Error> {
-        let mut endpoint = Endpoint { flavor, version: String::new(), socket: None, port };
-        let deadline = Instant::now() + START_TIMEOUT;
-        while !answers(&endpoint).await {
-            if Instant::now() >= deadline {
-                let log = format!("(see docker logs of the container with port {port})");
-                return Err(Error::NotReady { flavor: flavor.name(), seconds: START_TIMEOUT.as_secs(), log });
-            }
-            sleep(READY_POLL).await;
-        }
-        endpoint.version = endpoint.value("SELECT VERSION()").await?.unwrap_or_default();
-        Ok(endpoint)
     }
 }
 
@@ -122,34 +131,37 @@ mod without {
     use std::future::{Ready, ready};
     use std::time::Duration;
 
-    use crate::endpoint::Endpoint;
+    use super::ContainerRequest;
     use crate::error::Error;
-    use crate::options::ServerOptions;
-    use crate::prefix::Flavor;
 
-    /// None can be had.
+    /// None can be had: the test kit was built without its feature `containers`.
     #[derive(Debug)]
-    pub(crate) struct Container(Infallible);
+    pub struct Container(Infallible);
 
     impl Container {
-        pub(crate) fn start(_: Flavor, _: &ServerOptions) -> Ready<Result<(Self, Endpoint), Error>> {
+        /// Fails.
+        pub fn start(_: &ContainerRequest) -> Ready<Result<Self, Error>> {
             ready(Err(Error::NoContainers))
         }
 
-        pub(crate) fn stop(&self, _: Duration) -> Ready<Result<(), Error>> {
+        /// Fails.
+        pub fn shared(_: &str, _: &ContainerRequest) -> Ready<Result<u16, Error>> {
+            ready(Err(Error::NoContainers))
+        }
+
+        /// The port on 127.0.0.1.
+        pub fn port(&self) -> u16 {
             match self.0 {}
         }
 
-        pub(crate) fn start_again(&self, _: &Endpoint) -> Ready<Result<(), Error>> {
+        /// Stops the server.
+        pub fn stop(&self, _: Duration) -> Ready<Result<(), Error>> {
             match self.0 {}
         }
 
-        pub(crate) fn keep(self) {
+        /// Starts the server again.
+        pub fn start_again(&self) -> Ready<Result<(), Error>> {
             match self.0 {}
         }
-    }
-
-    pub(crate) fn endpoint(_: Flavor, _: u16) -> Ready<Result<Endpoint, Error>> {
-        ready(Err(Error::NoContainers))
     }
 }

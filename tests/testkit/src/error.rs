@@ -65,11 +65,11 @@ pub enum Error {
         what: &'static str,
         image: String,
         #[source]
-        source: testcontainers::TestcontainersError,
+        source: Box<testcontainers::TestcontainersError>,
     },
 
     /// Containers were asked for of a test kit that can't have them.
-    #[cfg(all(feature = "servers", not(feature = "containers")))]
+    #[cfg(not(feature = "containers"))]
     #[error("MILLSTREAM_CONTAINERS is set, but the tests were built without the test kit's feature `containers`")]
     NoContainers,
 

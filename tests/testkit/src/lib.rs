@@ -2,7 +2,7 @@
 //! database servers that a test starts for itself, a TCP proxy that breaks connections on purpose, and the rule that a
 //! test without its server fails or is listed as skipped.
 //!
-//! Features: `conformance` for the suite, `servers` (the default) for MySQL and MariaDB, `containers` for having these
+//! Features: `conformance` for the suite, `servers` (the default) for MySQL and MariaDB, `containers` for having servers
 //! in containers where `MILLSTREAM_CONTAINERS` is set.
 //!
 //! ```no_run
@@ -28,18 +28,21 @@
     reason = "what a case doesn't expect ends it"
 )]
 pub mod conformance;
-#[cfg(feature = "servers")]
 mod container;
 #[cfg(feature = "servers")]
 mod endpoint;
 mod error;
 #[cfg(feature = "servers")]
 mod options;
+#[cfg(any(feature = "servers", feature = "containers"))]
+mod port;
 #[cfg(feature = "servers")]
 mod prefix;
 #[cfg(feature = "servers")]
 mod process;
 mod proxy;
+#[cfg(any(feature = "servers", feature = "containers"))]
+mod run;
 #[cfg(feature = "servers")]
 mod server;
 #[cfg(feature = "servers")]
@@ -48,6 +51,7 @@ mod skip;
 #[cfg(feature = "servers")]
 mod tls;
 
+pub use container::{Container, ContainerRequest, containers_are_wanted, image};
 #[cfg(feature = "servers")]
 pub use endpoint::Endpoint;
 pub use error::Error;
@@ -62,4 +66,4 @@ pub use server::Server;
 pub use shared::{shared, shared_with};
 #[cfg(feature = "servers")]
 pub use skip::may_run;
-pub use skip::skip;
+pub use skip::{is_unwanted, skip};

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::container::{ContainerRequest, image};
+use crate::server::random_server_id;
 use crate::{Flavor, tls};
 
 /// Settings for a server. What is not set here is the server's own default, except for a few that make it small and
@@ -63,11 +65,15 @@ impl ServerOptions {
         self.set("innodb_flush_log_at_trx_commit", "1").set("sync_binlog", "1")
     }
 
-    /// The command line for a server in a container, behind what the image's own entry point gives.
-    #[cfg(feature = "containers")]
-    pub(crate) fn container_arguments(&self, server_id: u32) -> Vec<String> {
+    /// A server with these settings in a container of an official image, or of the one that `MILLSTREAM_MYSQL_IMAGE` or
+    /// `MILLSTREAM_MARIADB_IMAGE` names. The image's own entry point gives more.
+    pub(crate) fn container(&self, flavor: Flavor) -> ContainerRequest {
+        let (variable, official) = match flavor {
+            Flavor::MySql => ("MILLSTREAM_MYSQL_IMAGE", "mysql:9"),
+            Flavor::MariaDb => ("MILLSTREAM_MARIADB_IMAGE", "mariadb:11"),
+        };
         let mut arguments = vec![
-            format!("--server-id={server_id}"),
+            format!("--server-id={}", random_server_id()),
             "--log-bin=binlog".to_owned(),
             "--binlog-format=ROW".to_owned(),
             "--sync-binlog=0".to_owned(),
@@ -76,7 +82,12 @@ impl ServerOptions {
             "--performance-schema=OFF".to_owned(),
         ];
         arguments.extend(self.own());
-        arguments
+        ContainerRequest {
+            image: image(variable, official),
+            port: 3306,
+            environment: vec![("MYSQL_ALLOW_EMPTY_PASSWORD", "yes".to_owned())],
+            arguments,
+        }
     }
 
     /// What of the test's own settings a data directory of MySQL must have been made with: how names of tables compare.

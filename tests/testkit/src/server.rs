@@ -1,10 +1,7 @@
 //! A server of a test's own.
 
-use std::collections::hash_map::RandomState;
 use std::fs;
-use std::hash::{BuildHasher, Hasher};
-use std::net::{Ipv4Addr, TcpListener};
-use std::ops::{Deref, RangeInclusive};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,24 +9,22 @@ use mysql_async::prelude::Queryable;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use crate::container::{self, Container};
+use crate::container::{Container, containers_are_wanted};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, io};
 use crate::options::ServerOptions;
+use crate::port::{free_port, random};
 use crate::prefix::{Flavor, Prefix, copy_folder, remove_folder, tail};
 use crate::process::{Owner, Process};
 use crate::tls;
 
-pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(90);
+const START_TIMEOUT: Duration = Duration::from_secs(90);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 const KILL_TIMEOUT: Duration = Duration::from_secs(15);
-pub(crate) const READY_POLL: Duration = Duration::from_millis(20);
+const READY_POLL: Duration = Duration::from_millis(20);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Another process may take a port between our look at it and the server's start.
 const START_ATTEMPTS: u32 = 5;
-const PORT_ATTEMPTS: u32 = 200;
-/// Below the range that Linux gives to outgoing connections, so that a stopped server's port is there for its restart.
-const PORTS: RangeInclusive<u16> = 15_000..=31_999;
 const SERVER_ID_MIN: u32 = 100_000;
 /// The size of `sun_path`, less the closing zero.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -71,7 +66,7 @@ impl Server {
     /// Where `MILLSTREAM_CONTAINERS` is set the server is one in a container, which can be stopped, killed and
     /// restarted, but has neither TLS of the test kit's making nor its files here.
     pub async fn start(flavor: Flavor, options: ServerOptions) -> Result<Self, Error> {
-        if container::are_wanted() {
+        if containers_are_wanted() {
             return Self::start_in_container(flavor, options).await;
         }
         let dir = spawn_blocking(move || {
@@ -85,7 +80,8 @@ impl Server {
         if options.tls {
             return Err(Error::NotInContainers { what: "certificates" });
         }
-        let (container, endpoint) = Container::start(flavor, &options).await?;
+        let container = Container::start(&options.container(flavor)).await?;
+        let endpoint = in_container(flavor, container.port()).await?;
         let container = Some(container);
         Ok(Self { endpoint, options, server_id: 0, home: None, container, process: None, released: false })
     }
@@ -160,7 +156,8 @@ impl Server {
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.stop().await?;
         if let Some(container) = &self.container {
-            return container.start_again(&self.endpoint).await;
+            container.start_again().await?;
+            return in_container(self.endpoint.flavor, self.endpoint.port).await.map(drop);
         }
         self.run(Owner::Value).await
     }
@@ -297,7 +294,22 @@ impl Drop for Server {
     }
 }
 
-pub(crate) async fn answers(endpoint: &Endpoint) -> bool {
+/// The way to a server in a container, once it answers.
+pub(crate) async fn in_container(flavor: Flavor, port: u16) -> Result<Endpoint, Error> {
+    let mut endpoint = Endpoint { flavor, version: String::new(), socket: None, port };
+    let deadline = Instant::now() + START_TIMEOUT;
+    while !answers(&endpoint).await {
+        if Instant::now() >= deadline {
+            let log = format!("(see docker logs of the container with port {port})");
+            return Err(Error::NotReady { flavor: flavor.name(), seconds: START_TIMEOUT.as_secs(), log });
+        }
+        sleep(READY_POLL).await;
+    }
+    endpoint.version = endpoint.value("SELECT VERSION()").await?.unwrap_or_default();
+    Ok(endpoint)
+}
+
+async fn answers(endpoint: &Endpoint) -> bool {
     let probe = async {
         let mut connection = endpoint.connect().await.ok()?;
         connection.ping().await.ok()?;
@@ -311,33 +323,7 @@ fn port_was_taken(log: &str) -> bool {
     log.contains("Address already in use") || log.contains("Bind on TCP/IP port")
 }
 
-pub(crate) fn free_port() -> Result<u16, Error> {
-    let width = u64::from(PORTS.end() - PORTS.start());
-    (0..PORT_ATTEMPTS)
-        .map(|_| PORTS.start() + (random() % width) as u16)
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
-        .ok_or(Error::NoPort { attempts: PORT_ATTEMPTS })
-}
-
 /// Not zero, which means none, nor a small number, which another replica of a test is likely to have.
 pub(crate) fn random_server_id() -> u32 {
     SERVER_ID_MIN + (random() % u64::from(u32::MAX - SERVER_ID_MIN)) as u32
-}
-
-/// A number that differs between calls and processes; the standard library seeds its hash maps with such.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn free_ports_are_outside_the_range_of_outgoing_connections() {
-        for _ in 0..50 {
-            let port = free_port().unwrap();
-            assert!(PORTS.contains(&port));
-        }
-    }
 }

@@ -12,7 +12,6 @@ use std::thread;
 #[cfg(feature = "servers")]
 use crate::Flavor;
 
-#[cfg(any(feature = "servers", feature = "conformance"))]
 const SKIP_VARIABLE: &str = "MILLSTREAM_SKIP_SERVERS";
 const FILE_VARIABLE: &str = "MILLSTREAM_SKIPPED_FILE";
 
@@ -24,8 +23,7 @@ pub fn may_run(flavor: Flavor) -> bool {
 }
 
 /// Whether tests that need such a source are to be left out. If so, the calling test is recorded as skipped.
-#[cfg(any(feature = "servers", feature = "conformance"))]
-pub(crate) fn is_unwanted(name: &str) -> bool {
+pub fn is_unwanted(name: &str) -> bool {
     let unwanted = env::var(SKIP_VARIABLE).unwrap_or_default();
     let is_unwanted = names(&unwanted, name);
     if is_unwanted {
@@ -61,7 +59,6 @@ fn record(word: &str, why: &str) {
     }
 }
 
-#[cfg(any(feature = "servers", feature = "conformance"))]
 fn names(list: &str, name: &str) -> bool {
     list.split(',').any(|entry| entry.trim().eq_ignore_ascii_case(name))
 }
@@ -79,7 +76,7 @@ macro_rules! require_server {
     };
 }
 
-#[cfg(all(test, any(feature = "servers", feature = "conformance")))]
+#[cfg(test)]
 mod tests {
     use super::names;
 

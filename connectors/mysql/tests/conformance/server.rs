@@ -102,7 +102,10 @@ impl<K: Kind> Database<K> {
 #[async_trait]
 impl<K: Kind> Backend for Database<K> {
     const NAME: &'static str = K::NAME;
-    const LACKS: &'static [(Capability, &'static str)] = &[];
+
+    fn lacks() -> &'static [(Capability, &'static str)] {
+        &[]
+    }
 
     async fn start(needs: &[Capability]) -> Result<Self, BackendError> {
         let disturbs = needs.contains(&Capability::RestartSource) || needs.contains(&Capability::LoseLog);

@@ -15,7 +15,7 @@ use super::value::Value;
 /// Why a back-end couldn't do what it was asked to; fails the case.
 pub type BackendError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Something that not every source can do. What a source lacks is declared in [`Backend::LACKS`]; every case that needs
+/// Something that not every source can do. What a source lacks is declared in [`Backend::lacks`]; every case that needs
 /// it is then reported as not applicable, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Capability {
@@ -106,7 +106,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
     const NAME: &'static str;
 
     /// What the source lacks, each with the reason. Whatever isn't listed must work.
-    const LACKS: &'static [(Capability, &'static str)];
+    fn lacks() -> &'static [(Capability, &'static str)];
 
     /// Starts, with a namespace of its own. `needs` is what the case is going to use.
     async fn start(needs: &[Capability]) -> Result<Self, BackendError>;
@@ -125,7 +125,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// Does these in one transaction and takes it back.
     async fn roll_back(&self, transaction: &[Operation]) -> Result<(), BackendError> {
         let _ = transaction;
-        Err("this back-end has no rollback: list it in LACKS".into())
+        Err("this back-end has no rollback: list it in lacks()".into())
     }
 
     /// The column types of the source, with values at their bounds. NULL is tried with each of them anyway.
@@ -151,16 +151,16 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// Restarts the server, as by a crash if `kill`, and returns once it answers again.
     async fn restart_source(&self, kill: bool) -> Result<(), BackendError> {
         let _ = kill;
-        Err("this back-end can't restart its source: list it in LACKS".into())
+        Err("this back-end can't restart its source: list it in lacks()".into())
     }
 
     /// Makes the source forget the log up to now.
     async fn lose_log(&self) -> Result<(), BackendError> {
-        Err("this back-end can't shorten its log: list it in LACKS".into())
+        Err("this back-end can't shorten its log: list it in lacks()".into())
     }
 }
 
 /// Why a back-end lacks something, or `None` if it has it.
 pub(super) fn lacks<B: Backend>(capability: Capability) -> Option<&'static str> {
-    B::LACKS.iter().find(|(lacking, _)| *lacking == capability).map(|(_, reason)| *reason)
+    B::lacks().iter().find(|(lacking, _)| *lacking == capability).map(|(_, reason)| *reason)
 }

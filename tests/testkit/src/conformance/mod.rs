@@ -16,7 +16,7 @@
 //! source must hold, which shares no code with the connector, and compares it at every commit: the live tables must
 //! hold what the source held at one moment, and moments must not go back.
 //!
-//! What a source can't do is declared by the back-end ([`Backend::LACKS`]) and reported as not applicable, by name.
+//! What a source can't do is declared by the back-end ([`Backend::lacks`]) and reported as not applicable, by name.
 //!
 //! Random cases print their seed; `MILLSTREAM_ORACLE_SEED` replays it, `MILLSTREAM_ORACLE_SECONDS` sets for how long the
 //! oracle looks. docs/writing-a-connector.md tells the rest.

@@ -8,7 +8,7 @@ use crate::FaultProxy;
 use crate::conformance::{Backend, Input, Operation, Scene};
 
 fn proxy<B: Backend>(backend: &B) -> &FaultProxy {
-    backend.proxy().expect("a back-end without a proxy lists CutConnections in LACKS")
+    backend.proxy().expect("a back-end without a proxy lists CutConnections in lacks()")
 }
 
 async fn begin<B: Backend>(scene: &mut Scene<B>) {
