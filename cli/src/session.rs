@@ -51,6 +51,8 @@ impl Session {
                 Some(Reply::Note(text)) => bars.note(&text),
                 Some(last) => {
                     bars.clear();
+                    // Where this process answered, it lets go of the store now.
+                    while answers.next().await?.is_some() {}
                     let otherwise = unexpected(Some(&last));
                     return result(last).ok_or(otherwise);
                 }

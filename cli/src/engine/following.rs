@@ -22,8 +22,9 @@ use crate::failure::Failure;
 
 /// How often whoever waits for a reading is told of its progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
-/// After how many attempts in a row a source counts as out of reach for a command that waits for it.
-const ATTEMPTS_MAX: u32 = 3;
+/// After how many attempts in a row a source counts as out of reach for a command that waits for it: a second and a half
+/// after the first that was refused. A log that is reset takes up to three.
+const ATTEMPTS_MAX: u32 = 5;
 const REACH_POLL: Duration = Duration::from_millis(250);
 
 /// Answers everything.

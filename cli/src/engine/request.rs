@@ -48,8 +48,13 @@ impl Service for CatchUpService {
                 Err(failure)
             }
         };
-        // What ended a pipeline is the reason why a request to it failed.
-        engine.stop().await.and(outcome)
+        match (engine.stop().await, outcome) {
+            // An answer stands. It says what ended a source, and what could not be stored is read again.
+            (Err(failure), Ok(())) => tracing::warn!(%failure, "stopped with an error after the answer"),
+            // What ended a pipeline is the reason why a request to it failed.
+            (stopped, outcome) => stopped.and(outcome)?,
+        }
+        Ok(())
     }
 }
 

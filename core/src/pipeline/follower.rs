@@ -320,7 +320,13 @@ impl Follower {
                 Some(command) = commands.recv() => self.on_command(command).await?,
                 Some(asked) = self.fences.next() => self.on_fence(asked)?,
                 Some((synced, waiters)) = self.syncs.next() => self.on_synced(synced, waiters)?,
-                Some(answer) = self.head_asked.next() => self.on_head(answer),
+                Some(answer) = self.head_asked.next() => {
+                    // An idle source delivers nothing; that it answers shows as well that it can be reached.
+                    if answer.head.is_ok() {
+                        backoff.worked_for(opened_at.elapsed());
+                    }
+                    self.on_head(answer);
+                }
                 changed = self.durable.changed() => match changed {
                     Ok(()) => self.on_durable().await?,
                     // The sink has failed; the next write is told why.

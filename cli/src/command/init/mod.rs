@@ -66,8 +66,9 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
         refuse_nothing(&given.database, &schema, &connector.check(&selection).await?)?;
     }
     // What is left out of the sync config is nobody's concern.
-    let written = tables.iter().filter(|table| template::data_query(table, &schema, given.kind).is_ok());
-    let patterns = written.map(|table| TablePattern::exactly(&table.table)).collect();
+    let (selected, left_out): (Vec<&TableSchema>, Vec<&TableSchema>) =
+        tables.iter().map(AsRef::as_ref).partition(|table| template::data_query(table, &schema, given.kind).is_ok());
+    let patterns = selected.iter().map(|table| TablePattern::exactly(&table.table)).collect();
     let problems = connector.check(&Selection { patterns }).await?;
 
     let files = files(
@@ -84,8 +85,6 @@ pub(super) async fn execute(arguments: &Init, config_file: &Path) -> Result<(), 
         })?;
     }
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-    let (selected, left_out): (Vec<&TableSchema>, Vec<&TableSchema>) =
-        tables.iter().map(AsRef::as_ref).partition(|table| template::data_query(table, &schema, given.kind).is_ok());
     let hidden: Vec<&TableSchema> = selected.into_iter().filter(|table| template::hides_a_column(table)).collect();
     let found = (tables.len(), left_out.as_slice(), hidden.as_slice());
     report(&given, found, &files, (errors, problems.len() - errors), config_file)
