@@ -1,14 +1,14 @@
 //! The loop: deliveries, chunks, requests and replies, one at a time.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::change::{Commit, Delivery, Event, RowChanges};
 use crate::error::{SinkError, SourceError, chain};
@@ -19,17 +19,18 @@ use crate::schema::TableName;
 use crate::selection::Selection;
 use crate::sink::{PassReport, Sink, Write, WriteItem};
 use crate::source::{Catalog, Discovery, Remark, SourceConnector};
-use crate::table::{OpenHistory, TableId, TableRecord};
+use crate::table::{OpenHistory, TableId};
 
 use super::backoff::Backoff;
-use super::detached::detached;
 use super::handle::Command;
+use super::head::Head;
 use super::meter::Meter;
 use super::passes::Passes;
+use super::progress::Progress;
 use super::recheck::{Answer, Rechecks};
 use super::status::{ConnectionStatus, SourceStatus};
 use super::tables::Tables;
-use super::waiters::{CurrentWaiter, FenceAsked, Synced};
+use super::waiters::Waiters;
 use super::{PipelineError, PipelineOptions};
 
 /// How often the status is renewed and the source's head asked for.
@@ -69,13 +70,6 @@ pub(super) enum Ended {
     Clear { history: OpenHistory, report: Option<PassReport> },
 }
 
-/// What came of asking for the head for the status.
-pub(super) struct HeadAsked {
-    pub(super) asked_at: Instant,
-    pub(super) head: Result<Position, SourceError>,
-    pub(super) behind_bytes: Option<u64>,
-}
-
 pub(super) struct Follower {
     pub(super) name: String,
     pub(super) connector: Arc<dyn SourceConnector>,
@@ -87,38 +81,17 @@ pub(super) struct Follower {
     pub(super) rechecks: Rechecks,
     pub(super) recheck_answers: FuturesUnordered<BoxFuture<'static, Answer>>,
     pub(super) endings: FuturesUnordered<BoxFuture<'static, Ended>>,
-    /// The last commit that the sink accepted: where a new stream starts.
-    pub(super) accepted: Option<Commit>,
-    /// Up to where the stream's rows have been handed to the sink, its commits held back included.
-    pub(super) reached: Option<Position>,
-    /// A commit held back because rows before it are being asked for.
-    pub(super) held_commit: Option<Commit>,
-    /// Whether the sink has parts of a transaction without its commit.
-    pub(super) open: bool,
-    /// The records, as of the last accepted commit, of tables that the stream has changed since; `None` for tables that
-    /// weren't tracked. A stream that starts over delivers those changes again, and what comes before them.
-    pub(super) undo: BTreeMap<TableName, Option<TableRecord>>,
-    /// The sink may hold rows of up to here already, from before the stream or the process started over: a commit
-    /// before this place would show a mixture.
-    pub(super) hold_until: Option<Position>,
-    /// Whether the sink was restored with such rows; how far they go is bounded by the head then.
-    restored_unfinished: bool,
+    pub(super) progress: Progress,
     pub(super) last_history_id: u64,
     pub(super) durable: watch::Receiver<Option<Position>>,
-    pub(super) fences: FuturesUnordered<BoxFuture<'static, FenceAsked>>,
     /// Counts the sessions with the source.
     pub(super) session: u64,
-    pub(super) waiters: Vec<CurrentWaiter>,
-    pub(super) syncs: FuturesUnordered<BoxFuture<'static, Synced>>,
+    pub(super) waiters: Waiters,
     /// What the session with the source was opened for.
     selection: Selection,
     /// Selected tables that exist and aren't tracked, until the stream tells of them: nobody is current without them.
     pub(super) expected: HashSet<TableName>,
-    head_asked: FuturesUnordered<BoxFuture<'static, HeadAsked>>,
-    pub(super) head: Option<Position>,
-    pub(super) behind_bytes: Option<u64>,
-    /// When the head was last asked for of which everything is durable: whatever isn't was committed later.
-    pub(super) caught_up_at: Option<Instant>,
+    pub(super) head: Head,
     pub(super) connection: ConnectionStatus,
     /// Why nothing arrives, as it was last told.
     pub(super) standstill: Option<Remark>,
@@ -156,25 +129,14 @@ impl Follower {
             rechecks: Rechecks::default(),
             recheck_answers: FuturesUnordered::new(),
             endings: FuturesUnordered::new(),
-            accepted: None,
-            reached: None,
-            held_commit: None,
-            open: false,
-            undo: BTreeMap::new(),
-            hold_until: None,
-            restored_unfinished: false,
+            progress: Progress::default(),
             last_history_id: 0,
             durable,
-            fences: FuturesUnordered::new(),
             session: 0,
-            waiters: Vec::new(),
-            syncs: FuturesUnordered::new(),
+            waiters: Waiters::default(),
             selection: Selection::default(),
             expected: HashSet::new(),
-            head_asked: FuturesUnordered::new(),
-            head: None,
-            behind_bytes: None,
-            caught_up_at: None,
+            head: Head::default(),
             connection: ConnectionStatus::Starting,
             standstill: None,
             changes: Meter::new(),
@@ -251,10 +213,7 @@ impl Follower {
         let restored = self.sink.restore(&self.name).await?;
         self.tables = Tables::restored(restored.tables, restored.incarnation);
         self.last_history_id = restored.last_history_id;
-        self.accepted =
-            restored.position.map(|position| Commit { position, committed_at_ms: 0, transactions: 0, log_bytes: 0 });
-        self.restored_unfinished = restored.unfinished;
-        self.open = restored.unfinished;
+        self.progress = Progress::restored(restored.position, restored.unfinished);
         for table in self.tables.iter_mut() {
             let stale = restored.stale.contains(&table.record.name);
             let lost = table.record.pass.as_ref().is_some_and(|pass| pass.again || pass.rechecked);
@@ -267,11 +226,7 @@ impl Follower {
 
     /// Forgets the position: the next session begins at the source's head and reads every table again.
     fn relocate(&mut self, reason: &str) {
-        self.accepted = None;
-        self.reached = None;
-        self.held_commit = None;
-        self.hold_until = None;
-        self.undo.clear();
+        self.progress.relocate();
         self.rechecks.clear();
         self.passes.clear(reason);
         self.publish_status();
@@ -289,19 +244,11 @@ impl Follower {
         self.on_durable().await?;
         self.selection = self.sink.selection(&self.name);
         let discovery = self.discover().await?;
-        if self.open {
-            let handed_over = if std::mem::take(&mut self.restored_unfinished) {
-                Some(discovery.position.clone())
-            } else {
-                self.reached.take()
-            };
-            self.hold_until = self.hold_until.take().max(handed_over);
-        }
+        self.progress.begin_session(&discovery.position);
         let (catalog, from) = self.open_session(discovery).await?;
         let mut stream = self.connector.stream(&from, catalog).await?;
         let opened_at = tokio::time::Instant::now();
-        self.reached = Some(from);
-        self.held_commit = None;
+        self.progress.begin_stream(from);
         self.connection = ConnectionStatus::Following;
         self.schedule_passes().await?;
         self.publish_status();
@@ -318,14 +265,18 @@ impl Follower {
                 }
                 Some(ended) = self.endings.next() => self.on_ended(ended).await?,
                 Some(command) = commands.recv() => self.on_command(command).await?,
-                Some(asked) = self.fences.next() => self.on_fence(asked)?,
-                Some((synced, waiters)) = self.syncs.next() => self.on_synced(synced, waiters)?,
-                Some(answer) = self.head_asked.next() => {
-                    // An idle source delivers nothing; that it answers shows as well that it can be reached.
-                    if answer.head.is_ok() {
-                        backoff.worked_for(opened_at.elapsed());
+                Some(asked) = self.waiters.fences.next() => self.on_fence(asked)?,
+                Some((synced, waiters)) = self.waiters.syncs.next() => self.on_synced(synced, waiters)?,
+                Some(asked) = self.head.asked.next() => {
+                    let taken = self.head.take(asked, self.durable.borrow().as_ref());
+                    match taken {
+                        // An idle source delivers nothing; that it answers shows as well that it can be reached.
+                        Ok(()) => backoff.worked_for(opened_at.elapsed()),
+                        // Only the status wants it; if the source is in trouble, the stream tells.
+                        Err(error) => {
+                            info!(source = %self.name, error = %chain(&error), "could not ask for the source's head");
+                        }
                     }
-                    self.on_head(answer);
                 }
                 changed = self.durable.changed() => match changed {
                     Ok(()) => self.on_durable().await?,
@@ -362,7 +313,7 @@ impl Follower {
     /// Brings the list of tables and the source together; gives what the stream starts with.
     async fn open_session(&mut self, discovery: Discovery) -> Result<(Catalog, Position), Interruption> {
         let selection = self.selection.clone();
-        let from = match self.accepted.as_ref().map(|commit| commit.position.clone()) {
+        let from = match self.progress.accepted().map(|commit| commit.position.clone()) {
             Some(position) => {
                 self.roll_back().await?;
                 self.forget_deselected(&selection).await?;
@@ -389,7 +340,7 @@ impl Follower {
 
     async fn on_delivery(&mut self, delivery: Delivery) -> Result<(), Interruption> {
         let Delivery { events, commit } = delivery;
-        let place = commit.as_ref().map(|commit| commit.position.clone()).or_else(|| self.reached.clone());
+        let place = commit.as_ref().map(|commit| &commit.position).or(self.progress.reached()).cloned();
         let mut items = Vec::with_capacity(events.len());
         for event in events {
             match event {
@@ -398,23 +349,17 @@ impl Follower {
             }
         }
         if let Some(commit) = &commit {
-            self.reached = Some(commit.position.clone());
+            self.progress.reach(commit.position.clone());
         }
         match commit {
             // Rows before this commit are still unknown: what is stored isn't yet what a read here would give.
             Some(commit) if self.must_hold_commit() => {
-                self.held_commit = Some(commit);
-                self.open = true;
+                self.progress.hold(commit);
                 self.accept(Write { items, commit: None }).await?;
             }
-            Some(commit) => {
-                self.held_commit = None;
-                self.accept_commit(items, commit).await?;
-            }
+            Some(commit) => self.accept_commit(items, commit).await?,
             None => {
-                // A commit held back would now take this part with it: the commit of this transaction stands for both.
-                self.held_commit = None;
-                self.open = true;
+                self.progress.begin_part();
                 self.accept(Write { items, commit: None }).await?;
             }
         }
@@ -452,20 +397,13 @@ impl Follower {
 
     /// Hands over items that belong to no transaction of the stream.
     pub(super) async fn accept_between(&mut self, items: Vec<WriteItem>) -> Result<(), Interruption> {
-        // Inside a transaction of the stream nothing may become durable by itself: its commit will carry this, too.
-        let commit = if self.open {
-            None
-        } else {
-            self.accepted.clone().map(|commit| Commit { transactions: 0, log_bytes: 0, ..commit })
-        };
+        let commit = self.progress.commit_between();
         self.accept(Write { items, commit }).await
     }
 
     pub(super) async fn accept_commit(&mut self, items: Vec<WriteItem>, commit: Commit) -> Result<(), Interruption> {
         self.accept(Write { items, commit: Some(commit.clone()) }).await?;
-        self.accepted = Some(commit);
-        self.open = false;
-        self.undo.clear();
+        self.progress.accept(commit);
         Ok(())
     }
 
@@ -506,31 +444,12 @@ impl Follower {
 
     async fn on_tick(&mut self) -> Result<(), Interruption> {
         // Amid a transaction nothing may be removed by itself.
-        if !self.open && self.is_reselected() {
+        if !self.progress.is_open() && self.is_reselected() {
             return Err(Interruption::Reselected);
         }
-        if self.head_asked.is_empty() {
-            let connector = Arc::clone(&self.connector);
-            let durable = self.durable.borrow().clone();
-            let asked_at = Instant::now();
-            let asked = detached(async move {
-                let head = connector.head().await?;
-                let behind_bytes = match durable {
-                    Some(durable) if durable < head => connector.bytes_between(&durable, &head).await.ok().flatten(),
-                    Some(_) => Some(0),
-                    None => None,
-                };
-                Ok((head, behind_bytes))
-            });
-            self.head_asked.push(Box::pin(async move {
-                match asked.await {
-                    Ok((head, behind_bytes)) => HeadAsked { asked_at, head: Ok(head), behind_bytes },
-                    Err(error) => HeadAsked { asked_at, head: Err(error), behind_bytes: None },
-                }
-            }));
-        }
-        // Whoever has given up while a long load lasted would be remembered until its end.
-        self.waiters.retain(|waiter| !waiter.reply.is_closed());
+        let durable = self.durable.borrow().clone();
+        self.head.ask(&self.connector, durable);
+        self.waiters.forget_gone();
         self.publish_status();
         self.settle_rechecks().await?;
         self.schedule_passes().await

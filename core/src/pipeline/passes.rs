@@ -256,7 +256,7 @@ impl Follower {
         attempts: u32,
         explained_by: Option<Position>,
     ) -> Result<(), Interruption> {
-        let is_unexplained = explained_by.is_some() && self.reached >= explained_by;
+        let is_unexplained = explained_by.is_some() && self.progress.reached() >= explained_by.as_ref();
         let is_to_be_explained = matches!(error, SourceError::Table { .. }) && !is_unexplained;
         let Some(table) = self.tables.get_mut(id) else { return Ok(()) };
         let text = chain(error);
@@ -332,7 +332,7 @@ impl Follower {
 
     /// Stores the chunks that the stream has caught up with.
     pub(super) async fn apply_waiting_chunks(&mut self) -> Result<(), Interruption> {
-        let Some(reached) = self.reached.clone() else { return Ok(()) };
+        let Some(reached) = self.progress.reached().cloned() else { return Ok(()) };
         for (id, ReadyChunk { range, chunk, permit }) in self.passes.take_ready(&reached) {
             let items = self.chunk_items(id, range, chunk);
             self.accept_between(items).await?;

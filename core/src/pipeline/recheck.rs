@@ -289,9 +289,8 @@ impl Follower {
     /// Whether what is stored isn't yet what a read at the position reached would give: rows of a live table still
     /// have to be asked for, or rows from beyond that position are there already.
     pub(super) fn must_hold_commit(&mut self) -> bool {
-        self.hold_until.take_if(|until| self.reached.as_ref().is_some_and(|reached| reached >= until));
         let asking = |id| self.tables.get(id).is_some_and(|table| table.record.pass.is_none());
-        self.hold_until.is_some() || self.rechecks.tables().into_iter().any(asking)
+        self.progress.is_behind_the_sink() || self.rechecks.tables().into_iter().any(asking)
     }
 
     pub(super) fn ask_rechecks(&mut self) -> Result<(), Interruption> {
@@ -323,7 +322,7 @@ impl Follower {
             };
             let under_pass = table.record.pass.is_some();
             let generation = table.record.generation;
-            match self.rechecks.settle(id, self.reached.as_ref(), self.options.recheck_hold_max, under_pass)? {
+            match self.rechecks.settle(id, self.progress.reached(), self.options.recheck_hold_max, under_pass)? {
                 Verdict::Wait => {}
                 Verdict::Apply(changes) => {
                     let pass_active = under_pass || self.passes.concerns(id);
@@ -332,8 +331,8 @@ impl Follower {
                 Verdict::ReadWhole { table, reason } => self.rows_replaced(&table, &reason, None, &mut items),
             }
         }
-        let release = !self.must_hold_commit();
-        if let Some(commit) = self.held_commit.take_if(|_| release) {
+        let held = if self.must_hold_commit() { None } else { self.progress.release() };
+        if let Some(commit) = held {
             self.accept_commit(items, commit).await?;
         } else if !items.is_empty() {
             self.accept_between(items).await?;

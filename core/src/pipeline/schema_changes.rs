@@ -86,7 +86,7 @@ impl Follower {
     /// generation, of after it.
     pub(super) async fn roll_back(&mut self) -> Result<(), Interruption> {
         let mut items = Vec::new();
-        for (name, before) in std::mem::take(&mut self.undo) {
+        for (name, before) in self.progress.take_remembered() {
             let current = self.tables.id(&name);
             if let Some(id) = current {
                 self.rechecks.forget(id);
@@ -137,7 +137,7 @@ impl Follower {
         self.schema_changes += 1;
         self.expected.remove(&change.table);
         let before = self.tables.named(&change.table).map(|table| table.record.clone());
-        self.undo.entry(change.table.clone()).or_insert(before);
+        self.progress.remember(change.table.clone(), before);
         if self.is_held_still(&change, items) {
             return Ok(());
         }

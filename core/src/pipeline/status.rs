@@ -3,13 +3,12 @@
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use crate::error::chain;
 use crate::position::Position;
 use crate::schema::TableName;
 use crate::source::{Remark, Remarks};
 use crate::table::{TableState, now_ms};
 
-use super::follower::{Follower, HeadAsked};
+use super::follower::Follower;
 use super::tables::Table;
 
 /// A source and its tables, now.
@@ -103,30 +102,14 @@ pub struct PassProgress {
 }
 
 impl Follower {
-    pub(super) fn on_head(&mut self, HeadAsked { asked_at, head, behind_bytes }: HeadAsked) {
-        match head {
-            Ok(head) => {
-                if self.durable.borrow().as_ref().is_some_and(|durable| *durable >= head) {
-                    self.caught_up_at = Some(asked_at);
-                }
-                self.head = Some(head);
-                self.behind_bytes = behind_bytes;
-            }
-            // Only the status wants it; if the source is in trouble, the stream tells.
-            Err(error) => info!(source = %self.name, error = %chain(&error), "could not ask for the source's head"),
-        }
-    }
-
     pub(super) fn publish_status(&mut self) {
         let durable = self.durable.borrow().clone();
         // Nobody renews the rates, either, while nothing is followed.
         let is_following = self.connection == ConnectionStatus::Following;
-        let behind_ms = match (&durable, &self.head) {
-            // Whatever the head was when it was last asked for, nobody knows what has been committed since.
-            _ if !is_following => None,
-            (Some(durable), Some(head)) if durable >= head => Some(0),
-            (Some(_), Some(_)) => self.waiting_ms(),
-            _ => None,
+        // Whatever the head was when it was last asked for, nobody knows what has been committed since.
+        let behind_ms = match is_following {
+            true => self.head.behind_ms(durable.as_ref(), self.progress.accepted()),
+            false => None,
         };
         let Remarks { standstill, tables: remarks } = match self.connection {
             ConnectionStatus::Starting | ConnectionStatus::Following => self.connector.remarks(),
@@ -143,9 +126,9 @@ impl Follower {
             name: self.name.clone(),
             kind: self.connector.kind().to_owned(),
             position: durable.map(|position| position.to_string()),
-            head: self.head.as_ref().map(Position::to_string),
+            head: self.head.position().map(Position::to_string),
             behind_ms,
-            behind_bytes: self.behind_bytes,
+            behind_bytes: self.head.behind_bytes(),
             connection: self.connection.clone(),
             standstill: standstill.clone(),
             changes_per_second: if is_following { self.changes.sample() } else { 0.0 },
@@ -168,14 +151,6 @@ impl Follower {
             }
             _ => {}
         }
-    }
-
-    /// The oldest commit that isn't durable came after the last one that is, and after the last moment at which all were.
-    fn waiting_ms(&self) -> Option<u64> {
-        let committed_at_ms = self.accepted.as_ref().map(|commit| commit.committed_at_ms).filter(|at| *at > 0);
-        let since_commit = committed_at_ms.map(|at| u64::try_from(now_ms().saturating_sub(at)).unwrap_or(0));
-        let since_caught_up = self.caught_up_at.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
-        since_commit.into_iter().chain(since_caught_up).min()
     }
 
     fn table_status(&self, table: &Table, remark: Option<&Remark>) -> TableStatus {

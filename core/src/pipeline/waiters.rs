@@ -2,20 +2,64 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 
 use crate::error::{SinkError, SourceError};
 use crate::position::Position;
+use crate::source::SourceConnector;
 
 use super::detached::detached;
 use super::follower::{Follower, Interruption};
 use super::tables::Table;
 
+/// All of them.
+#[derive(Default)]
+pub(super) struct Waiters {
+    /// Who waits for the head to be told.
+    pub(super) fences: FuturesUnordered<BoxFuture<'static, FenceAsked>>,
+    /// Who waits for the stream, and for the tables.
+    current: Vec<CurrentWaiter>,
+    /// Who waits for the sink.
+    pub(super) syncs: FuturesUnordered<BoxFuture<'static, Synced>>,
+}
+
+impl Waiters {
+    fn ask(
+        &mut self,
+        connector: &Arc<dyn SourceConnector>,
+        session: u64,
+        patience: Patience,
+        reply: oneshot::Sender<()>,
+    ) {
+        let connector = Arc::clone(connector);
+        self.fences.push(Box::pin(async move {
+            let head = detached(async move { connector.head().await }).await;
+            FenceAsked { session, head, patience, reply }
+        }));
+    }
+
+    /// Takes out those whose fence is durable; while not all tables are settled, the impatient alone.
+    fn take_ready(&mut self, durable: Option<&Position>, all_settled: bool) -> Vec<CurrentWaiter> {
+        let is_ready = |waiter: &mut CurrentWaiter| {
+            (all_settled || waiter.patience == Patience::Short)
+                && durable.is_some_and(|durable| *durable >= waiter.fence)
+        };
+        self.current.extract_if(.., is_ready).collect()
+    }
+
+    /// Whoever has given up while a long load lasted would be remembered until its end.
+    pub(super) fn forget_gone(&mut self) {
+        self.current.retain(|waiter| !waiter.reply.is_closed());
+    }
+}
+
 /// Somebody who waits until a fence is durable and all tables are settled.
 pub(super) struct CurrentWaiter {
     fence: Position,
     patience: Patience,
-    pub(super) reply: oneshot::Sender<()>,
+    reply: oneshot::Sender<()>,
 }
 
 /// How long somebody waits for a table whose reads fail again and again.
@@ -41,11 +85,7 @@ pub(super) struct FenceAsked {
 
 impl Follower {
     pub(super) fn ask_fence(&mut self, patience: Patience, reply: oneshot::Sender<()>) {
-        let (connector, session) = (Arc::clone(&self.connector), self.session);
-        self.fences.push(Box::pin(async move {
-            let head = detached(async move { connector.head().await }).await;
-            FenceAsked { session, head, patience, reply }
-        }));
+        self.waiters.ask(&self.connector, self.session, patience, reply);
     }
 
     /// Whoever waits goes on waiting if the head couldn't be told: it is asked for again. What went wrong ends this
@@ -54,7 +94,7 @@ impl Follower {
     pub(super) fn on_fence(&mut self, asked: FenceAsked) -> Result<(), Interruption> {
         let FenceAsked { session, head, patience, reply } = asked;
         match head {
-            Ok(fence) => self.waiters.push(CurrentWaiter { fence, patience, reply }),
+            Ok(fence) => self.waiters.current.push(CurrentWaiter { fence, patience, reply }),
             Err(error) => {
                 self.ask_fence(patience, reply);
                 if session == self.session {
@@ -68,7 +108,11 @@ impl Follower {
     /// Those who wait for what is durable by now are answered once what was stored besides is durable, too: that a table
     /// is live, for instance, which has no position of its own.
     pub(super) fn answer_waiters(&mut self) {
-        if self.waiters.is_empty() || !self.expected.is_empty() || self.is_reselected() {
+        if self.waiters.current.is_empty()
+            || !self.progress.is_whole()
+            || !self.expected.is_empty()
+            || self.is_reselected()
+        {
             return;
         }
         let mut unsettled = self.tables.iter().filter(|table| !table.is_settled()).peekable();
@@ -77,17 +121,10 @@ impl Follower {
             return;
         }
         let durable = self.durable.borrow().clone();
-        let settled_at_the_end = self.held_commit.is_none() && !self.open;
-        let (ready, waiting) = std::mem::take(&mut self.waiters).into_iter().partition::<Vec<_>, _>(|waiter| {
-            let is_patient = waiter.patience == Patience::Endless;
-            settled_at_the_end
-                && (all_settled || !is_patient)
-                && durable.as_ref().is_some_and(|durable| *durable >= waiter.fence)
-        });
-        self.waiters = waiting;
+        let ready = self.waiters.take_ready(durable.as_ref(), all_settled);
         if !ready.is_empty() {
             let (sink, name) = (Arc::clone(&self.sink), self.name.clone());
-            self.syncs.push(Box::pin(async move { (sink.sync(&name).await, ready) }));
+            self.waiters.syncs.push(Box::pin(async move { (sink.sync(&name).await, ready) }));
         }
     }
 
