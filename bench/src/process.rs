@@ -39,6 +39,12 @@ impl Measured {
         let verdict = if *peak_mib > MEMORY_MIB_MAX { ", above the bound" } else { "" };
         format!("peak {peak_mib} MiB of {MEMORY_MIB_MAX} MiB{verdict}")
     }
+
+    /// The same, and how much of its time went into starting up, which is told by a run that does nothing else.
+    pub(crate) fn weight_beside(&self, idle: &Measured) -> String {
+        let (took, starting) = (self.took.as_secs_f64(), idle.took.as_secs_f64());
+        format!("{}; of the {took:.2} s, starting up takes about {starting:.2} s", self.weight())
+    }
 }
 
 /// Runs a program; its output is read and thrown away, as writing it to a disk isn't what is measured.

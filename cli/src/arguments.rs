@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Schema(Schema),
 
     /// Show the buckets, or what is in them
-    #[command(args_conflicts_with_subcommands = true, subcommand_value_name = "SUBCOMMAND")]
+    #[command(subcommand_value_name = "SUBCOMMAND")]
     Buckets(Buckets),
 
     /// Read the source again and compare it with the buckets
@@ -152,8 +152,9 @@ pub(crate) struct Schema {
 
 #[derive(Debug, Args)]
 pub(crate) struct Buckets {
-    #[command(flatten)]
-    pub(crate) output: Output,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
 
     #[command(subcommand)]
     pub(crate) command: Option<BucketsCommand>,
@@ -174,9 +175,6 @@ pub(crate) struct Dump {
     /// Print the op log instead of the live rows
     #[arg(long)]
     pub(crate) ops: bool,
-
-    #[command(flatten)]
-    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -222,10 +220,14 @@ mod tests {
     fn buckets_stands_alone_or_dumps() {
         let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).unwrap().command;
         let Command::Buckets(buckets) = parse("millstream buckets --json") else { panic!() };
-        assert!(buckets.output.json && buckets.command.is_none());
-        let Command::Buckets(buckets) = parse("millstream buckets dump everything[] --ops --json") else { panic!() };
-        let Some(BucketsCommand::Dump(dump)) = buckets.command else { panic!() };
-        assert_eq!(dump.bucket.as_deref(), Some("everything[]"));
-        assert!(dump.ops && dump.output.json);
+        assert!(buckets.json && buckets.command.is_none());
+        for line in
+            ["millstream buckets dump everything[] --ops --json", "millstream buckets --json dump everything[] --ops"]
+        {
+            let Command::Buckets(buckets) = parse(line) else { panic!() };
+            let Some(BucketsCommand::Dump(dump)) = buckets.command else { panic!() };
+            assert_eq!(dump.bucket.as_deref(), Some("everything[]"));
+            assert!(dump.ops && buckets.json);
+        }
     }
 }

@@ -11,6 +11,9 @@ use millstream_sync_config::{Draft, SourceScope, SyncConfig};
 use crate::config::{Config, Fault, Faults, FileText, Place, SourceConfig};
 use crate::failure::Failure;
 
+/// What connectors call a problem's subject begins with where it is about what the sync config names.
+pub(crate) const PATTERN_SUBJECT: &str = "table pattern ";
+
 /// A sync config as it stands in its file, sound or not.
 pub(crate) struct DraftDeployment {
     draft: Draft,
@@ -58,7 +61,7 @@ impl DraftDeployment {
         let places = self.draft.places(scope(source, &default_schema(source)));
         let (mut faults, mut others) = (Vec::new(), Vec::new());
         for problem in problems {
-            let named = problem.subject.strip_prefix("table pattern ");
+            let named = problem.subject.strip_prefix(PATTERN_SUBJECT);
             let found = named.and_then(|named| places.iter().find(|(pattern, _)| pattern.to_string() == named));
             let Some((pattern, place)) = found else {
                 others.push(problem);

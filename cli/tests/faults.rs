@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use millstream_testkit::{Flavor, Server, ServerOptions, require_server, shared};
+use millstream_testkit::{Endpoint, Flavor, Server, ServerOptions, require_server, shared};
 
 use crate::workspace::Workspace;
 
@@ -29,6 +29,16 @@ fn assert_told(workspace: &Workspace, expected: &[&str]) {
         }
         assert!(!said.contains("topsecret"), "{said}");
     }
+}
+
+/// A database with a table, and a user who may read it and has these privileges besides; their names.
+async fn poor_user(server: &Endpoint, name: &str, table: &str, privileges: &str) -> (String, String) {
+    let database = server.create_database(name).await.unwrap();
+    server.sql_in(&database, table).await.unwrap();
+    let user = format!("poor_{database}");
+    server.create_user(&user, "topsecret", privileges).await.unwrap();
+    server.sql(&format!("GRANT SELECT ON {database}.* TO '{user}'@'%'")).await.unwrap();
+    (database, user)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,11 +78,7 @@ async fn a_wrong_host_or_port() {
 async fn missing_privileges() {
     require_server!(Flavor::MySql);
     let server = shared(Flavor::MySql).await.unwrap();
-    let database = server.create_database("privileges").await.unwrap();
-    server.sql_in(&database, "CREATE TABLE t (id INT PRIMARY KEY)").await.unwrap();
-    let user = format!("poor_{database}");
-    server.create_user(&user, "topsecret", "").await.unwrap();
-    server.sql(&format!("GRANT SELECT ON {database}.* TO '{user}'@'%'")).await.unwrap();
+    let (database, user) = poor_user(&server, "privileges", "CREATE TABLE t (id INT PRIMARY KEY)", "").await;
     assert_told(&configured(&server.uri(&user, "topsecret", &database)), &["REPLICATION SLAVE", "GRANT"]);
 }
 
@@ -93,6 +99,7 @@ async fn no_privileges_at_all() {
     ];
     let workspace = configured(&uri);
     assert_told(&workspace, &grants.each_ref().map(String::as_str));
+    assert!(workspace.run(&["run"]).failed(1).contains(&format!("\ntable {database}.t: ")));
     // Nothing can be seen that a file could be made of.
     let said = workspace.run(&["init", "--force", &uri]).failed(1);
     assert!(said.contains(&format!("GRANT SELECT ON `{database}`.* TO '{user}'@'%';")), "{said}");
@@ -178,11 +185,9 @@ fn a_sync_config_with_ten_faults() {
 async fn faults_of_every_file_and_every_source_in_one_round() {
     require_server!(Flavor::MySql);
     let server = shared(Flavor::MySql).await.unwrap();
-    let database = server.create_database("round").await.unwrap();
-    server.sql_in(&database, "CREATE TABLE orders (id INT PRIMARY KEY, state INT)").await.unwrap();
-    let user = format!("poor_{database}");
-    server.create_user(&user, "topsecret", "REPLICATION SLAVE, REPLICATION CLIENT").await.unwrap();
-    server.sql(&format!("GRANT SELECT ON {database}.* TO '{user}'@'%'")).await.unwrap();
+    let (table, privileges) =
+        ("CREATE TABLE orders (id INT PRIMARY KEY, state INT)", "REPLICATION SLAVE, REPLICATION CLIENT");
+    let (database, user) = poor_user(&server, "round", table, privileges).await;
     let workspace = configured(&server.uri(&user, "topsecret", &database));
     let source = workspace.read("millstream.yaml");
     workspace.write(

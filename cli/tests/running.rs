@@ -26,6 +26,8 @@ async fn every_command_works_while_run_is_running() {
     assert_eq!(workspace.json(&["schema", "--history"]).len(), 1);
     assert_eq!(workspace.json(&["buckets"])[0]["rows"], 2);
     assert!(!workspace.json(&["buckets", "dump", "everything[]", "--ops"]).is_empty());
+    let dumped = workspace.run(&["buckets", "--json", "dump"]);
+    assert_eq!((dumped.code, dumped.lines_json().len()), (Some(0), 2), "{}", dumped.stderr);
     let reloaded = &workspace.json(&["reload", "t"])[0];
     assert_eq!((&reloaded["rows_read"], &reloaded["ops_written"]), (&json!(2), &json!(0)));
     let verified = &workspace.json(&["verify", &table])[0];
@@ -64,8 +66,17 @@ async fn files_that_change_meanwhile_are_told_until_they_are_deployed() {
     let before = workspace.read("millstream.yaml");
     workspace.write("millstream.yaml", &format!("{before}# a change\n"));
     assert_eq!(outdated(), json!(["millstream.yaml"]));
+    // A fault doesn't concern whoever only asks the `run` in progress.
+    workspace.write("millstream.yaml", &before.replace("uri:", "urii:"));
+    assert_eq!(outdated(), json!(["millstream.yaml"]));
+    let asked = workspace.run(&["schema"]);
+    assert_eq!(asked.code, Some(0), "{}", asked.stderr);
+    assert!(asked.stderr.contains("warning:") && asked.stderr.contains("`urii`"), "{}", asked.stderr);
     running.signal("INT");
     running.wait().good();
+    let said = workspace.run(&["status"]).failed(1);
+    assert!(said.contains("`urii`"), "{said}");
+    workspace.write("millstream.yaml", &before);
     let running = workspace.follow();
     assert_eq!(outdated(), json!(null));
     running.signal("INT");
@@ -143,6 +154,7 @@ async fn two_sources_feed_the_same_buckets() {
     let (mysql, mariadb) = (shared(Flavor::MySql).await.unwrap(), shared(Flavor::MariaDb).await.unwrap());
     let workspace = Workspace::new();
     let mut config = String::from("sources:\n");
+    let mut one = String::new();
     for (name, server) in [("one", &mysql), ("two", &mariadb)] {
         let database = server.create_database(name).await.unwrap();
         let sql = format!("CREATE TABLE t_{name} (id INT PRIMARY KEY); INSERT INTO t_{name} VALUES (1)");
@@ -151,7 +163,9 @@ async fn two_sources_feed_the_same_buckets() {
         server.create_replication_user(&user, "secret").await.unwrap();
         let uri = server.uri(&user, "secret", &database);
         config.push_str(&format!("  - name: {name}\n    type: mysql\n    uri: {uri}\n"));
-        if name == "two" {
+        if name == "one" {
+            one = database;
+        } else {
             let table = format!("two.{database}.t_two");
             workspace.write(
                 "sync-config.yaml",
@@ -172,6 +186,10 @@ async fn two_sources_feed_the_same_buckets() {
     assert!(said.contains("one.") && said.contains("two."), "{said}");
     assert_eq!(workspace.json(&["verify", "--source", "two"])[0]["tables"].as_array().unwrap().len(), 1);
     assert_eq!(workspace.json(&["schema", "--source", "one"])[0].as_array().unwrap().len(), 1);
+    mysql.sql_in(&one, "ALTER TABLE t_one ADD COLUMN n INT").await.unwrap();
+    workspace.run(&["run", "--until-current"]).good();
+    let history = workspace.json(&["schema", "--history"]);
+    assert_eq!(history.iter().map(|line| &line["source"]).collect::<Vec<_>>(), ["one"]);
     let said = workspace.run(&["status", "--source", "three"]).failed(1);
     assert!(said.contains("one, two"), "{said}");
 

@@ -43,11 +43,9 @@ async fn measure(server: &SimulatedServer, workload: &Workload<'_>, rows: u64) -
 
     report("sqlserver", rate(rows, ours.took), "tiberius", rate(rows, raw.took), "change rows");
     println!(
-        "{:<10} {}; of the {:.2} s, starting up takes about {:.2} s (without that, ratio {:.2})",
+        "{:<10} {} (without that, ratio {:.2})",
         "",
-        ours.weight(),
-        ours.took.as_secs_f64(),
-        idle.took.as_secs_f64(),
+        ours.weight_beside(&idle),
         raw.took.as_secs_f64() / ours.took.saturating_sub(idle.took).as_secs_f64()
     );
     println!(

@@ -15,8 +15,8 @@ pub(super) async fn execute(arguments: &Buckets, config: &Path) -> Result<(), Fa
     let session = Session::open(config)?;
     let mut out = Out::new();
     match &arguments.command {
-        Some(BucketsCommand::Dump(dump)) => print_content(dump, &session, &mut out).await?,
-        None => print_buckets(arguments.output.json, &session, &mut out).await?,
+        Some(BucketsCommand::Dump(dump)) => print_content(dump, arguments.json, &session, &mut out).await?,
+        None => print_buckets(arguments.json, &session, &mut out).await?,
     }
     out.finish()
 }
@@ -46,14 +46,14 @@ async fn print_buckets(json: bool, session: &Session, out: &mut Out) -> Result<(
     }
 }
 
-async fn print_content(dump: &Dump, session: &Session, out: &mut Out) -> Result<(), Failure> {
+async fn print_content(dump: &Dump, json: bool, session: &Session, out: &mut Out) -> Result<(), Failure> {
     let bucket = dump.bucket.clone();
     let mut answers = session.ask(if dump.ops { Request::Ops { bucket } } else { Request::Rows { bucket } }).await?;
     while let Some(reply) = answers.next().await? {
         match reply {
-            Reply::Row(row) if dump.output.json => out.line(row_json(&row)?)?,
+            Reply::Row(row) if json => out.line(row_json(&row)?)?,
             Reply::Row(row) => out.line(row_text(&row))?,
-            Reply::Op(op) if dump.output.json => out.line(op_json(&op)?)?,
+            Reply::Op(op) if json => out.line(op_json(&op)?)?,
             Reply::Op(op) => out.line(op_text(&op))?,
             other => return Err(unexpected(Some(&other))),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use console::style;
 use futures::future::{Either, join, pending};
-use millstream_core::source::Severity;
+use millstream_core::source::{Problem, Severity};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use crate::arguments::Run;
 use crate::config::Config;
 use crate::control::ControlSocket;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, PATTERN_SUBJECT};
 use crate::engine::{self, Engine, Waiting};
 use crate::failure::{Failure, INTERRUPTED};
 use crate::log;
@@ -137,17 +137,26 @@ async fn refuse_unready(config: &Config, deployment: &Deployment, new_sources: &
         let (errors, warnings): (Vec<_>, Vec<_>) =
             problems.into_iter().partition(|problem| problem.severity == Severity::Error);
         for problem in warnings {
-            warn!(source = %source.name, remedy = problem.remedy, "{}: {}", problem.subject, problem.found);
+            warn!(source = %source.name, remedy = problem.remedy, "{}: {}", subject(&problem), problem.found);
         }
         let Some((last, others)) = errors.split_last() else { continue };
         let mut text = format!("source {} isn't ready", style(&source.name).bold());
         for problem in others {
-            text.push_str(&format!("\n{}: {}\n  fix: {}", problem.subject, problem.found, problem.remedy));
+            text.push_str(&format!("\n{}: {}\n  fix: {}", subject(problem), problem.found, problem.remedy));
         }
-        text.push_str(&format!("\n{}: {}", last.subject, last.found));
+        text.push_str(&format!("\n{}: {}", subject(last), last.found));
         return Err(Failure::new(text, last.remedy.clone()));
     }
     Ok(())
+}
+
+/// What a problem is about, as the sync config has it: a table, or tables with a wildcard.
+fn subject(problem: &Problem) -> String {
+    match problem.subject.strip_prefix(PATTERN_SUBJECT) {
+        Some(tables) if tables.ends_with('%') => format!("tables {tables}"),
+        Some(table) => format!("table {table}"),
+        None => problem.subject.clone(),
+    }
 }
 
 /// Ctrl-C and SIGTERM.

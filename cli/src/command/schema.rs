@@ -23,7 +23,7 @@ pub(super) async fn execute(arguments: &Schema, config: &Path) -> Result<(), Fai
     if arguments.history {
         let changes = history(&session).await?.into_iter().filter(|change| wanted(&change.source));
         if scope.output.json {
-            changes.map(|change| change_json(&change)).try_for_each(|line| out.json(&line))?;
+            changes.map(|change| change_json(&change, &session)).try_for_each(|line| out.json(&line))?;
         } else {
             print_history(&changes.collect::<Vec<_>>(), &session, &mut out)?;
         }
@@ -60,8 +60,8 @@ async fn history(session: &Session) -> Result<Vec<ChangeReport>, Failure> {
 }
 
 /// The documented shape.
-fn change_json(change: &ChangeReport) -> Value {
-    json!({
+fn change_json(change: &ChangeReport, session: &Session) -> Value {
+    let mut line = json!({
         "position": change.position,
         "time": iso(change.at_ms),
         "table": change.table,
@@ -71,7 +71,11 @@ fn change_json(change: &ChangeReport) -> Value {
         "rows_read": change.rows_read,
         "ops_written": change.ops_written,
         "duration_ms": change.duration_ms,
-    })
+    });
+    if let (true, Some(line)) = (session.has_several_sources(), line.as_object_mut()) {
+        line.insert("source".into(), json!(change.source));
+    }
+    line
 }
 
 fn print_tables(tables: &[SchemaReport], out: &mut Out) -> Result<(), Failure> {

@@ -56,7 +56,7 @@ impl fmt::Display for Fault {
 }
 
 /// All faults of one load. At least one is an error.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Faults(pub(crate) Vec<Fault>);
 
 impl Faults {

@@ -9,8 +9,8 @@ use crate::value::{Number, Value};
 /// Why a row has no place in a bucket: an expression has no value for it. Never carries the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum EvaluationError {
-    /// A JSON operator or function met a text that isn't JSON.
-    #[error("the text isn't JSON")]
+    /// A JSON operator or function met a text that isn't JSON, or more than is read of it.
+    #[error("the text isn't JSON, is nested deeper than 127 levels or has a number beyond 1.8e308")]
     NotJson,
     /// The right side of IN, or a column that a parameter is looked for in, isn't a JSON array.
     #[error("IN needs a JSON array on its right side")]

@@ -265,6 +265,14 @@ fn faults_of_data_queries_point_at_the_place() {
         ("SELECT * FROM t ORDER BY a", "4:25: error: bucket definitions have no order or limits (remove the clause)"),
         ("SELECT DISTINCT a FROM t", "4:16: error: bucket definitions have no aggregation (remove the clause)"),
         (
+            "SELECT COUNT(*) FROM t",
+            "4:16: error: bucket definitions have no aggregation (select the rows themselves; clients can count and add them up)",
+        ),
+        (
+            "SELECT id, sum(a) AS total FROM t",
+            "4:20: error: bucket definitions have no aggregation (select the rows themselves; clients can count and add them up)",
+        ),
+        (
             "SELECT * FROM t UNION SELECT * FROM u",
             "4:25: error: bucket definitions have no set operations (write one query for each part)",
         ),

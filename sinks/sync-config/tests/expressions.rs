@@ -341,6 +341,18 @@ fn json_functions() {
 }
 
 #[test]
+fn json_beyond_what_is_read() {
+    let nested = |levels| format!("json_valid('{}{}')", "[".repeat(levels), "]".repeat(levels));
+    assert_values(&[
+        (&nested(127), "1"),
+        (&nested(128), "0"),
+        ("json_valid('[1e308,-1e308]')", "1"),
+        ("json_valid('[1e999]')", "0"),
+    ]);
+    assert_fails("json_extract('[1e999,1]', '$[1]')", EvaluationError::NotJson);
+}
+
+#[test]
 fn times() {
     assert_values(&[
         ("unixepoch('2024-05-01T10:20:30.987654Z')", "1714558830"),

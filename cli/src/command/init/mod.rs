@@ -13,6 +13,7 @@ use millstream_core::source::{Problem, Severity};
 
 use crate::arguments::Init;
 use crate::config::{self, Config, ENVIRONMENT_FILE, Faults, Given, SYNC_CONFIG_FILE, without_password};
+use crate::deployment::PATTERN_SUBJECT;
 use crate::failure::Failure;
 use crate::output::Out;
 use template::Described;
@@ -137,7 +138,7 @@ fn files(
 /// database of which nothing can be seen there is nothing to write.
 fn refuse_nothing(database: &str, schema: &str, problems: &[Problem]) -> Result<(), Failure> {
     // That the tables are hidden says more than what is wrong with the database besides.
-    let subjects = [format!("table pattern {schema}.%"), format!("database {database}")];
+    let subjects = [format!("{PATTERN_SUBJECT}{schema}.%"), format!("database {database}")];
     let hidden = |subject: &String| {
         problems.iter().find(|problem| problem.severity == Severity::Error && problem.subject == *subject)
     };

@@ -119,11 +119,11 @@ impl StoreError {
                 format!("The bucket store {} is in use by {by}", path.display())
             }
             StoreError::NewerFormat { path, found, supported } => format!(
-                "The bucket store {} has format {found}, this release reads formats up to {supported}",
+                "The bucket store {} has format {found}, written by a newer release; this one reads format {supported} only",
                 path.display()
             ),
             StoreError::OlderFormat { path, found, supported } => format!(
-                "The bucket store {} has format {found}, this release reads formats from {supported} on",
+                "The bucket store {} has format {found}, which was in no release; this one reads format {supported} only",
                 path.display()
             ),
             StoreError::Foreign { path, found } => {

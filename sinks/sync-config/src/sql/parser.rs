@@ -49,6 +49,10 @@ const RESERVED: [&str; 33] = [
     "cast",
 ];
 
+/// Functions over several rows, as people try them.
+const AGGREGATES: [&str; 9] =
+    ["avg", "count", "group_concat", "json_agg", "json_group_array", "max", "min", "string_agg", "sum"];
+
 /// What is expected where a name could stand.
 const NAMES_WANTED: [&str; 3] = ["an expression", "a table", "a name"];
 
@@ -381,6 +385,10 @@ impl Parser {
             return Err(SyntaxFault::new(at, "a column's name has at most two parts").suggesting("write table.column"));
         }
         let kind = match self.take_if(&Sql::LParen) {
+            true if qualifier.is_none() && AGGREGATES.contains(&name.text.as_str()) => {
+                return Err(SyntaxFault::new(at, "bucket definitions have no aggregation")
+                    .suggesting("select the rows themselves; clients can count and add them up"));
+            }
             true => ExprKind::Call { namespace: qualifier, name, arguments: self.arguments()? },
             false => ExprKind::Column { qualifier, name },
         };
