@@ -168,6 +168,22 @@ async fn the_agent_stops_and_starts() {
     captured(&mut client, "2").await;
 }
 
+/// The newest database's number is the next one's after it is dropped.
+#[tokio::test]
+async fn a_database_in_a_dropped_ones_place_is_captured_from_the_start() {
+    let sim = shop_on(Edition::Developer, Schedule::Every(Duration::from_millis(10)));
+    sim.run_script("DROP DATABASE shop").unwrap();
+    sim.run_script(SETUP).unwrap();
+    let mut client = connect(&sim).await;
+    run(&mut client, "INSERT INTO dbo.orders VALUES (1, N'a')").await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while count(&mut client, "cdc.dbo_orders_CT").await != "1" {
+        assert!(Instant::now() < deadline, "nobody captures it");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(count(&mut client, "msdb.dbo.cdc_jobs").await, "2");
+}
+
 #[tokio::test]
 async fn connections_are_killed_and_their_transactions_rolled_back() {
     let sim = shop();

@@ -247,6 +247,11 @@ impl CaptureState {
             known.forget();
         }
     }
+
+    /// Forgets a database that is no more.
+    pub fn remove(&self, database: DatabaseId) {
+        self.inner().databases.remove(&database);
+    }
 }
 
 impl DatabaseCapture {

@@ -1,7 +1,8 @@
 //! Databases.
 
+use crate::cdc::jobs;
 use crate::error::{SqlError, SqlResult};
-use crate::storage::Edition;
+use crate::storage::{DatabaseId, Edition};
 
 use super::super::session::{Output, OutputSink};
 use super::super::state::Execution;
@@ -59,21 +60,32 @@ pub fn define(execution: &mut Execution<'_>, kind: &Kind) -> SqlResult<()> {
         Kind::DropDatabase { names, if_exists } => {
             check_outside_transaction(execution, "DROP DATABASE")?;
             for name in names {
-                let found = execution.state.storage.database_named(name);
-                if found.is_none() && *if_exists {
-                    continue;
+                match execution.state.storage.database_named(name) {
+                    Some(found) => drop_database(execution, name, found)?,
+                    None if *if_exists => {}
+                    None => return Err(SqlError::cannot_drop("database", name)),
                 }
-                if found == Some(execution.state.database) {
-                    let text = format!("Cannot drop database \"{name}\" because it is currently in use.");
-                    return Err(SqlError::new(3702, 16, text));
-                }
-                execution.state.storage.drop_database(name)?;
             }
             Ok(())
         }
         Kind::AlterDatabase { name, options } => alter(execution, name.as_deref(), options),
         _ => Err(SqlError::unsupported("this statement")),
     }
+}
+
+/// With the jobs that capture its changes, and all that is known of its capture: the next database may get its number.
+fn drop_database(execution: &mut Execution<'_>, name: &str, database: DatabaseId) -> SqlResult<()> {
+    if database == execution.state.database {
+        let text = format!("Cannot drop database \"{name}\" because it is currently in use.");
+        return Err(SqlError::new(3702, 16, text));
+    }
+    transaction::atomic(execution, |execution| jobs::remove_all(execution.state.transaction(), database))?;
+    let storage = &execution.state.storage;
+    // A scan that goes on has come to its end before.
+    drop(storage.capture().seize_turn(database));
+    storage.drop_database(name)?;
+    storage.capture().remove(database);
+    Ok(())
 }
 
 fn alter(execution: &mut Execution<'_>, name: Option<&str>, options: &[String]) -> SqlResult<()> {
