@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use millstream_sqlserver_sim::{Options, SqlServerSim};
 use millstream_testkit::{Endpoint, Flavor, Server, ServerOptions, require_server, shared};
 
-use crate::workspace::Workspace;
+use crate::workspace::{Running, Workspace};
 
 const SYNC_CONFIG: &str = "bucket_definitions:\n  all:\n    data:\n      - SELECT * FROM t\n";
 
@@ -241,6 +242,21 @@ fn a_password_that_is_not_encoded() {
     let said = workspace.run(&["init", "mysql://root:p@ss/word#1@127.0.0.1:3306/shop"]).failed(1);
     assert!(said.contains("%40") && said.contains("MILLSTREAM_PASSWORD"), "{said}");
     assert!(!said.contains("word#1") && !said.contains("millstream.yaml"), "{said}");
+}
+
+/// As in Millstream's own image, which holds nothing but the program.
+#[test]
+fn a_certificate_of_an_unknown_authority_where_the_machine_names_none() {
+    let sim = SqlServerSim::start(&Options::default()).unwrap();
+    let workspace = Workspace::new();
+    let uri = format!("mssql://sa:topsecret@localhost:{}/shop", sim.address().port());
+    workspace.write("millstream.yaml", &format!("sources:\n  - name: shop\n    type: sqlserver\n    uri: {uri}\n"));
+    workspace.write("sync-config.yaml", SYNC_CONFIG);
+    fs::create_dir(workspace.path("authorities")).unwrap();
+    let mut command = workspace.command(&["check"]);
+    command.env("SSL_CERT_DIR", workspace.path("authorities")).env_remove("SSL_CERT_FILE");
+    let said = Running::spawn(command).wait().failed(1);
+    assert!(said.contains("UnknownIssuer") && said.contains("tls.ca_certificate"), "{said}");
 }
 
 #[test]

@@ -108,7 +108,8 @@ pub struct Tls {
     /// Whether to encrypt, and what to verify.
     #[serde(default)]
     pub mode: TlsMode,
-    /// A file with the certificates (PEM or DER) of the authorities to trust, beside the system's.
+    /// A file with the certificates (PEM or DER) of the authorities to trust, beside the machine's, or the public ones
+    /// where that has none.
     #[serde(default)]
     pub ca_certificate: Option<PathBuf>,
     /// The name that the server's certificate is for, where that isn't the host of the URI.

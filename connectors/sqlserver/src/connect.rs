@@ -1,7 +1,7 @@
 //! The one way to open a connection, and the few that stay open for reading rows.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -32,6 +32,13 @@ const SESSION: &str = "SET TEXTSIZE 2147483647; SET ANSI_NULLS ON; SET ANSI_PADD
                        SET ARITHABORT ON; SET CONCAT_NULL_YIELDS_NULL ON; SET NUMERIC_ROUNDABORT OFF; \
                        SET IMPLICIT_TRANSACTIONS OFF; SET XACT_ABORT ON; SET LOCK_TIMEOUT 20000; \
                        SET DEADLOCK_PRIORITY LOW; SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+/// Whether this machine doesn't say which authorities to trust, as in a container's image of one program. Then those count
+/// that the program was built with. Authorities that are named and can't be read are another thing, and an error.
+static MACHINE_NAMES_NO_AUTHORITY: LazyLock<bool> = LazyLock::new(|| {
+    let named = rustls_native_certs::load_native_certs();
+    named.certs.is_empty() && named.errors.is_empty()
+});
 
 /// A connection and the server that it leads to. Behind one address there may be another server tomorrow.
 ///
@@ -170,6 +177,9 @@ impl Connector {
         match tls.mode {
             TlsMode::Required | TlsMode::Disabled => config.trust_cert(),
             TlsMode::VerifyIdentity | TlsMode::Strict => {
+                if *MACHINE_NAMES_NO_AUTHORITY {
+                    config.trust_webpki_roots();
+                }
                 tls.ca_certificate.iter().for_each(|file| config.trust_cert_ca(file.display()));
                 tls.certificate_host.iter().for_each(|host| config.hostname_in_certificate(host));
             }
