@@ -102,6 +102,11 @@ impl Control {
         self.storage.clock().advance(by);
     }
 
+    /// How many rows of tables all queries together have come by, also those that their conditions didn't let through.
+    pub fn rows_read(&self) -> u64 {
+        self.storage.rows_read()
+    }
+
     // Capture
 
     /// Captures all that has been committed in a database up to now.

@@ -13,13 +13,22 @@ pub struct SqlError {
     pub procedure: String,
     /// In the batch or procedure, from 1; 0 where it isn't known.
     pub line: u32,
+    /// What the client is told before it of the same statement.
+    pub preceding: Vec<SqlError>,
 }
 
 pub type SqlResult<T> = Result<T, SqlError>;
 
 impl SqlError {
     pub fn new(number: i32, severity: u8, message: impl Into<String>) -> Self {
-        Self { number, severity, state: 1, message: message.into(), procedure: String::new(), line: 0 }
+        let message = message.into();
+        Self { number, severity, state: 1, message, procedure: String::new(), line: 0, preceding: Vec::new() }
+    }
+
+    /// Told after others, which say more. A handler is given this one.
+    pub fn after(mut self, preceding: Vec<Self>) -> Self {
+        self.preceding = preceding;
+        self
     }
 
     pub fn with_state(mut self, state: u8) -> Self {
@@ -31,6 +40,7 @@ impl SqlError {
     pub fn at_line(mut self, line: u32) -> Self {
         if self.line == 0 {
             self.line = line;
+            self.preceding.iter_mut().for_each(|error| error.line = line);
         }
         self
     }
@@ -39,6 +49,7 @@ impl SqlError {
     pub fn in_procedure(mut self, name: &str) -> Self {
         if self.procedure.is_empty() {
             name.clone_into(&mut self.procedure);
+            self.preceding.iter_mut().for_each(|error| name.clone_into(&mut error.procedure));
         }
         self
     }

@@ -89,12 +89,14 @@ fn orders(customers: ObjectId) -> Table {
         Some(DefaultConstraint { object_id: NEW, name: Arc::from("DF_total"), definition: Arc::from("((0))") });
     table.push_column(total);
     let mut twice = Column::new("twice", SqlType::Decimal { precision: 12, scale: 2 });
-    twice.computed = Some(Computed { definition: Arc::from("([total]*(2))"), persisted: false });
+    twice.computed =
+        Some(Computed { definition: Arc::from("([total]*(2))"), persisted: false, columns: vec![ColumnId(2)] });
     table.push_column(twice);
     table.checks.push(Check {
         object_id: NEW,
         name: Arc::from("CK_total"),
         definition: Arc::from("([total]>=(0))"),
+        columns: vec![ColumnId(2)],
         disabled: false,
     });
     table.foreign_keys.push(ForeignKey {

@@ -7,7 +7,7 @@ use crate::value::{Length, SqlType, Value, collation};
 use super::errors::Metadata;
 use super::registry::{CdcContext, Procedure, ProcedureParameter, ProcedureResult};
 use super::system_table::{SystemTable, broken, change_tables, value};
-use super::{enable, errors, jobs};
+use super::{enable, errors, jobs, request};
 
 pub static PROCEDURES: &[Procedure] = &[
     Procedure { name: "sp_cdc_disable_db", parameters: &[], run: disable_db },
@@ -29,10 +29,10 @@ fn disable_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult
     if !context.is_owner()? {
         return Err(errors::not_owner());
     }
-    let schema = enable::named(schema, "@source_schema")?;
-    let name = enable::named(name, "@source_name")?;
-    let instance = enable::named(instance, "@capture_instance")?.trim();
-    let table = enable::source_table(&catalog, schema, name)?;
+    let schema = request::named(schema, "@source_schema")?;
+    let name = request::named(name, "@source_name")?;
+    let instance = request::named(instance, "@capture_instance")?.trim();
+    let table = request::source_table(&catalog, schema, name)?;
     if !table.tracked {
         return Err(errors::table_not_enabled(schema, name));
     }

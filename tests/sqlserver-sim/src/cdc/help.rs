@@ -10,7 +10,7 @@ use crate::value::{Length, SqlType, Value};
 use super::changes::may_read;
 use super::registry::{CdcContext, Procedure, ProcedureParameter, ProcedureResult, RowSet};
 use super::system_table::{SystemTable, value};
-use super::{enable, errors};
+use super::{errors, request};
 
 const LSN: SqlType = SqlType::Binary(10);
 const LIST: SqlType = SqlType::NVarChar(Length::Max);
@@ -53,7 +53,7 @@ fn help(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<Procedur
     let catalog = check_enabled(context)?;
     let named = |at: usize| arguments.get(at).and_then(Value::as_text).filter(|name| !name.is_empty());
     let wanted = match (named(0), named(1)) {
-        (Some(schema), Some(name)) => Some(enable::source_table(&catalog, schema, name)?),
+        (Some(schema), Some(name)) => Some(request::source_table(&catalog, schema, name)?),
         (None, None) => None,
         _ => return Err(errors::half_a_name()),
     };

@@ -23,28 +23,31 @@ const fn optional(name: &'static str, sql_type: SqlType) -> ProcedureParameter {
     ProcedureParameter { name, sql_type, default: Some(Value::Null) }
 }
 
-static JOB_TYPE: &[ProcedureParameter] = &[ProcedureParameter { name: "@job_type", sql_type: TYPE, default: None }];
+/// Parameters of a procedure's own, and behind them what a job runs with, in the order that [`Parameters::with`] takes.
+macro_rules! with_settings {
+    ($($own:expr),+) => {
+        &[
+            $($own,)+
+            optional("@maxtrans", SqlType::Int),
+            optional("@maxscans", SqlType::Int),
+            optional("@continuous", SqlType::Bit),
+            optional("@pollinginterval", SqlType::BigInt),
+            optional("@retention", SqlType::BigInt),
+            optional("@threshold", SqlType::BigInt),
+        ]
+    };
+}
+
+const NAMED_JOB: ProcedureParameter = ProcedureParameter { name: "@job_type", sql_type: TYPE, default: None };
 /// NULL is the capture job.
-static JOB_TYPE_OR_CAPTURE: &[ProcedureParameter] = &[optional("@job_type", TYPE)];
-static ADD_JOB: &[ProcedureParameter] = &[
-    ProcedureParameter { name: "@job_type", sql_type: TYPE, default: None },
-    ProcedureParameter { name: "@start_job", sql_type: SqlType::Bit, default: Some(Value::Bit(true)) },
-    optional("@maxtrans", SqlType::Int),
-    optional("@maxscans", SqlType::Int),
-    optional("@continuous", SqlType::Bit),
-    optional("@pollinginterval", SqlType::BigInt),
-    optional("@retention", SqlType::BigInt),
-    optional("@threshold", SqlType::BigInt),
-];
-static CHANGE_JOB: &[ProcedureParameter] = &[
-    optional("@job_type", TYPE),
-    optional("@maxtrans", SqlType::Int),
-    optional("@maxscans", SqlType::Int),
-    optional("@continuous", SqlType::Bit),
-    optional("@pollinginterval", SqlType::BigInt),
-    optional("@retention", SqlType::BigInt),
-    optional("@threshold", SqlType::BigInt),
-];
+const JOB_OR_CAPTURE: ProcedureParameter = optional("@job_type", TYPE);
+const START_JOB: ProcedureParameter =
+    ProcedureParameter { name: "@start_job", sql_type: SqlType::Bit, default: Some(Value::Bit(true)) };
+
+static JOB_TYPE: &[ProcedureParameter] = &[NAMED_JOB];
+static JOB_TYPE_OR_CAPTURE: &[ProcedureParameter] = &[JOB_OR_CAPTURE];
+static ADD_JOB: &[ProcedureParameter] = with_settings!(NAMED_JOB, START_JOB);
+static CHANGE_JOB: &[ProcedureParameter] = with_settings!(JOB_OR_CAPTURE);
 
 fn check_owner(context: &CdcContext<'_>) -> SqlResult<()> {
     if !context.catalog()?.options.cdc_enabled {

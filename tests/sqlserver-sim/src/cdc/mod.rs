@@ -17,6 +17,7 @@ mod log_stats;
 mod net_changes;
 pub mod registry;
 mod relations;
+mod request;
 pub mod scan;
 pub mod state;
 mod system_table;

@@ -169,8 +169,8 @@ fn not_written(cause: SqlError) -> Failure {
     Failure::from(cause).led_to(errors::changes_not_written()).led_to(errors::log_records_failed())
 }
 
-/// One cycle.
-struct Cycle {
+/// One cycle. First it looks at the log, then it writes down what it found there.
+pub(super) struct Cycle {
     storage: Arc<Storage>,
     database: DatabaseId,
     pending: Vec<Arc<LoggedTransaction>>,
@@ -185,7 +185,7 @@ struct Cycle {
 }
 
 impl Cycle {
-    fn new(storage: &Arc<Storage>, database: DatabaseId, transactions_max: usize) -> SqlResult<Self> {
+    pub(super) fn new(storage: &Arc<Storage>, database: DatabaseId, transactions_max: usize) -> SqlResult<Self> {
         let (pending, idle_at) = storage.with_log(database, |log| {
             let pending = log.pending(transactions_max);
             let idle_at = pending.is_empty().then(|| log.last_commit());
@@ -204,7 +204,7 @@ impl Cycle {
         })
     }
 
-    fn run(&mut self, cancelled: &Arc<AtomicBool>) -> ScanResult<()> {
+    pub(super) fn run(&mut self, cancelled: &Arc<AtomicBool>) -> ScanResult<()> {
         let mut transaction = self.storage.begin(Begin {
             isolation: Isolation::ReadCommitted,
             session_id: 0,
@@ -350,11 +350,13 @@ impl Cycle {
         let now = self.storage.clock().now();
         let newest = newest_mapping(transaction, self.database)?;
         let lsn = match newest {
-            Some((lsn, _)) if last_commit > lsn => last_commit,
+            Some((lsn, _)) if last_commit > lsn => Some(last_commit),
             Some((_, time)) if elapsed(time, now) < self.storage.capture().idle_after() => return Ok(()),
             None if self.instances.iter().all(|target| !target.recognised) => return Ok(()),
             _ => transaction.log_idle(self.database)?,
         };
+        // What has been committed since the log was looked at is for the next cycle: no place behind it is told before.
+        let Some(lsn) = lsn else { return Ok(()) };
         map_time(transaction, self.database, lsn, now, now, Value::binary(&[0]), Lsn::ZERO)
     }
 }

@@ -256,6 +256,8 @@ pub struct TableSource {
     pub access: Access,
     pub filter: Vec<Predicate>,
     pub hints: Hints,
+    /// The rows that it gives have their number behind their values.
+    pub tells_id: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

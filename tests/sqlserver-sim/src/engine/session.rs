@@ -227,7 +227,8 @@ impl Session {
                 failed = true;
                 transaction_after(&mut execution, &error);
                 if error.number != SqlError::cancelled().number {
-                    out(Output::Error(error));
+                    // Who stops listening is told no more.
+                    let _ = execute::tell(error, out);
                 }
             }
         }

@@ -10,6 +10,7 @@ use crate::value::{SqlType, Value, collation};
 use super::catalog::{DatabaseId, ObjectId, SchemaId};
 use super::data::Written;
 use super::ddl::{name_taken, number_constraints};
+use super::dependence::{self, Change};
 use super::lock::{LockDuration, LockMode};
 use super::log::{LogChange, Retyped};
 use super::server::State;
@@ -102,7 +103,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Those of capture (4928, 22914, 22979, 22980, 22983); 515, 2628, 8115 and other conversion errors where rows don't
-    /// fit; 1505 where they break a unique index; 5074 where something depends on a column; 2705 and 2714 for names that
+    /// fit; 1505 where they break a unique index; 4922 and 15336 where something depends on a column; 2705 and 2714 for names that
     /// are taken; 1205, 1222 or cancellation; 911, 4902.
     pub fn alter_table(
         &mut self,
@@ -154,6 +155,7 @@ impl Transaction {
     ) -> SqlResult<Arc<Table>> {
         let mut table = Table::clone(before);
         table.modified = self.storage.clock().now();
+        let referencing = self.catalog(database)?.referencing(table.object_id);
         let mut retyped = Vec::new();
         for alteration in alterations {
             if let Alteration::AlterColumn { column, sql_type, .. } = alteration
@@ -161,6 +163,7 @@ impl Transaction {
             {
                 retyped.push(Retyped { column: *column, sql_type: *sql_type });
             }
+            check_dependents(&table, alteration, &referencing)?;
             apply(&mut table, alteration)?;
         }
         let storage = Arc::clone(&self.storage);
@@ -262,6 +265,28 @@ fn with_value(table: &Table, row: &Row, slot: usize, value: Value) -> Row {
     Row::from(values)
 }
 
+/// Whether what hangs on a column lets it be altered, dropped or renamed.
+fn check_dependents(table: &Table, alteration: &Alteration, referencing: &[ForeignKey]) -> SqlResult<()> {
+    let check =
+        |column: &ColumnId, change: Change| dependence::check_free(table, find(table, *column)?, change, referencing);
+    match alteration {
+        Alteration::DropColumns(columns) => columns.iter().try_for_each(|column| check(column, Change::Drop)),
+        Alteration::AlterColumn { column, sql_type, nullable } => {
+            check(column, Change::Alter { sql_type: *sql_type, nullable: *nullable })
+        }
+        Alteration::SetCollation { column, .. } => check(column, Change::Collate),
+        Alteration::RenameColumn { column, .. } if dependence::is_named_elsewhere(table, *column) => {
+            let text = format!(
+                "Object '{}.{}' cannot be renamed because the object participates in enforced dependencies.",
+                table.name,
+                find(table, *column)?.name
+            );
+            Err(SqlError::new(15_336, 16, text))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn apply(table: &mut Table, alteration: &Alteration) -> SqlResult<()> {
     match alteration {
         Alteration::AddColumns(columns) => {
@@ -272,7 +297,6 @@ fn apply(table: &mut Table, alteration: &Alteration) -> SqlResult<()> {
         }
         Alteration::DropColumns(columns) => {
             for column in columns {
-                check_independent(table, *column)?;
                 table.columns.retain(|kept| kept.column_id != *column);
             }
         }
@@ -387,24 +411,5 @@ fn check_free(table: &Table, name: &str, except: Option<ColumnId>) -> SqlResult<
             Err(SqlError::new(2705, 16, text).with_state(4))
         }
         _ => Ok(()),
-    }
-}
-
-/// A column can't go while a key, an index or a default needs it.
-fn check_independent(table: &Table, id: ColumnId) -> SqlResult<()> {
-    let column = find(table, id)?;
-    let in_index = table
-        .indexes
-        .iter()
-        .find(|index| index.needs(id))
-        .map(|index| (if index.constraint.is_some() { "object" } else { "index" }, &index.name));
-    let in_default = column.default.as_ref().map(|default| ("object", &default.name));
-    let in_foreign = table.foreign_keys.iter().find(|key| key.columns.contains(&id)).map(|key| ("object", &key.name));
-    match in_index.or(in_default).or(in_foreign) {
-        Some((kind, name)) => {
-            let text = format!("The {kind} '{name}' is dependent on column '{}'.", column.name);
-            Err(SqlError::new(5074, 16, text))
-        }
-        None => Ok(()),
     }
 }

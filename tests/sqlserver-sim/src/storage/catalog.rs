@@ -11,7 +11,7 @@ use super::partition::{PartitionFunction, PartitionScheme};
 use super::principal::{Grant, Permission, Principal, PrincipalId, PrincipalKind};
 use super::property::{Property, PropertyOwner};
 use super::signature::Signature;
-use super::table::Table;
+use super::table::{ForeignKey, Table};
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DatabaseId(pub u32);
@@ -198,6 +198,12 @@ impl Catalog {
     }
 
     // Objects
+
+    /// The foreign keys of all tables that refer to one.
+    pub fn referencing(&self, table: ObjectId) -> Vec<ForeignKey> {
+        let keys = self.tables().flat_map(|other| &other.foreign_keys);
+        keys.filter(|key| key.referenced_table == table).cloned().collect()
+    }
 
     pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.tables.values()

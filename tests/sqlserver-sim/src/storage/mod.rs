@@ -11,6 +11,7 @@ pub mod clock;
 mod data;
 mod database;
 mod ddl;
+mod dependence;
 mod filter;
 mod index_data;
 pub mod key;

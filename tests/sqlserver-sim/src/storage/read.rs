@@ -111,12 +111,27 @@ impl Transaction {
             descending: request.descending,
         };
         let before = out.len();
+        let more = self.read_span(request, view, &span, cursor, rows_max, out);
+        self.storage.count_rows_read(out.len() - before);
+        more
+    }
+
+    fn read_span(
+        &self,
+        request: &ReadRequest,
+        view: View,
+        span: &Span<'_>,
+        cursor: &mut ReadCursor,
+        rows_max: usize,
+        out: &mut Vec<(RowId, Row)>,
+    ) -> SqlResult<bool> {
+        let before = out.len();
         loop {
             let generation = self.storage.locks.generation();
             let reached = {
                 let state = self.storage.read_state();
                 let data = state.database(request.database)?.data(request.table.object_id)?;
-                data.read(self.id, view, &span, cursor, rows_max, out)?
+                data.read(self.id, view, span, cursor, rows_max, out)?
             };
             match reached {
                 Reached::End => return Ok(false),

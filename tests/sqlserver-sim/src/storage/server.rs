@@ -1,6 +1,7 @@
 //! The whole server's state, and how it is reached.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::cdc::state::CaptureState;
@@ -103,6 +104,8 @@ pub struct Storage {
     pub(super) locks: Locks,
     capture: CaptureState,
     settings: Settings,
+    /// Rows that readers have come by, since the beginning.
+    rows_read: AtomicU64,
     state: RwLock<State>,
 }
 
@@ -167,6 +170,7 @@ impl Storage {
             locks: Locks::default(),
             capture: CaptureState::default(),
             settings: Settings::default(),
+            rows_read: AtomicU64::new(0),
             state: RwLock::new(State {
                 databases: BTreeMap::from(databases),
                 logins: BTreeMap::from([("sa".to_owned(), Arc::new(sa))]),
@@ -176,6 +180,14 @@ impl Storage {
                 stale: Vec::new(),
             }),
         })
+    }
+
+    pub fn rows_read(&self) -> u64 {
+        self.rows_read.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_rows_read(&self, rows: usize) {
+        self.rows_read.fetch_add(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Steps on the state don't panic half-way by the lints that forbid it, so a poisoned lock still guards a sound one.

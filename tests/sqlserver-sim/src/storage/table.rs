@@ -204,6 +204,8 @@ pub struct Computed {
     /// Whether the value is stored in the row. A value that isn't is NULL there, and the engine computes it when read,
     /// unless an index has it.
     pub persisted: bool,
+    /// The columns that it is computed from.
+    pub columns: Vec<ColumnId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -281,6 +283,8 @@ pub struct Check {
     pub object_id: ObjectId,
     pub name: Arc<str>,
     pub definition: Arc<str>,
+    /// The columns that it looks at.
+    pub columns: Vec<ColumnId>,
     pub disabled: bool,
 }
 

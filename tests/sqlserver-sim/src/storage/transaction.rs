@@ -293,16 +293,20 @@ impl Transaction {
         self.log(&mut state, database, LogChange::Enabled { change_table })
     }
 
-    /// A place of its own in the log, for the row that says that nothing happened.
+    /// A place of its own in the log, for the row that says that nothing happened. None where something has been committed
+    /// before it that the capture process is yet to read.
     ///
     /// # Errors
     /// 911 where the database is gone.
-    pub fn log_idle(&mut self, database: DatabaseId) -> SqlResult<Lsn> {
+    pub fn log_idle(&mut self, database: DatabaseId) -> SqlResult<Option<Lsn>> {
         let storage = Arc::clone(&self.storage);
         let mut state = storage.write_state();
+        if state.database(database)?.log.pending_count() > 0 {
+            return Ok(None);
+        }
         let part = Self::part(&mut self.parts, &mut state, database)?;
         part.last = state.database_mut(database)?.log.append(64);
-        Ok(part.last)
+        Ok(Some(part.last))
     }
 
     // Ends

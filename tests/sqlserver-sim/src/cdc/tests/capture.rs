@@ -1,10 +1,12 @@
 //! What the scan writes to change tables.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::super::scan::Cycle;
 use super::{Harness, insert, row, unique_index, update};
 use crate::engine::session::Isolation;
-use crate::storage::{Alteration, Column, Computed, IndexId, Lsn, UpdateManner};
+use crate::storage::{Alteration, Column, Computed, IndexId, Lsn, UpdateManner, never_cancelled};
 use crate::value::{Length, SqlType, Value};
 
 #[test]
@@ -164,7 +166,7 @@ fn large_values_follow_their_rules() {
 fn computed_columns_are_null_and_timestamps_are_binary() {
     let harness = Harness::enabled();
     let mut computed = Column::new("twice", SqlType::Int);
-    computed.computed = Some(Computed { definition: Arc::from("[n]*2"), persisted: true });
+    computed.computed = Some(Computed { definition: Arc::from("[n]*2"), persisted: true, columns: Vec::new() });
     let columns = vec![
         Column::new("id", SqlType::Int).not_null(),
         computed,
@@ -323,4 +325,23 @@ fn large_values_over_the_limit_are_refused_7139() {
     assert_eq!(super::number(outcome), 7139);
     harness.control().set_max_text_repl_size(None);
     harness.insert(&table, &[&long]);
+}
+
+/// The row's place was the log's end when it was written, not when the log had been found to hold nothing more.
+#[test]
+fn an_idle_row_stays_before_what_was_committed_since_the_log_was_looked_at() {
+    let (harness, table) = Harness::with_table();
+    let idle = || harness.storage.clock().advance(Duration::from_secs(301));
+    idle();
+    let mut cycle = Cycle::new(&harness.storage, harness.database, 500).unwrap();
+    harness.insert(&table, &[&row(1, "a", 1)]);
+    let commit = harness.storage.with_log(harness.database, |log| log.pending(1)).unwrap()[0].commit_lsn;
+    cycle.run(&never_cancelled()).unwrap();
+    assert!(harness.max_lsn().unwrap() < commit, "the row isn't captured yet");
+    assert_eq!(harness.operations("dbo_t"), [0_i64; 0]);
+    harness.scan();
+    assert_eq!((harness.max_lsn().unwrap(), harness.operations("dbo_t")), (commit, vec![2]));
+    idle();
+    harness.scan();
+    assert!(harness.max_lsn().unwrap() > commit, "nothing is left behind it");
 }

@@ -137,7 +137,7 @@ impl Binder<'_, '_> {
     pub(super) fn order_list(&mut self, list: &[ast::OrderByExpr]) -> SqlResult<Vec<(Expression, bool)>> {
         let mut order = Vec::with_capacity(list.len());
         for item in list {
-            order.push((self.scalar(&item.expr)?, super::query::is_descending(&item.options)?));
+            order.push((self.scalar(&item.expr)?, super::output::is_descending(&item.options)?));
         }
         Ok(order)
     }

@@ -42,7 +42,7 @@ impl Binder<'_, '_> {
             return self.recursive(&common, visible, &anchor, &step, exposed, renamed);
         }
         let query = self.apart(visible, |binder| binder.query(&common.query))?;
-        self.derived(query, exposed, renamed)
+        self.derived(query, exposed, None, renamed)
     }
 
     fn recursive(

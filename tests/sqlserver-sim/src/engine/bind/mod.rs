@@ -6,6 +6,7 @@ mod common_table;
 mod form;
 mod function;
 mod hint;
+mod output;
 mod pivot;
 mod predicate;
 mod query;
@@ -115,6 +116,11 @@ impl<'e, 's> Binder<'e, 's> {
         let width = sources.iter().map(|source| source.slot + 1).max().unwrap_or(0);
         binder.levels.push(Level { sources, width, ..Level::default() });
         binder
+    }
+
+    /// The sources of the innermost query.
+    pub fn sources(&self) -> &[NamedSource] {
+        self.levels.last().map_or(&[], |level| &level.sources)
     }
 
     fn level(&mut self) -> &mut Level {

@@ -138,6 +138,6 @@ impl Binder<'_, '_> {
         let was_hidden = std::mem::replace(&mut self.level().hidden, true);
         let query = self.query(&query);
         self.level().hidden = was_hidden;
-        self.derived(query?, &alias.name.value, &super::source::alias_columns(Some(alias)))
+        self.derived(query?, &alias.name.value, None, &super::source::alias_columns(Some(alias)))
     }
 }

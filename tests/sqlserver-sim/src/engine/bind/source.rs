@@ -6,7 +6,7 @@ use sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor, TableVersi
 
 use crate::catalog;
 use crate::error::{SqlError, SqlResult};
-use crate::storage::{DatabaseId, ModuleKind, Object, PrincipalId, Securable, Table};
+use crate::storage::{DatabaseId, Module, ModuleKind, Object, PrincipalId, Securable, Table};
 use crate::value::collation::{equal, folded};
 
 use super::super::context::has_permission;
@@ -72,6 +72,7 @@ pub fn table_source(
         access: Access::default(),
         filter: Vec::new(),
         hints: Hints::default(),
+        tells_id: false,
     };
     Ok((source, named))
 }
@@ -241,7 +242,7 @@ impl Binder<'_, '_> {
                 let was_hidden = std::mem::replace(&mut self.level().hidden, !apply);
                 let query = self.query(subquery);
                 self.level().hidden = was_hidden;
-                self.derived(query?, &alias.name.value, &alias_columns(Some(alias)))
+                self.derived(query?, &alias.name.value, None, &alias_columns(Some(alias)))
             }
             TableFactor::OpenJsonTable { json_expr, json_path, columns, alias } => {
                 self.open_json(json_expr, json_path.as_ref(), columns, alias.as_ref())
@@ -262,9 +263,15 @@ impl Binder<'_, '_> {
         }
     }
 
-    pub(super) fn derived(&mut self, query: Query, name: &str, renamed: &[String]) -> SqlResult<Source> {
+    pub(super) fn derived(
+        &mut self,
+        query: Query,
+        name: &str,
+        schema: Option<&str>,
+        renamed: &[String],
+    ) -> SqlResult<Source> {
         let columns = named_columns(&query, renamed, name)?;
-        let slot = self.add(name, None, columns)?;
+        let slot = self.add(name, schema, columns)?;
         Ok(Source::Derived { slot, query: Box::new(query), filter: Vec::new() })
     }
 
@@ -312,9 +319,7 @@ impl Binder<'_, '_> {
                 self.stored_table(database, &table, &exposed, shown_schema.as_deref(), hints)
             }
             Some((_, Object::Module(module))) if module.kind == ModuleKind::View => {
-                let (query, columns) = self.view(database, &module.definition)?;
-                let renamed = if renamed.is_empty() { columns } else { renamed };
-                self.derived(query, &exposed, &renamed)
+                self.view(database, &module, &exposed, shown_schema.as_deref(), renamed)
             }
             Some((_, Object::Module(module))) if module.kind == ModuleKind::Synonym => {
                 let target = parse::name(&module.definition)?;
@@ -373,12 +378,25 @@ impl Binder<'_, '_> {
         Ok(Some(Source::Held { slot, rows, filter: Vec::new() }))
     }
 
-    fn view(&mut self, database: DatabaseId, definition: &str) -> SqlResult<(Query, Vec<String>)> {
-        let (columns, query) = module::view(definition)?;
+    /// A view, as the only source.
+    pub fn view_source(&mut self, database: DatabaseId, view: &Module) -> SqlResult<Source> {
+        self.view(database, view, &view.name, None, Vec::new())
+    }
+
+    fn view(
+        &mut self,
+        database: DatabaseId,
+        view: &Module,
+        exposed: &str,
+        schema: Option<&str>,
+        renamed: Vec<String>,
+    ) -> SqlResult<Source> {
+        let (columns, query) = module::view(&view.definition)?;
         let own = std::mem::replace(&mut self.execution.state.database, database);
         let query = self.apart(Vec::new(), |binder| binder.query(&query));
         self.execution.state.database = own;
-        Ok((query?, columns))
+        let renamed = if renamed.is_empty() { columns } else { renamed };
+        self.derived(query?, exposed, schema, &renamed)
     }
 
     pub(super) fn fresh_level(&self) -> Level {

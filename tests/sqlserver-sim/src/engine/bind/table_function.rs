@@ -120,7 +120,7 @@ impl Binder<'_, '_> {
         }
         let query = self.apart(Vec::new(), |binder| binder.query(&query));
         self.execution.variables.restore_names(&outer);
-        self.derived(query?, exposed, renamed)
+        self.derived(query?, exposed, None, renamed)
     }
 
     /// A function of several statements, whose arguments may be of the rows beside it.

@@ -16,8 +16,9 @@ use super::super::state::{Execution, TriggerRows};
 use super::super::statement::{
     Declaration, DeclarationKind, Insert, InsertSource, Kind, Module, ModuleKind, ModuleParameter, Name, Statement,
 };
+use super::insert::{self, InsertTarget};
 use super::row::Maker;
-use super::{data, insert, merge, target};
+use super::{data, merge, target};
 
 /// Errors that are found when a batch is compiled: unknown and ambiguous columns, and those that aren't grouped by.
 const NUMBERS: &[i32] = &[207, 209, 4104, 8120];
@@ -176,8 +177,8 @@ fn check_insert(execution: &mut Execution<'_>, insert: &Insert) -> SqlResult<()>
     if let InsertSource::Query(query) = &insert.source {
         Binder::new(execution).query(query)?;
     }
-    let target = target::find(execution, &insert.target)?;
-    data::bind_output(execution, insert.output.as_ref(), &target, &[], false)?;
+    let InsertTarget { target, columns, through } = InsertTarget::find(execution, insert)?;
+    data::bind_output(execution, insert.output.as_ref(), &target, &[], false, through.as_ref())?;
     let maker = Maker::new(execution, target)?;
-    insert::insert_slots(execution, &maker, insert.columns.as_deref()).map(drop)
+    insert::insert_slots(execution, &maker, columns.as_deref()).map(drop)
 }

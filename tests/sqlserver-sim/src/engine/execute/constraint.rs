@@ -86,13 +86,21 @@ pub fn key_index(
     })
 }
 
+/// Adds the column that has its values at a place of a row.
+pub fn note_column(table: &Table, slot: usize, columns: &mut Vec<ColumnId>) {
+    let found = table.columns.iter().find(|column| column.slot() == Some(slot)).map(|column| column.column_id);
+    columns.extend(found.filter(|id| !columns.contains(id)));
+}
+
 pub fn check_of(execution: &mut Execution<'_>, table: &Table, name: Option<&str>, check: &Written) -> SqlResult<Check> {
-    Binder::with_sources(execution, vec![named(table, &table.name, 0)]).predicate(&check.expression)?;
+    let bound = Binder::with_sources(execution, vec![named(table, &table.name, 0)]).predicate(&check.expression)?;
+    let mut columns = Vec::new();
+    bound.columns(&mut |reference| note_column(table, reference.column, &mut columns));
     let name = match name {
         Some(name) => Arc::from(name),
         None => made_name(execution, "CK", &table.name),
     };
-    Ok(Check { object_id: ObjectId(0), name, definition: definition(&check.text), disabled: false })
+    Ok(Check { object_id: ObjectId(0), name, definition: definition(&check.text), columns, disabled: false })
 }
 
 fn action_of(action: ForeignKeyAction) -> ReferentialAction {

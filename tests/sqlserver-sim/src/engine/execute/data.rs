@@ -10,13 +10,14 @@ use crate::value::{SqlType, Value};
 use super::super::bind::{Binder, NamedSource};
 use super::super::evaluate::Scope;
 use super::super::expression::Expression;
-use super::super::plan::{Body, OutputColumn, Source};
+use super::super::plan::{Body, OutputColumn, Source, TableSource};
 use super::super::run;
 use super::super::session::{ColumnMetadata, Output, OutputSink};
 use super::super::state::Execution;
 use super::super::statement::{Assignment, Delete, Name, OutputClause, TriggerEvents, Update};
 use super::row::{Maker, named};
 use super::target::{self, Target};
+use super::through::{self, Through};
 use super::{done, insert, module, reference, send, transaction, versioning};
 
 /// What a statement did to a row.
@@ -44,10 +45,15 @@ pub fn bind_output(
     target: &Target,
     sources: &[NamedSource],
     with_action: bool,
+    through: Option<&Through>,
 ) -> SqlResult<Option<BoundOutput>> {
     let Some(output) = output else { return Ok(None) };
     let width = sources.iter().map(|source| source.slot + 1).max().unwrap_or(0);
-    let pseudo = |name: &str, slot: usize| NamedSource { by_name_only: true, ..named(&target.table, name, slot) };
+    let pseudo = |name: &str, slot: usize| {
+        let own = named(&target.table, name, slot);
+        let columns = through.map_or(own.columns, Through::shown);
+        NamedSource { by_name_only: true, columns, ..own }
+    };
     let mut all = sources.to_vec();
     all.extend([pseudo("inserted", width), pseudo("deleted", width + 1)]);
     if with_action {
@@ -147,36 +153,57 @@ pub fn write(
 /// The plan of a statement's rows, and which of its sources is the target.
 struct Rows {
     plan: super::super::plan::Query,
-    slot: usize,
+    place: run::TargetPlace,
     sources: Vec<NamedSource>,
     target: Target,
+    /// Where the target shows the table's rows without being the table.
+    through: Option<Through>,
 }
 
-fn rows_of_target(execution: &mut Execution<'_>, name: &Name, query: &sqlparser::ast::Query) -> SqlResult<Rows> {
-    let (plan, sources) = Binder::new(execution).query_with_sources(query)?;
-    let Body::Select(select) = &plan.body else { return Err(SqlError::syntax_near("FROM")) };
+/// `set` are the columns that are to be set.
+fn rows_of_target(
+    execution: &mut Execution<'_>,
+    name: &Name,
+    query: &sqlparser::ast::Query,
+    set: &[&str],
+) -> SqlResult<Rows> {
+    let (mut plan, sources) = Binder::new(execution).query_with_sources(query)?;
+    let Body::Select(select) = &mut plan.body else { return Err(SqlError::syntax_near("FROM")) };
     // By alias first; otherwise the source that is the table of that name.
     let by_alias =
         name.schema.is_none().then(|| sources.iter().find(|source| equal(&source.name, &name.object))).flatten();
-    let found = match by_alias {
-        Some(source) => table_at(&select.source, source.slot),
-        None => {
-            let target = target::find(execution, name)?;
-            tables(&select.source)
-                .into_iter()
-                .find(|(_, own)| own.database == target.database && own.table.object_id == target.table.object_id)
+    let shown = match by_alias {
+        Some(source) if table_at(&select.source, source.slot).is_none() => Some(source),
+        Some(_) => None,
+        None if through::is_view(execution, name)? => {
+            let is_named = |source: &&NamedSource| equal(&source.name, &name.object) && source.schema.is_some();
+            Some(sources.iter().find(is_named).ok_or_else(|| SqlError::invalid_object(&name.to_string()))?)
+        }
+        None => None,
+    };
+    let through = shown.map(|source| Through::open(&mut select.source, source, set)).transpose()?;
+    let (place, mut target) = match (&through, by_alias) {
+        (Some(through), _) => (through.place(), through.target.clone()),
+        (None, by_alias) => {
+            let found = match by_alias {
+                Some(source) => table_at(&select.source, source.slot),
+                None => {
+                    let target = target::find(execution, name)?;
+                    let is_it =
+                        |own: &Target| own.database == target.database && own.table.object_id == target.table.object_id;
+                    tables(&select.source).into_iter().find(|(_, own)| is_it(own))
+                }
+            };
+            let (slot, target) = found.ok_or_else(|| SqlError::invalid_object(&name.to_string()))?;
+            (run::TargetPlace { slot, id_at: None }, target)
         }
     };
-    let (slot, mut target) = found.ok_or_else(|| match by_alias {
-        Some(_) => SqlError::unsupported(format!("changes of rows through '{name}', which isn't a table")),
-        None => SqlError::invalid_object(&name.to_string()),
-    })?;
     target.variable = execution.variables.tables.values().any(|own| **own == *target.table.name);
     let read_only = |name: &String| execution.variables.tables.get(name).is_some_and(|own| **own == *target.table.name);
     if let Some(parameter) = execution.variables.read_only.iter().find(|name| read_only(name)) {
         return Err(target::read_only(parameter));
     }
-    Ok(Rows { plan, slot, sources, target })
+    Ok(Rows { plan, place, sources, target, through })
 }
 
 fn tables(source: &Source) -> Vec<(usize, Target)> {
@@ -203,20 +230,23 @@ struct Found {
 /// Finds the rows and locks them. What another transaction changed in the meantime is looked for anew, until nothing
 /// changes any more: the locks already held make that end.
 fn found_rows(execution: &mut Execution<'_>, rows: &mut Rows) -> SqlResult<Vec<Found>> {
+    if rows.through.is_some() {
+        return found_through(execution, rows);
+    }
     if let Body::Select(select) = &mut rows.plan.body {
-        read_current(&mut select.source, rows.slot);
+        read_current(&mut select.source, rows.place.slot);
     }
     loop {
-        let found = run::target_rows(execution, &rows.plan, rows.slot)?;
+        let found = run::target_rows(execution, &rows.plan, rows.place)?;
         if found.is_empty() {
             return Ok(Vec::new());
         }
         let locked: Vec<(RowId, Row)> =
-            found.iter().filter_map(|(id, with)| Some((*id, with.get(rows.slot)?.clone()))).collect();
+            found.iter().filter_map(|(id, with)| Some((*id, with.get(rows.place.slot)?.clone()))).collect();
         let target = &rows.target;
         let transaction = execution.state.transaction();
         if target.variable {
-            return Ok(into_found(found, rows.slot));
+            return Ok(into_found(found, rows.place.slot));
         }
         let mut stored = Vec::with_capacity(locked.len());
         for (id, _) in &locked {
@@ -226,10 +256,54 @@ fn found_rows(execution: &mut Execution<'_>, rows: &mut Rows) -> SqlResult<Vec<F
         }
         let changed = transaction.lock_rows(target.database, &target.table, &stored)?;
         if changed.is_empty() && stored.len() == locked.len() && unchanged(execution, rows, &locked, &stored)? {
-            return Ok(into_found(found, rows.slot));
+            return Ok(into_found(found, rows.place.slot));
         }
         execution.state.check_cancelled()?;
     }
+}
+
+/// As [`found_rows`]: the rows shown don't tell whether the table's have changed, so the query is run again once these are
+/// locked, until it finds the same.
+fn found_through(execution: &mut Execution<'_>, rows: &Rows) -> SqlResult<Vec<Found>> {
+    let target = &rows.target;
+    let mut locked: Vec<run::TargetRow> = Vec::new();
+    loop {
+        let found = run::target_rows(execution, &rows.plan, rows.place)?;
+        let is_same = same_rows(&locked, &found);
+        let mut stored = Vec::with_capacity(found.len());
+        for (id, _) in &found {
+            if let Some(row) = execution.state.transaction().row(target.database, &target.table, *id)? {
+                stored.push((*id, row));
+            }
+        }
+        if is_same || target.variable {
+            let source = whole_source(execution, target)?;
+            let mut all = Vec::with_capacity(found.len());
+            for ((id, row), (_, with)) in stored.into_iter().zip(found) {
+                all.push(Found { id, row: run::whole_row(execution, &source, row)?, with });
+            }
+            return Ok(all);
+        }
+        execution.state.transaction().lock_rows(target.database, &target.table, &stored)?;
+        execution.state.check_cancelled()?;
+        locked = found;
+    }
+}
+
+fn same_rows(left: &[run::TargetRow], right: &[run::TargetRow]) -> bool {
+    let same_row = |(a, b): (&Row, &Row)| {
+        a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| crate::storage::identical(a, b))
+    };
+    let same = |((a, left), (b, right)): (&run::TargetRow, &run::TargetRow)| {
+        a == b && left.len() == right.len() && left.iter().zip(right).all(same_row)
+    };
+    left.len() == right.len() && left.iter().zip(right).all(same)
+}
+
+/// The target as a source of whole rows.
+fn whole_source(execution: &mut Execution<'_>, target: &Target) -> SqlResult<TableSource> {
+    let binder = &mut Binder::new(execution);
+    Ok(super::super::bind::table_source(binder, 0, target.database, &target.table)?.0)
 }
 
 /// Whether the rows are still those that the conditions let through.
@@ -239,9 +313,7 @@ fn unchanged(
     read: &[(RowId, Row)],
     stored: &[(RowId, Row)],
 ) -> SqlResult<bool> {
-    let (mut source, _) =
-        super::super::bind::table_source(&mut Binder::new(execution), 0, rows.target.database, &rows.target.table)?;
-    source.filter.clear();
+    let source = whole_source(execution, &rows.target)?;
     for ((_, read), (_, stored)) in read.iter().zip(stored) {
         let whole = run::whole_row(execution, &source, Row::clone(stored))?;
         if !Arc::ptr_eq(read, stored) && !read.iter().zip(whole.iter()).all(|(a, b)| crate::storage::identical(a, b)) {
@@ -286,14 +358,16 @@ pub fn bind_assignments(
     assignments: &[Assignment],
     sources: &[NamedSource],
     target_slot: usize,
+    through: Option<&Through>,
 ) -> SqlResult<Vec<BoundAssignment>> {
     let mut bound: Vec<BoundAssignment> = Vec::with_capacity(assignments.len());
     for assignment in assignments {
-        let column = match &assignment.column {
-            Some(name) => {
+        let column = match (&assignment.column, through) {
+            (Some(name), Some(through)) => Some(through.column(name)?),
+            (Some(name), None) => {
                 Some(maker.target.table.column_named(name).cloned().ok_or_else(|| SqlError::invalid_column(name))?)
             }
-            None => None,
+            (None, _) => None,
         };
         let slot = column.as_ref().and_then(crate::storage::Column::slot);
         if let Some(column) = &column {
@@ -329,10 +403,11 @@ pub fn bind_assignments(
             Some(value) => {
                 let mut value = binder.scalar(value)?;
                 if let Some(operator) = assignment.operator {
-                    let own = match (slot, variable) {
-                        (Some(slot), _) => column_value(maker, slot, target_slot),
-                        (None, Some(variable)) => variable_value(binder.execution, variable),
-                        (None, None) => return Err(SqlError::syntax_near("=")),
+                    let own = match (slot, variable, assignment.column.as_ref().zip(through)) {
+                        (_, _, Some((name, through))) => through.value(name)?,
+                        (Some(slot), ..) => column_value(maker, slot, target_slot),
+                        (None, Some(variable), _) => variable_value(binder.execution, variable),
+                        (None, None, _) => return Err(SqlError::syntax_near("=")),
                     };
                     value = binder.operation(operator, own, value)?;
                 }
@@ -407,11 +482,13 @@ pub struct BoundUpdate {
 }
 
 pub fn bind_update(execution: &mut Execution<'_>, update: &Update) -> SqlResult<BoundUpdate> {
-    let rows = rows_of_target(execution, &update.target, &update.rows)?;
-    target::check_permission(execution, &rows.target, "UPDATE")?;
+    let set: Vec<&str> = update.assignments.iter().filter_map(|assignment| assignment.column.as_deref()).collect();
+    let rows = rows_of_target(execution, &update.target, &update.rows, &set)?;
+    through::check_permission(execution, &update.target, &rows.target, "UPDATE")?;
     let maker = Maker::new(execution, rows.target.clone())?;
-    let assignments = bind_assignments(execution, &maker, &update.assignments, &rows.sources, rows.slot)?;
-    let output = bind_output(execution, update.output.as_ref(), &rows.target, &rows.sources, false)?;
+    let (slot, through) = (rows.place.slot, rows.through.as_ref());
+    let assignments = bind_assignments(execution, &maker, &update.assignments, &rows.sources, slot, through)?;
+    let output = bind_output(execution, update.output.as_ref(), &rows.target, &rows.sources, false, through)?;
     Ok(BoundUpdate { rows, maker, assignments, output })
 }
 
@@ -435,7 +512,7 @@ pub fn update(execution: &mut Execution<'_>, update: &Update, out: &mut OutputSi
         reference::check_children(execution, &rows.target, &after, "UPDATE")?;
         reference::parents_changed(execution, &rows.target, &changes, "UPDATE")?;
         let names: Vec<String> =
-            update.assignments.iter().filter_map(|assignment| assignment.column.as_deref()).map(folded).collect();
+            assignments.iter().filter_map(|set| rows.target.column_at(set.slot?)).map(folded).collect();
         module::fire(execution, &rows.target, &changes, TriggerEvents::UPDATE, &names, out)?;
         if let Some(output) = &output {
             output.give(execution, &changes, out)?;
@@ -452,9 +529,10 @@ pub struct BoundDelete {
 }
 
 pub fn bind_delete(execution: &mut Execution<'_>, delete: &Delete) -> SqlResult<BoundDelete> {
-    let rows = rows_of_target(execution, &delete.target, &delete.rows)?;
-    target::check_permission(execution, &rows.target, "DELETE")?;
-    let output = bind_output(execution, delete.output.as_ref(), &rows.target, &rows.sources, false)?;
+    let rows = rows_of_target(execution, &delete.target, &delete.rows, &[])?;
+    through::check_permission(execution, &delete.target, &rows.target, "DELETE")?;
+    let through = rows.through.as_ref();
+    let output = bind_output(execution, delete.output.as_ref(), &rows.target, &rows.sources, false, through)?;
     Ok(BoundDelete { rows, output })
 }
 

@@ -18,6 +18,7 @@ use super::control::declare_table;
 use super::data::{Change, bind_output, write};
 use super::row::Maker;
 use super::target::{self, Target};
+use super::through::{self, Through};
 use super::{done, module, procedure, reference, transaction, value_of};
 
 pub fn insert(execution: &mut Execution<'_>, insert: &Insert, out: &mut OutputSink<'_>) -> SqlResult<()> {
@@ -31,10 +32,9 @@ pub fn insert(execution: &mut Execution<'_>, insert: &Insert, out: &mut OutputSi
         None => None,
     };
     let rows = transaction::atomic(execution, |execution| {
-        let target = target::find(execution, &insert.target)?;
-        target::check_permission(execution, &target, "INSERT")?;
-        let output = bind_output(execution, insert.output.as_ref(), &target, &[], false)?;
-        let columns = insert.columns.as_deref();
+        let InsertTarget { target, columns, through } = InsertTarget::find(execution, insert)?;
+        let output = bind_output(execution, insert.output.as_ref(), &target, &[], false, through.as_ref())?;
+        let columns = columns.as_deref();
         let changes = match (&insert.source, given) {
             (_, Some((mut rows, types))) => {
                 rows.truncate(limit.unwrap_or(usize::MAX));
@@ -68,6 +68,29 @@ pub fn insert(execution: &mut Execution<'_>, insert: &Insert, out: &mut OutputSi
         Ok(changes.len())
     })?;
     done(execution, u64::try_from(rows).ok(), out)
+}
+
+/// Where the rows of an INSERT go, and the columns that it gives; None for all.
+pub struct InsertTarget {
+    pub target: Target,
+    pub columns: Option<Vec<String>>,
+    pub through: Option<Through>,
+}
+
+impl InsertTarget {
+    pub fn find(execution: &mut Execution<'_>, insert: &Insert) -> SqlResult<Self> {
+        let found = match through::inserted(execution, &insert.target, insert.columns.as_deref())? {
+            Some((through, columns)) => {
+                Self { target: through.target.clone(), columns: Some(columns), through: Some(through) }
+            }
+            None => {
+                let target = target::find(execution, &insert.target)?;
+                Self { target, columns: insert.columns.clone(), through: None }
+            }
+        };
+        through::check_permission(execution, &insert.target, &found.target, "INSERT")?;
+        Ok(found)
+    }
 }
 
 /// Makes a table of a client's table-valued parameter; gives what it is called in tempdb. It goes at the end of the

@@ -76,7 +76,7 @@ pub fn bind(execution: &mut Execution<'_>, merge: &Merge) -> SqlResult<Bound> {
         };
         target::check_permission(execution, &target, permission)?;
     }
-    let output = data::bind_output(execution, merge.output.as_ref(), &target, &all, true)?;
+    let output = data::bind_output(execution, merge.output.as_ref(), &target, &all, true, None)?;
     Ok(Bound { maker, plan, on, clauses, output })
 }
 
@@ -140,7 +140,7 @@ fn bind_clause(
     let action = match &clause.action {
         MergeAction::Delete => Action::Delete,
         MergeAction::Update(assignments) => {
-            Action::Update(data::bind_assignments(execution, maker, assignments, all, TARGET)?)
+            Action::Update(data::bind_assignments(execution, maker, assignments, all, TARGET, None)?)
         }
         MergeAction::Insert { columns, values } => {
             let slots = super::insert::insert_slots(execution, maker, columns.as_deref())?;

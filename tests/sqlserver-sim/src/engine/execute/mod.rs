@@ -28,6 +28,7 @@ mod sequence;
 mod signature;
 mod table;
 mod target;
+mod through;
 mod transaction;
 mod versioning;
 
@@ -111,8 +112,16 @@ fn ends_batch(execution: &Execution<'_>, error: &SqlError) -> bool {
 /// Tells the client of an error.
 pub fn report(execution: &mut Execution<'_>, error: SqlError, out: &mut OutputSink<'_>) -> SqlResult<()> {
     let finished = finished(execution);
-    send(out, Output::Error(error))?;
+    tell(error, out)?;
     send(out, Output::Done { finished, rows: None, failed: true })
+}
+
+/// An error, and what is told before it.
+pub fn tell(mut error: SqlError, out: &mut OutputSink<'_>) -> SqlResult<()> {
+    for preceding in std::mem::take(&mut error.preceding) {
+        send(out, Output::Error(preceding))?;
+    }
+    send(out, Output::Error(error))
 }
 
 pub fn finished(execution: &Execution<'_>) -> Finished {

@@ -15,7 +15,7 @@ use super::super::run;
 use super::super::session::{Flow, OutputSink};
 use super::super::state::Execution;
 use super::super::statement::{ColumnDefinition, ConstraintDefinition, ConstraintKind, CreateTable, Name, TableShape};
-use super::constraint::{add_constraint, index_of};
+use super::constraint::{add_constraint, index_of, note_column};
 use super::row::named;
 use super::target::{self, Target};
 use super::{done, insert, partition, transaction, versioning};
@@ -124,8 +124,10 @@ pub fn column(execution: &mut Execution<'_>, table: &Table, definition: &ColumnD
         let bound = Binder::with_sources(execution, vec![named(table, &table.name, 0)]).scalar(&computed.expression)?;
         let mut column = Column::new(&definition.name, bound.sql_type);
         column.nullable = definition.nullable.unwrap_or(bound.nullable);
-        column.computed =
-            Some(Computed { definition: self::definition(&computed.text), persisted: definition.persisted });
+        let mut columns = Vec::new();
+        bound.columns(&mut |reference| note_column(table, reference.column, &mut columns));
+        let text = self::definition(&computed.text);
+        column.computed = Some(Computed { definition: text, persisted: definition.persisted, columns });
         return Ok(column);
     }
     let written = definition.data_type.as_ref().ok_or_else(|| SqlError::syntax_near(&definition.name))?;

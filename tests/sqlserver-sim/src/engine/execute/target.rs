@@ -19,6 +19,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// The name of the column that has its values at a place of a row.
+    pub fn column_at(&self, slot: usize) -> Option<&str> {
+        self.table.columns.iter().find(|column| column.slot() == Some(slot)).map(|column| &*column.name)
+    }
+
     /// `database.schema.table`, as messages name it.
     pub fn full_name(&self, state: &State) -> String {
         let schema = self.schema_name(state);

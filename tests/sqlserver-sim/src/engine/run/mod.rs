@@ -19,7 +19,7 @@ use super::session::Flow;
 use super::state::Execution;
 
 pub use group::result_type as aggregate_type;
-pub use select::target_rows;
+pub use select::{TargetPlace, TargetRow, target_rows};
 pub use source::whole_row;
 
 /// Takes a row of a result.

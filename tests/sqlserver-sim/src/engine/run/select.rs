@@ -240,8 +240,25 @@ pub fn holds(
 /// A row that an UPDATE or DELETE is to change, and the sources' rows that it was found with.
 pub type TargetRow = (RowId, Vec<Row>);
 
+/// Where the source is whose rows are to be changed, and where its rows have the table's numbers, if it isn't the table
+/// itself.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetPlace {
+    pub slot: usize,
+    pub id_at: Option<usize>,
+}
+
+impl TargetPlace {
+    /// The number of the table's row; None for the NULLs of an outer join.
+    fn id(self, frame: &Frame) -> Option<RowId> {
+        let Some(at) = self.id_at else { return frame.ids.get(self.slot).copied().flatten() };
+        let number = frame.rows.get(self.slot)?.get(at)?.as_integer()?;
+        u64::try_from(number).ok().map(RowId)
+    }
+}
+
 /// The rows of one source of a query that its conditions let through, each once, with the row found first for it.
-pub fn target_rows(execution: &mut Execution<'_>, plan: &Query, slot: usize) -> SqlResult<Vec<TargetRow>> {
+pub fn target_rows(execution: &mut Execution<'_>, plan: &Query, place: TargetPlace) -> SqlResult<Vec<TargetRow>> {
     let super::super::plan::Body::Select(plan) = &plan.body else {
         return Err(SqlError::unsupported("set operations as the rows of an UPDATE or DELETE"));
     };
@@ -263,7 +280,7 @@ pub fn target_rows(execution: &mut Execution<'_>, plan: &Query, slot: usize) -> 
         return Ok(found);
     }
     source::scan(execution, &plan.source, &mut frame, None, &mut |execution, frame| {
-        let Some(id) = frame.ids.get(slot).copied().flatten() else { return Ok(Flow::Continue) };
+        let Some(id) = place.id(frame) else { return Ok(Flow::Continue) };
         if !holds(execution, &plan.filter, &frame.rows, None)? || !seen.insert(id) {
             return Ok(Flow::Continue);
         }

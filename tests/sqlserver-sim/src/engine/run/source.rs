@@ -162,8 +162,8 @@ fn scan_table(
         let mut rows = Vec::with_capacity(batch);
         let more = execution.state.transaction().read(&request, &mut cursor, batch, &mut rows)?;
         for (id, row) in rows {
-            let whole = whole_row(execution, source, row.clone())?;
-            frame.put(source.slot, whole, Some(id));
+            let shown = shown_row(execution, source, id, row.clone())?;
+            frame.put(source.slot, shown, Some(id));
             if passes(execution, &source.filter, frame, outer)?
                 && (!source.hints.lock_rows || lock_row(execution, source, frame, outer, id, row)?)
                 && sink(execution, frame)? == Flow::Stop
@@ -211,12 +211,22 @@ fn lock_row(
             return Ok(false);
         };
         row = now;
-        let whole = whole_row(execution, source, row.clone())?;
-        frame.put(source.slot, whole, Some(id));
+        let shown = shown_row(execution, source, id, row.clone())?;
+        frame.put(source.slot, shown, Some(id));
         if !passes(execution, &source.filter, frame, outer)? {
             return Ok(false);
         }
     }
+}
+
+/// The row as the source gives it.
+fn shown_row(execution: &mut Execution<'_>, source: &TableSource, id: RowId, row: Row) -> SqlResult<Row> {
+    let whole = whole_row(execution, source, row)?;
+    if !source.tells_id {
+        return Ok(whole);
+    }
+    let number = Value::BigInt(i64::try_from(id.0).unwrap_or(i64::MAX));
+    Ok(whole.iter().cloned().chain(std::iter::once(number)).collect())
 }
 
 /// The row with a value for every column that there is now, computed ones included.

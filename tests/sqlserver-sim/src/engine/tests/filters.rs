@@ -23,7 +23,7 @@ fn a_key_is_unique_among_the_rows_that_the_filter_lets_in() {
     // All rows are still found, though the index has but some.
     assert_eq!(client.ask("SELECT id FROM t WHERE mail = N'a' ORDER BY id"), "3|4|6");
     assert_eq!(client.ask("SELECT COUNT(*) FROM t"), "6");
-    assert_eq!(client.fails("ALTER TABLE t DROP COLUMN gone"), 5074);
+    assert_eq!(client.errors("ALTER TABLE t DROP COLUMN gone"), [5074, 4922]);
 }
 
 #[test]

@@ -5,12 +5,14 @@ mod catalog;
 mod compilation;
 mod data;
 mod definitions;
+mod dependents;
 mod filters;
 mod forms;
 mod modules;
 mod partitions;
 mod queries;
 mod server;
+mod through;
 mod transactions;
 
 use std::sync::Arc;
@@ -104,6 +106,11 @@ impl Client {
     pub fn fails(&mut self, sql: &str) -> i32 {
         let answer = self.answer(sql, Vec::new());
         answer.errors.first().unwrap_or_else(|| panic!("{sql} succeeded: {:?}", answer.results)).0
+    }
+
+    /// Runs a batch; gives the numbers of all its errors.
+    pub fn errors(&mut self, sql: &str) -> Vec<i32> {
+        self.answer(sql, Vec::new()).errors.into_iter().map(|(number, _)| number).collect()
     }
 }
 
