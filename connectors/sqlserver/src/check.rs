@@ -9,6 +9,8 @@ mod permissions;
 mod table;
 mod views;
 
+use std::collections::HashSet;
+
 use millstream_core::error::SourceError;
 use millstream_core::selection::Selection;
 use millstream_core::source::{Problem, Severity};
@@ -16,7 +18,8 @@ use tiberius::Row;
 
 use crate::capture::catalog::Catalog;
 use crate::connect::{Connection, Connector};
-use crate::error::connection_problem;
+use crate::error::{connection_problem, number};
+use crate::field::int;
 use database::Database;
 use permissions::Permissions;
 
@@ -36,10 +39,18 @@ pub(crate) async fn check(connector: &Connector, selection: &Selection) -> Resul
         problems.extend(job::problems(connection, connector.settings().cleanup).await?);
     }
     let mut catalog = Catalog::default();
-    match catalog.look(connection, selection).await {
+    let mut hidden = HashSet::new();
+    let looked = match catalog.look(connection, selection).await {
+        Err(error) if error.number() == Some(number::PERMISSION_DENIED) => {
+            hidden = tracked(connection).await?;
+            catalog.look_without_instances(connection, selection).await
+        }
+        looked => looked,
+    };
+    match looked {
         Ok(()) => {
             problems.extend(patterns::problems(connection, selection, catalog.tables(), &permissions).await?);
-            problems.extend(table::problems(connection, connector.settings(), &catalog, &permissions).await?);
+            problems.extend(table::problems(connection, connector.settings(), &catalog, &permissions, &hidden).await?);
             problems.extend(views::problems(connection, catalog.tables(), &permissions).await?);
         }
         // What is lacking has been told above.
@@ -49,6 +60,13 @@ pub(crate) async fn check(connector: &Connector, selection: &Selection) -> Resul
     // The worst first; among equals the order above, from the database to its tables.
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
     Ok(problems)
+}
+
+/// The tables that have capture instances, as everybody may know who sees the tables.
+async fn tracked(connection: &mut Connection) -> Result<HashSet<i32>, SourceError> {
+    let query = "SELECT object_id FROM sys.tables WHERE is_tracked_by_cdc = 1";
+    let rows = connection.rows("look for captured tables", query, &[]).await?;
+    Ok(rows.iter().filter_map(|row| int(row, 0)).collect())
 }
 
 fn problem(

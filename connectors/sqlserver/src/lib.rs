@@ -15,6 +15,7 @@ mod discover;
 mod error;
 mod fence;
 mod field;
+mod keyset;
 mod noticed;
 mod position;
 mod progress;

@@ -298,6 +298,39 @@ async fn what_a_fresh_database_lacks_is_told_at_once() {
     assert_eq!(errors().await, []);
 }
 
+/// Nothing was said of the tables as long as the capture instances couldn't be seen.
+#[tokio::test]
+async fn what_is_wrong_is_told_at_once_to_a_user_who_may_not_see_the_capture_instances() {
+    let database = Database::start();
+    database.run(
+        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)\nGO\nCREATE TABLE dbo.u (id int NOT NULL PRIMARY KEY, twice AS \
+         id * 2)\nGO\nCREATE TABLE dbo.bare (id int NULL)\nGO\nCREATE LOGIN reader WITH PASSWORD = \
+         'Secret-1234'\nGO\nCREATE USER reader FOR LOGIN reader\nGO\nGRANT SELECT ON SCHEMA::dbo TO reader\nGO\nGRANT VIEW DATABASE STATE TO reader",
+    );
+    database.capture("t");
+    database.capture("bare");
+    let source = database.config_as("reader", "Secret-1234").build("shop").unwrap();
+    let selection = selection(&["t", "u", "bare", "nothing"]);
+    let check = async || {
+        let mut found = source.check(&selection).await.unwrap();
+        found.retain(|problem| !problem.subject.starts_with("capture job"));
+        found
+    };
+    let first = check().await;
+    let subjects = |problems: &[Problem]| problems.iter().map(|problem| problem.subject.clone()).collect::<Vec<_>>();
+    let of_u = about(&first, "table dbo.u");
+    assert!(of_u.iter().any(|problem| problem.found.contains("no capture instance")), "{first:#?}");
+    assert!(of_u.iter().any(|problem| problem.found.contains("twice")), "{first:#?}");
+    assert!(about(&first, "table pattern dbo.nothing").len() == 1, "{first:#?}");
+    assert!(about(&first, "table dbo.t").is_empty(), "it is captured: {first:#?}");
+    database.run(&only(&first, "permission SELECT on schema cdc").remedy);
+    let second = check().await;
+    let news: Vec<String> =
+        subjects(&second).into_iter().filter(|subject| !subjects(&first).contains(subject)).collect();
+    // Whether an instance names rows by an index can't be known before.
+    assert_eq!(news, ["table dbo.bare"]);
+}
+
 #[tokio::test]
 async fn texts_in_another_code_page_become_national_ones() {
     let database = Database::start();

@@ -14,6 +14,7 @@ mod connections;
 mod database;
 mod discovery;
 mod faults;
+mod large_transactions;
 mod polls;
 mod reads;
 mod scenarios;

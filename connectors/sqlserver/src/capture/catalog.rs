@@ -99,6 +99,18 @@ impl Catalog {
         self.read_changed(connection, glances).await
     }
 
+    /// Reads what there is to know of the tables themselves, for a user who may not see their instances.
+    pub(crate) async fn look_without_instances(
+        &mut self,
+        connection: &mut Connection,
+        selection: &Selection,
+    ) -> Result<(), QueryError> {
+        self.enabled = false;
+        let rows = connection.rows(GLANCE, &glance_query(selection, "NULL", "", ""), &[]).await?;
+        let (glances, _) = self.glances(connection, selection, rows);
+        self.read_changed(connection, glances).await
+    }
+
     /// Reads what has changed, and then where the log ends: rows that were switched before the look were switched before
     /// there.
     pub(crate) async fn look_to_end(
@@ -162,28 +174,19 @@ impl Catalog {
         selection: &Selection,
         behind: &str,
     ) -> Result<(Vec<Glance>, Vec<Row>), QueryError> {
-        const WHAT: &str = "look at the tables and their capture instances";
-        let query = |instances: &str, joined: &str| {
-            format!(
-                "SELECT t.object_id, s.name, t.name, DATEDIFF(minute, GETUTCDATE(), GETDATE()), p.mark, \
-                 DATEDIFF_BIG(millisecond, '19700101', t.create_date), {instances} \
-                 FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
-                 LEFT JOIN ({MARKS}) AS p ON p.object_id = t.object_id {joined} \
-                 WHERE {} ORDER BY t.object_id; {behind}",
-                Which::Selection(selection).condition()
-            )
-        };
-        let captured = query(
+        let captured = glance_query(
+            selection,
             "c.object_id, c.start_lsn, h.last_lsn",
             "LEFT JOIN (SELECT object_id, source_object_id, start_lsn FROM cdc.change_tables \
              WHERE has_drop_pending IS NULL OR has_drop_pending = 0) AS c ON c.source_object_id = t.object_id \
              LEFT JOIN (SELECT object_id, MAX(ddl_lsn) AS last_lsn FROM cdc.ddl_history GROUP BY object_id) AS h \
              ON h.object_id = c.object_id",
+            behind,
         );
-        let rows = match connection.rows(WHAT, &captured, &[]).await {
+        let rows = match connection.rows(GLANCE, &captured, &[]).await {
             Err(error) if error.number() == Some(number::OBJECT_UNKNOWN) => {
                 self.enabled = false;
-                connection.rows(WHAT, &query("NULL", ""), &[]).await?
+                connection.rows(GLANCE, &glance_query(selection, "NULL", "", behind), &[]).await?
             }
             rows => {
                 let rows = rows?;
@@ -191,6 +194,10 @@ impl Catalog {
                 rows
             }
         };
+        Ok(self.glances(connection, selection, rows))
+    }
+
+    fn glances(&mut self, connection: &Connection, selection: &Selection, rows: Vec<Row>) -> (Vec<Glance>, Vec<Row>) {
         self.database.clone_from(&connection.server.database);
         let (of_tables, behind): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.result_index() == 0);
         let mut glances: Vec<Glance> = Vec::new();
@@ -213,7 +220,7 @@ impl Catalog {
         for glance in &mut glances {
             glance.instances.sort_by_key(|instance| instance.change_table);
         }
-        Ok((glances, behind))
+        (glances, behind)
     }
 
     async fn details(
@@ -244,6 +251,19 @@ impl Catalog {
         };
         Ok(glances.iter().filter_map(table).collect())
     }
+}
+
+const GLANCE: &str = "look at the tables and their capture instances";
+
+fn glance_query(selection: &Selection, instances: &str, joined: &str, behind: &str) -> String {
+    format!(
+        "SELECT t.object_id, s.name, t.name, DATEDIFF(minute, GETUTCDATE(), GETDATE()), p.mark, \
+         DATEDIFF_BIG(millisecond, '19700101', t.create_date), {instances} \
+         FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
+         LEFT JOIN ({MARKS}) AS p ON p.object_id = t.object_id {joined} \
+         WHERE {} ORDER BY t.object_id; {behind}",
+        Which::Selection(selection).condition()
+    )
 }
 
 impl Glance {

@@ -1,5 +1,7 @@
 //! The selected tables, one by one.
 
+use std::collections::HashSet;
+
 use millstream_core::error::SourceError;
 use millstream_core::schema::{Column, TableName};
 use millstream_core::source::{Problem, Severity};
@@ -23,19 +25,24 @@ const REPL_SIZE_DEFAULT_BYTES: i32 = 65_536;
 /// The most letters of a national text with a bound.
 const NATIONAL_LETTERS_MAX: u32 = 4_000;
 
+/// `hidden` are the objects whose capture instances the user may not see.
 pub(super) async fn problems(
     connection: &mut Connection,
     settings: &Settings,
     catalog: &Catalog,
     permissions: &Permissions,
+    hidden: &HashSet<i32>,
 ) -> Result<Vec<Problem>, SourceError> {
     let mut problems = Vec::new();
     let here = |problem: Problem| Problem { remedy: permissions.within(&problem.remedy), ..problem };
     let collation = connection.server.collation.clone();
     for table in catalog.tables().values() {
         problems.extend(unreadable(connection, table, permissions).await?);
-        problems.extend(capture_problems(table, settings, catalog, permissions));
-        problems.extend(key_problem(table).map(here));
+        // Of instances that can't be seen there is nothing to say, nor of the keys that they may have.
+        if !hidden.contains(&table.object) {
+            problems.extend(capture_problems(table, settings, catalog, permissions));
+            problems.extend(key_problem(table).map(here));
+        }
         problems.extend(computed_problem(table));
         problems.extend(collation_problem(table, &collation).map(here));
     }

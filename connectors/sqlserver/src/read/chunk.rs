@@ -10,6 +10,7 @@ use millstream_core::source::{Cursor, KeyRange};
 use super::plan::Plan;
 use super::statement::Statement;
 use crate::connect::Connection;
+use crate::keyset::in_turn;
 
 /// How large the values of one chunk may be before it ends early, in bytes. A row that is larger is a chunk of its own.
 pub(super) const CHUNK_BYTES_MAX: usize = 4 << 20;
@@ -43,9 +44,13 @@ pub(crate) async fn read_range(
     let mut plan = Plan::new(schema);
     let limit_rows = limit_rows.max(1);
     let mut statement = Statement::default();
-    statement.push(&plan.select(Some(limit_rows)));
-    plan.within(range, &mut statement)?;
-    statement.push(&format!(" ORDER BY {}", plan.key_order()));
+    let stretches = plan.stretches(range, &mut statement)?;
+    let order = plan.key_order();
+    let select = |top: &str, stretch: &str| {
+        let condition = if stretch.is_empty() { String::new() } else { format!(" WHERE {stretch}") };
+        format!("{}{condition} ORDER BY {order}", plan.select(top))
+    };
+    statement.push(&in_turn(&limit_rows.to_string(), &stretches, select));
     let answer = take_chunk(connection, &mut plan, &statement, limit_rows).await?;
     if answer.rows.is_empty() {
         plan.check_denoted(connection).await?;
@@ -115,7 +120,7 @@ pub(crate) async fn read_keys(
 /// As many identities as fit into one statement.
 fn ask_for(plan: &Plan<'_>, identities: &RowBatch, first: usize) -> (Statement, usize) {
     let mut statement = Statement::default();
-    statement.push(&plan.select(None));
+    statement.push(&plan.select(""));
     let mut word = " WHERE ";
     let mut count = 0;
     while count < IDENTITIES_PER_STATEMENT_MAX && statement.parameter_count() < PARAMETERS_PER_STATEMENT_MAX {

@@ -13,6 +13,7 @@ use crate::capture::origin::Origin;
 use crate::connect::Connection;
 use crate::decode::{RowDecoder, select_list};
 use crate::field::int;
+use crate::keyset::{KeyPart, stretches_behind};
 use crate::quote::{literal, quoted_table};
 
 /// A value that takes more than this is compared when the rows have come, in bytes.
@@ -25,14 +26,6 @@ pub(super) struct Plan<'s> {
     decoder: RowDecoder,
     /// The object that the table's name must denote.
     object_id: Option<i32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    /// Above the cursor.
-    After,
-    /// Not above it.
-    Upto,
 }
 
 impl<'s> Plan<'s> {
@@ -74,9 +67,8 @@ impl<'s> Plan<'s> {
     }
 
     /// `SELECT` of all columns, up to and with the table's name. Before them stands what the name denotes.
-    pub(super) fn select(&self, limit_rows: Option<usize>) -> String {
-        let top = limit_rows.map_or_else(String::new, |rows| format!("TOP ({rows}) "));
-        format!("SELECT {top}{}, {} FROM {}", self.denoted(), select_list(self.schema, ""), self.table())
+    pub(super) fn select(&self, top: &str) -> String {
+        format!("SELECT {top} {}, {} FROM {}", self.denoted(), select_list(self.schema, ""), self.table())
     }
 
     /// `[a], [b], [c]`
@@ -85,46 +77,23 @@ impl<'s> Plan<'s> {
         names.join(", ")
     }
 
-    /// Adds the condition that an identity lies within a range; nothing if every one does.
-    pub(super) fn within(&self, range: &KeyRange, statement: &mut Statement) -> Result<(), SourceError> {
-        let ends = [(&range.after, Side::After), (&range.upto, Side::Upto)];
-        let mut word = " WHERE ";
-        for (cursor, side) in ends {
-            let Some(cursor) = cursor else { continue };
-            let condition = self.beyond(cursor, side, statement)?;
-            statement.push(word);
-            statement.push(&condition);
-            word = " AND ";
-        }
-        Ok(())
+    /// The stretches of the key's index that a range has, in their order, as conditions; one without any if every row is
+    /// in it. A cursor may have fewer values than the key: it lies after all rows that begin with them.
+    pub(super) fn stretches(&self, range: &KeyRange, statement: &mut Statement) -> Result<Vec<String>, SourceError> {
+        let behind = match &range.after {
+            Some(cursor) => stretches_behind(&self.key_parts(cursor, statement)?),
+            None => vec![String::new()],
+        };
+        let Some(upto) = &range.upto else { return Ok(behind) };
+        let upto = not_above(&self.key_parts(upto, statement)?);
+        let both = |stretch: String| if stretch.is_empty() { upto.clone() } else { format!("{stretch} AND {upto}") };
+        Ok(behind.into_iter().map(both).collect())
     }
 
-    /// Compares rows with a cursor as `(a, b) > (x, y)` or `(a, b) <= (x, y)` would, if it could be written so:
-    /// `a >= x AND (a > x OR (a = x AND b > y))`, whose first part an index serves. A cursor may have fewer values
-    /// than the key: it lies after all rows that begin with them.
-    fn beyond(&self, cursor: &Cursor, side: Side, statement: &mut Statement) -> Result<String, SourceError> {
+    fn key_parts(&self, cursor: &Cursor, statement: &mut Statement) -> Result<Vec<KeyPart>, SourceError> {
         let values = self.cursor_values(cursor)?;
-        let typed: Vec<(String, String)> = self
-            .key
-            .iter()
-            .zip(values)
-            .map(|(column, value)| (column.name(), column.typed(statement.bind(value))))
-            .collect();
-        let (strict, loose) = match side {
-            Side::After => (">", ">="),
-            Side::Upto => ("<", "<="),
-        };
-        let mut alternatives = Vec::new();
-        let mut equal_so_far = String::new();
-        for (name, value) in &typed {
-            alternatives.push(format!("({equal_so_far}{name} {strict} {value})"));
-            equal_so_far.push_str(&format!("{name} = {value} AND "));
-        }
-        if side == Side::Upto {
-            alternatives.push(format!("({})", equal_so_far.trim_end_matches(" AND ")));
-        }
-        let first = typed.first().map(|(name, value)| format!("{name} {loose} {value} AND ")).unwrap_or_default();
-        Ok(format!("({first}({}))", alternatives.join(" OR ")))
+        let part = |(column, value): (&KeyColumn<'_>, Parameter)| (column.name(), column.typed(statement.bind(value)));
+        Ok(self.key.iter().zip(values).map(part).collect())
     }
 
     fn cursor_values(&self, cursor: &Cursor) -> Result<Vec<Parameter>, SourceError> {
@@ -198,6 +167,15 @@ impl<'s> Plan<'s> {
     }
 }
 
+/// That `(a, b) <= (x, y)`: `a <= x AND (a < x OR (a = x AND b <= y))`, whose first part ends a walk along the index.
+fn not_above(key: &[KeyPart]) -> String {
+    let Some(((column, value), rest)) = key.split_first() else { return "1 = 1".to_owned() };
+    if rest.is_empty() {
+        return format!("{column} <= {value}");
+    }
+    format!("{column} <= {value} AND ({column} < {value} OR ({column} = {value} AND {}))", not_above(rest))
+}
+
 pub(super) fn cursor_of(values: &[Parameter]) -> Cursor {
     let texts: Vec<String> = values.iter().map(Parameter::to_cursor).collect();
     Cursor(serde_json::Value::from(texts).to_string())
@@ -227,24 +205,29 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_a_condition_that_an_index_serves() {
+    fn a_range_is_stretches_that_an_index_serves() {
         let schema = schema();
         let plan = Plan::new(&schema);
         let mut statement = Statement::default();
         let cursor = |text: &str| Some(Cursor(text.to_owned()));
-        let range = KeyRange { after: cursor(r#"["x","1"]"#), upto: cursor(r#"["y"]"#) };
-        plan.within(&range, &mut statement).unwrap();
+        let range = KeyRange { after: cursor(r#"["x","1"]"#), upto: cursor(r#"["y","2"]"#) };
+        let upto = "[b] <= CAST(@P3 AS nvarchar(9)) AND ([b] < CAST(@P3 AS nvarchar(9)) OR ([b] = CAST(@P3 AS \
+                    nvarchar(9)) AND [a] <= CAST(@P4 AS int)))";
         assert_eq!(
-            statement.sql,
-            " WHERE ([b] >= CAST(@P1 AS nvarchar(9)) AND (([b] > CAST(@P1 AS nvarchar(9))) OR \
-             ([b] = CAST(@P1 AS nvarchar(9)) AND [a] > CAST(@P2 AS int)))) AND \
-             ([b] <= CAST(@P3 AS nvarchar(9)) AND (([b] < CAST(@P3 AS nvarchar(9))) OR \
-             ([b] = CAST(@P3 AS nvarchar(9)))))"
+            plan.stretches(&range, &mut statement).unwrap(),
+            [
+                format!("[b] = CAST(@P1 AS nvarchar(9)) AND [a] > CAST(@P2 AS int) AND {upto}"),
+                format!("[b] > CAST(@P1 AS nvarchar(9)) AND {upto}"),
+            ]
         );
-        assert_eq!(statement.parameter_count(), 3);
+        assert_eq!(statement.parameter_count(), 4);
+        let range = KeyRange { after: None, upto: cursor(r#"["y"]"#) };
+        let stretches = plan.stretches(&range, &mut Statement::default()).unwrap();
+        assert_eq!(stretches, ["[b] <= CAST(@P1 AS nvarchar(9))"]);
+        assert_eq!(plan.stretches(&KeyRange::default(), &mut Statement::default()).unwrap(), [""]);
         for broken in ["", "[]", r#"["x","y"]"#, r#"["x","1","2"]"#, "7"] {
             let range = KeyRange { after: cursor(broken), upto: None };
-            assert!(plan.within(&range, &mut Statement::default()).is_err(), "{broken}");
+            assert!(plan.stretches(&range, &mut Statement::default()).is_err(), "{broken}");
         }
     }
 

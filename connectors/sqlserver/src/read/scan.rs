@@ -32,7 +32,7 @@ pub(crate) async fn read_whole(
     mut parts: Parts,
 ) -> Result<(), SourceError> {
     let mut plan = Plan::new(&schema);
-    let asked = connection.query(plan.what(), &plan.select(None), &[]).await;
+    let asked = connection.query(plan.what(), &plan.select(""), &[]).await;
     let mut answer = asked.map_err(|error| error.of_table(&schema.table))?;
     while let Some(row) = answer.next().await.map_err(|error| error.of_table(&schema.table))? {
         let Some(rows) = parts.room().await else { return Ok(()) };

@@ -21,6 +21,7 @@ use crate::connect::Connection;
 use crate::decode::RowDecoder;
 use crate::error::{QueryError, number};
 use crate::field::{int, lsn};
+use crate::keyset::{KeyPart, in_turn, stretches_behind};
 use crate::position::Lsn;
 use crate::quote::quoted;
 
@@ -274,7 +275,7 @@ impl Cursor {
 
     async fn ask(&mut self, connection: &mut Connection, stretch: &Stretch, limit: usize) -> Result<Batch, Obstacle> {
         let (decoder, select) = decoder(&mut self.decoder, &stretch.schema);
-        let statement = statement(stretch, select, self.resume.is_some());
+        let (statement, results_of_rows) = statement(stretch, select, self.resume.is_some());
         let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
         let needed = self.resume.map_or(stretch.from, |place| place.commit);
         let (from, upto) = (needed.bytes(), stretch.upto.bytes());
@@ -294,7 +295,7 @@ impl Cursor {
         let mut bounds: Option<(Option<Lsn>, Option<Lsn>)> = None;
         // To the end in any case, so that the connection can be used again.
         while let Some(row) = rows.next().await.map_err(|error| obstacle(&self.name, error))? {
-            if row.result_index() > 0 {
+            if row.result_index() >= results_of_rows {
                 bounds = Some((lsn(&row, 0), lsn(&row, 1)));
             } else if malformed.is_none() {
                 match Place::of_row(&row) {
@@ -331,30 +332,42 @@ fn decoder<'a>(
 }
 
 /// The rows of a stretch from a place on, in the order of the change table's clustered index, and behind them what
-/// tells whether they are all. Where rows don't tell their command, all of a transaction count as of one.
-fn statement(stretch: &Stretch, select: &str, resumes: bool) -> String {
+/// tells whether they are all. Where rows don't tell their command, all of a transaction count as of one. With it comes
+/// how many of the results are rows.
+fn statement(stretch: &Stretch, select: &str, resumes: bool) -> (String, usize) {
     let change_table = quoted(&format!("{}_CT", stretch.instance));
     let (command, order) = match stretch.tells_commands {
         true => ("[__$command_id]", "[__$start_lsn], [__$command_id], [__$seqval], [__$operation]"),
         false => ("0", "[__$start_lsn], [__$seqval], [__$operation]"),
     };
-    let behind = match resumes {
-        true => format!(
-            " AND ([__$start_lsn] > CAST(@P3 AS binary(10)) OR {command} > @P5 OR ({command} = @P5 AND \
-             ([__$seqval] > CAST(@P6 AS binary(10)) OR ([__$seqval] = CAST(@P6 AS binary(10)) AND \
-             [__$operation] > @P7))))"
-        ),
-        false => String::new(),
+    let upto = "[__$start_lsn] <= CAST(@P4 AS binary(10))";
+    let stretches: Vec<String> = match resumes {
+        true => behind(stretch.tells_commands).iter().map(|stretch| format!("{stretch} AND {upto}")).collect(),
+        false => vec![format!("[__$start_lsn] >= CAST(@P3 AS binary(10)) AND {upto}")],
     };
     let comma = if select.is_empty() { "" } else { ", " };
-    format!(
-        "SELECT TOP (@P1) [__$start_lsn], {command}, [__$seqval], [__$operation]{comma}{select} \
-         FROM [cdc].{change_table} WHERE [__$start_lsn] >= CAST(@P3 AS binary(10)) AND \
-         [__$start_lsn] <= CAST(@P4 AS binary(10)){behind} \
-         ORDER BY {order}; \
-         SELECT c.start_lsn, (SELECT MAX(h.ddl_lsn) FROM cdc.ddl_history AS h WHERE h.object_id = c.object_id) \
+    let rows = in_turn("@P1", &stretches, |top, condition| {
+        format!(
+            "SELECT {top} [__$start_lsn], {command}, [__$seqval], [__$operation]{comma}{select} FROM \
+             [cdc].{change_table} WHERE {condition} ORDER BY {order}"
+        )
+    });
+    let statement = format!(
+        "{rows}; SELECT c.start_lsn, (SELECT MAX(h.ddl_lsn) FROM cdc.ddl_history AS h WHERE h.object_id = c.object_id) \
          FROM cdc.change_tables AS c WHERE c.object_id = @P2"
-    )
+    );
+    (statement, stretches.len())
+}
+
+/// The stretches of the clustered index behind the last row that was read.
+fn behind(tells_commands: bool) -> Vec<String> {
+    let mut key: Vec<KeyPart> = vec![("[__$start_lsn]".to_owned(), "CAST(@P3 AS binary(10))".to_owned())];
+    if tells_commands {
+        key.push(("[__$command_id]".to_owned(), "CAST(@P5 AS int)".to_owned()));
+    }
+    key.push(("[__$seqval]".to_owned(), "CAST(@P6 AS binary(10))".to_owned()));
+    key.push(("[__$operation]".to_owned(), "@P7".to_owned()));
+    stretches_behind(&key)
 }
 
 /// What an error of a query about one table's change rows means.
