@@ -110,9 +110,14 @@ fn enable_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<
     if !context.is_owner()? {
         return Err(errors::not_owner());
     }
-    let request = Request::read(&catalog, arguments)?;
+    let source = Request::read(&catalog, arguments)?.table.object_id;
     let database = context.database;
     lock_metadata(context)?;
+    let lock = (LockMode::SchemaModification, LockDuration::Transaction);
+    let locked = context.transaction.lock_table(database, source, lock.0, lock.1);
+    locked.map_err(|error| errors::wrapped(Metadata::EnableTable, "sp_cdc_enable_table", &error))?;
+    // As it is now: others may have altered the table, or had it captured, while it was waited for.
+    let request = Request::read(&context.catalog()?, arguments)?;
     let savepoint = context.transaction.savepoint();
     let created = create(context, &request);
     if let Err(error) = created {
@@ -158,7 +163,6 @@ fn create(context: &mut CdcContext<'_>, request: &Request) -> SqlResult<()> {
     let table = &request.table;
     check_database_owner(context)?;
     let transaction = &mut *context.transaction;
-    transaction.lock_table(database, table.object_id, LockMode::SchemaModification, LockDuration::Transaction)?;
     let role = request.role.as_deref().map(|role| ensure_role(transaction, database, role)).transpose()?;
     let schema = transaction.catalog(database)?.schema_named("cdc").ok_or_else(|| broken("the schema cdc"))?.schema_id;
     let captured: Vec<CapturedColumn> =

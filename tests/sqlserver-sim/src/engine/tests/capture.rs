@@ -111,3 +111,21 @@ fn pages_of_a_change_table_are_asked_for_by_key() {
     assert_eq!(answer.errors, []);
     assert_eq!(answer.results[0].len(), 2);
 }
+
+/// It had the columns of before, and no statement to tell of the new one.
+#[test]
+fn an_instance_has_the_columns_that_the_table_has_once_it_is_locked() {
+    let storage = storage();
+    let mut first = Client::new(&storage);
+    first.ask("CREATE DATABASE d; USE d; EXEC sys.sp_cdc_enable_db; CREATE TABLE t (id int PRIMARY KEY)");
+    first.ask("BEGIN TRAN; ALTER TABLE t ADD a int");
+    let mut second = Client::new(&storage);
+    let enabled = std::thread::spawn(move || {
+        second
+            .ask("USE d; EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N't', @role_name = NULL");
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    first.ask("COMMIT");
+    enabled.join().unwrap();
+    assert_eq!(first.ask("SELECT column_name FROM cdc.captured_columns ORDER BY column_ordinal"), "id|a");
+}
