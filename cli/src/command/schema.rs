@@ -23,7 +23,9 @@ pub(super) async fn execute(arguments: &Schema, config: &Path) -> Result<(), Fai
     if arguments.history {
         let changes = history(&session).await?.into_iter().filter(|change| wanted(&change.source));
         if scope.output.json {
-            changes.map(|change| change_json(&change, &session)).try_for_each(|line| out.json(&line))?;
+            changes
+                .map(|change| change_json(&change, session.has_several_sources()))
+                .try_for_each(|line| out.json(&line))?;
         } else {
             print_history(&changes.collect::<Vec<_>>(), &session, &mut out)?;
         }
@@ -60,7 +62,7 @@ async fn history(session: &Session) -> Result<Vec<ChangeReport>, Failure> {
 }
 
 /// The documented shape.
-fn change_json(change: &ChangeReport, session: &Session) -> Value {
+fn change_json(change: &ChangeReport, names_source: bool) -> Value {
     let mut line = json!({
         "position": change.position,
         "time": iso(change.at_ms),
@@ -72,7 +74,7 @@ fn change_json(change: &ChangeReport, session: &Session) -> Value {
         "ops_written": change.ops_written,
         "duration_ms": change.duration_ms,
     });
-    if let (true, Some(line)) = (session.has_several_sources(), line.as_object_mut()) {
+    if let (true, Some(line)) = (names_source, line.as_object_mut()) {
         line.insert("source".into(), json!(change.source));
     }
     line
@@ -185,13 +187,14 @@ mod tests {
             duration_ms: Some(42),
         };
         assert_eq!(
-            change_json(&change).to_string(),
+            change_json(&change, false).to_string(),
             concat!(
                 r#"{"position":"binlog.000002:1547","time":"2000-02-29T00:00:00.000Z","table":"shop.orders","#,
                 r#""change":"altered","effect":"reconcile","statement":"ALTER TABLE orders ADD c INT DEFAULT 5","#,
                 r#""rows_read":10,"ops_written":10,"duration_ms":42}"#
             )
         );
+        assert!(change_json(&change, true).to_string().ends_with(r#","duration_ms":42,"source":"shop"}"#));
     }
 
     #[test]

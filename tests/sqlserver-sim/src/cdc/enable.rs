@@ -117,7 +117,8 @@ fn enable_table(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<
     let locked = context.transaction.lock_table(database, source, lock.0, lock.1);
     locked.map_err(|error| errors::wrapped(Metadata::EnableTable, "sp_cdc_enable_table", &error))?;
     // As it is now: others may have altered the table, or had it captured, while it was waited for.
-    let request = Request::read(&context.catalog()?, arguments)?;
+    let catalog = context.catalog()?;
+    let request = Request::read(&catalog, arguments)?;
     let savepoint = context.transaction.savepoint();
     let created = create(context, &request);
     if let Err(error) = created {
