@@ -249,11 +249,19 @@ pub(super) async fn within_reach<T>(
     asked: impl Future<Output = Result<T, RequestError>>,
 ) -> Result<T, Failure> {
     let out_of_reach = async {
+        // Attempts of before say nothing of now. To ask brings about a new one.
+        let mut attempts_before = u32::MAX;
         loop {
             match handle.status().connection {
-                ConnectionStatus::Retrying { error, attempts } if attempts >= ATTEMPTS_MAX => return error,
-                _ => sleep(REACH_POLL).await,
+                ConnectionStatus::Retrying { error, attempts }
+                    if attempts >= ATTEMPTS_MAX && attempts > attempts_before =>
+                {
+                    return error;
+                }
+                ConnectionStatus::Retrying { attempts, .. } => attempts_before = attempts_before.min(attempts),
+                _ => attempts_before = 0,
             }
+            sleep(REACH_POLL).await;
         }
     };
     tokio::select! {

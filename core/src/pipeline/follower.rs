@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use crate::change::{Commit, Delivery, Event, RowChanges};
@@ -82,6 +82,8 @@ pub(super) struct Follower {
     pub(super) recheck_answers: FuturesUnordered<BoxFuture<'static, Answer>>,
     pub(super) endings: FuturesUnordered<BoxFuture<'static, Ended>>,
     pub(super) progress: Progress,
+    /// That somebody wants something: no time to wait before the source is tried again.
+    pub(super) asked: Arc<Notify>,
     pub(super) last_history_id: u64,
     pub(super) durable: watch::Receiver<Option<Position>>,
     /// Counts the sessions with the source.
@@ -130,6 +132,7 @@ impl Follower {
             recheck_answers: FuturesUnordered::new(),
             endings: FuturesUnordered::new(),
             progress: Progress::default(),
+            asked: Arc::default(),
             last_history_id: 0,
             durable,
             session: 0,
@@ -205,6 +208,7 @@ impl Follower {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 () = tokio::time::sleep(pause) => {}
+                () = self.asked.notified() => {}
             }
         }
     }

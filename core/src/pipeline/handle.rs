@@ -1,7 +1,9 @@
 //! Talking to a running pipeline.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::reconcile::PassSummary;
 use crate::schema::TableName;
@@ -58,6 +60,7 @@ pub enum RequestError {
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
+    pub(super) asked: Arc<Notify>,
     pub(super) status: watch::Receiver<SourceStatus>,
     pub(super) stop: watch::Sender<bool>,
 }
@@ -118,6 +121,7 @@ impl Handle {
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, RequestError> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| RequestError::Stopped)?;
+        self.asked.notify_one();
         answer.await.map_err(|_| RequestError::Stopped)
     }
 }

@@ -132,7 +132,8 @@ impl Pipeline {
         let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
         let (stop_sender, stop) = watch::channel(false);
         let (follower, status) = Follower::new(name.into(), connector, sink, options);
-        (Self { follower, commands, stop }, Handle { commands: command_sender, status, stop: stop_sender })
+        let asked = Arc::clone(&follower.asked);
+        (Self { follower, commands, stop }, Handle { commands: command_sender, asked, status, stop: stop_sender })
     }
 
     /// Runs until [`Handle::stop`], or until something definite is in the way.

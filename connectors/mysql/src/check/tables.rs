@@ -129,7 +129,11 @@ fn engine_problem(table: &TableName, engine: &str) -> Option<Problem> {
         () => "it knows no transactions: what a statement changed before it failed, or before a rollback, stays",
     };
     let remedy = match among(ELSEWHERE) {
-        true => "Select the tables that it is made of instead".to_owned(),
+        true => {
+            "Select the tables that it is made of instead, and write to those: what is written through this one is \
+                 logged as its own"
+                .to_owned()
+        }
         false => format!("ALTER TABLE {}.{} ENGINE = InnoDB;", quoted(&table.schema), quoted(&table.name)),
     };
     Some(problem(Severity::Warning, format!("table {table}"), format!("engine {engine}: {found}"), remedy))

@@ -7,8 +7,10 @@
 //! (What they do on behalf of a statement in statement format is in [`statement_format`](super::statement_format).)
 //!
 //! The foreign keys are read from the catalog, that is as they are now; statements that may change them are followed by
-//! another reading. Behind the stream's beginning but before the end that the log had then, a statement may have
-//! removed a foreign key that is in no reading: there, whatever removes one counts as a change of the child's rows.
+//! another reading. Before the end that the log had at the newest reading, a statement may have removed a foreign key that
+//! is in no reading: there, whatever removes one counts as a change of the child's rows, and of the rows that foreign keys
+//! further down the chain can have changed. For that the first such statement of a stream asks for a reading as well: rows
+//! of the parent may have been changed before the stream began.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,8 +47,8 @@ enum State {
     /// The log shows all that foreign keys do, so there is nothing to watch.
     Logged,
     Read {
-        /// Where the log ended when the foreign keys were first read.
-        first_at: Head,
+        /// Where the log ended when the foreign keys were read.
+        at: Head,
         /// Whether they may have changed since.
         outdated: bool,
     },
@@ -82,10 +84,7 @@ impl Watch {
                 found.into_iter().map(|(name, schema)| (name, Arc::new(schema))).collect()
             }
         };
-        match &mut self.state {
-            State::Read { outdated, .. } => *outdated = false,
-            state => *state = State::Read { first_at: log::head(connection, limit).await?, outdated: false },
-        }
+        self.state = State::Read { at: log::head(connection, limit).await?, outdated: false };
         Ok(())
     }
 
@@ -119,6 +118,32 @@ impl Watch {
         }
     }
 
+    /// The tables whose rows may have been changed by foreign keys that this statement removes or gives other names. The
+    /// foreign keys that are left name tables as they are called now.
+    fn hidden_by(&self, statement: &Statement, text: &[u8]) -> BTreeSet<TableName> {
+        let below = |name: &TableName| self.cascades.affected_by_statement(name);
+        let below_all = |is_gone: &dyn Fn(&TableName) -> bool| {
+            self.cascades.iter().filter(|cascade| is_gone(&cascade.parent)).flat_map(|c| below(&c.parent)).collect()
+        };
+        match statement {
+            Statement::Alter(alter) => {
+                let mut children = alter.rename_to.as_ref().map(below).unwrap_or_default();
+                // The words without which no foreign key is removed.
+                if mentions(text, b"DROP") && (mentions(text, b"FOREIGN") || mentions(text, b"CONSTRAINT")) {
+                    children.extend(below(&alter.table));
+                    children.insert(alter.table.clone());
+                }
+                children
+            }
+            Statement::Rename { pairs } => pairs.iter().flat_map(|(_, to)| below(to)).collect(),
+            Statement::Drop { tables, .. } => tables.iter().flat_map(below).collect(),
+            Statement::Create(create) => below(&create.table),
+            Statement::DropDatabase { database } => below_all(&|parent| parent.schema == *database),
+            Statement::Unknown(suspects) => below_all(&|parent| suspects.include(parent)),
+            _ => BTreeSet::new(),
+        }
+    }
+
     fn updated(&self, parent: &Parent, event: &RowsEvent<'_>) -> Vec<String> {
         if let Some((decoder, schema)) = &parent.reader
             && let Ok(updated) = decoder.updated(event)
@@ -138,7 +163,7 @@ pub(super) fn may_change_foreign_keys(statement: &Statement) -> bool {
         | Statement::StoredObjects(_)
         | Statement::Truncate { .. }
         | Statement::Dml(_) => false,
-        Statement::Create(create) => !create.temporary && create.foreign_keys,
+        Statement::Create(create) => !create.temporary && (create.foreign_keys || create.or_replace),
         Statement::Drop { temporary, .. } => !temporary,
         Statement::Alter(alter) => alter.foreign_keys || alter.rename_to.is_some(),
         Statement::DropDatabase { .. } | Statement::Rename { .. } | Statement::Unknown(_) => true,
@@ -162,35 +187,21 @@ impl Follower {
     }
 
     /// Takes note of a statement, whatever tables it is about.
-    pub(super) fn note_foreign_keys(&mut self, statement: &Statement, text: &[u8]) {
+    pub(super) async fn note_foreign_keys(&mut self, statement: &Statement, text: &[u8]) -> Result<(), End> {
         if !may_change_foreign_keys(statement) {
-            return;
+            return Ok(());
         }
-        let State::Read { first_at, outdated } = &mut self.watch.state else { return };
+        if matches!(self.watch.state, State::Unread) {
+            self.watch_cascades().await?;
+        }
+        let State::Read { at, outdated } = &mut self.watch.state else { return Ok(()) };
         *outdated = true;
-        if !was_written_by(&self.place, first_at) {
-            return;
-        }
-        let children = match statement {
-            // The words without which no foreign key is removed.
-            Statement::Alter(alter) if mentions(text, b"FOREIGN") || mentions(text, b"CONSTRAINT") => {
-                BTreeSet::from([alter.table.clone()])
+        if was_written_by(&self.place, at) {
+            for child in self.watch.hidden_by(statement, text) {
+                self.rows_replaced(&child, CAUSE);
             }
-            // The foreign keys of now name the parent as it is called now.
-            Statement::Rename { pairs } => {
-                let affected =
-                    |(_, to): &(TableName, TableName)| self.watch.cascades.affected(to, ParentChange::Deleted);
-                pairs.iter().flat_map(affected).collect()
-            }
-            Statement::Alter(alter) => match &alter.rename_to {
-                Some(to) => self.watch.cascades.affected(to, ParentChange::Deleted),
-                None => BTreeSet::new(),
-            },
-            _ => BTreeSet::new(),
-        };
-        for child in children {
-            self.rows_replaced(&child, CAUSE);
         }
+        Ok(())
     }
 
     pub(super) fn cascaded(&mut self, affected: BTreeSet<TableName>) {

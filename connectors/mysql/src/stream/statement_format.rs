@@ -109,7 +109,6 @@ impl ReliedOn {
 fn may_change(statement: &Statement) -> bool {
     match statement {
         Statement::StoredObjects(_) => true,
-        Statement::Create(create) if create.or_replace => !create.temporary,
         // A trigger goes with its table, and a foreign key as well.
         statement => may_change_foreign_keys(statement),
     }

@@ -73,7 +73,7 @@ impl Follower {
             Statement::Dml(dml) => return self.rows_changed(dml, &statement, query).await,
             _ => {}
         }
-        self.note_foreign_keys(&statement, query.text);
+        self.note_foreign_keys(&statement, query.text).await?;
         self.note_set_off(&statement);
         if matches!(statement, Statement::StoredObjects(_)) {
             return Ok(());

@@ -43,7 +43,7 @@ async fn unlogged(endpoint: millstream_testkit::Endpoint) {
     assert_eq!(follow.lines().await, ["t + 9,2", "t altered (id,parent)"]);
     let (_, catalog) = fixture.here().await;
     let mut late = fixture.follow_from(&before, catalog).await;
-    assert_eq!(late.lines().await, ["t + 9,2", "t rows replaced", "t altered (id,parent)"]);
+    assert_eq!(late.lines().await, ["t + 9,2", "t rows replaced", "u rows replaced", "t altered (id,parent)"]);
     // Even where the statement that removed it is the last in the log.
     let (position, catalog) = fixture.here().await;
     let name = "SELECT constraint_name FROM information_schema.key_column_usage WHERE table_name = 'u' \
@@ -66,6 +66,46 @@ async fn unlogged_cascades_of_mysql_are_seen_in_their_parents() {
     let options = ServerOptions::new().set("innodb_native_foreign_keys", "ON");
     let server = Server::start(Flavor::MySql, options).await.unwrap();
     unlogged(server.endpoint()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_foreign_key_did_is_made_good_where_it_is_removed() {
+    require_server!(Flavor::MariaDb);
+    let mut fixture = Fixture::new(shared_with(Flavor::MariaDb, "default", ServerOptions::new()).await.unwrap()).await;
+    fixture.select(&["a", "b", "c"]);
+    let link = "ALTER TABLE b ADD CONSTRAINT fb FOREIGN KEY (p) REFERENCES a (id) ON DELETE CASCADE";
+    fixture
+        .sql(&format!(
+            "CREATE TABLE a (id INT PRIMARY KEY); CREATE TABLE b (id INT PRIMARY KEY, p INT);
+             CREATE TABLE c (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES b (id) ON DELETE CASCADE);
+             {link}; INSERT INTO a VALUES (1), (2), (3), (4);
+             INSERT INTO b VALUES (1, 1), (2, 2), (3, 3), (4, 4); INSERT INTO c VALUES (1, 1), (2, 2), (3, 3), (4, 4)"
+        ))
+        .await;
+    let unlink = "ALTER TABLE b DROP FOREIGN KEY fb";
+    // By who comes late, and who comes between the two statements.
+    let (before, catalog) = fixture.here().await;
+    fixture.sql("DELETE FROM a WHERE id = 1").await;
+    let (between, _) = fixture.here().await;
+    fixture.sql(unlink).await;
+    let mut late = fixture.follow_from(&before, catalog.clone()).await;
+    let unlinked = ["b rows replaced", "c rows replaced", "b altered (id,p)"];
+    assert_eq!(late.lines().await, [&["a - 1"][..], &unlinked].concat());
+    let mut late = fixture.follow_from(&between, catalog).await;
+    assert_eq!(late.lines().await, unlinked);
+    // Live, at once: whether the foreign key is seen depends on the moment of the look.
+    let mut follow = fixture.follow().await;
+    fixture.sql(&format!("{link}; DELETE FROM a WHERE id = 2; {unlink}")).await;
+    let lines = follow.lines().await;
+    let deleted = lines.iter().position(|line| line == "a - 2").unwrap();
+    assert!(lines[deleted..].iter().any(|line| line == "b rows replaced"), "{lines:?}");
+    assert!(lines[deleted..].iter().any(|line| line == "c rows replaced"), "{lines:?}");
+    // With its table.
+    fixture.sql(link).await;
+    let (before, catalog) = fixture.here().await;
+    fixture.sql("DELETE FROM a WHERE id = 3; SET foreign_key_checks = 0; DROP TABLE b").await;
+    let mut late = fixture.follow_from(&before, catalog).await;
+    assert_eq!(late.lines().await, ["a - 3", "c rows replaced", "b dropped"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
