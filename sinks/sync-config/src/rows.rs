@@ -37,6 +37,9 @@ impl Scope<BoundColumn> for RowScope<'_> {
     }
 }
 
+/// How many columns a suggestion names.
+const COLUMNS_SHOWN_MAX: usize = 12;
+
 /// Binds the expressions of one query to one table's columns.
 pub(crate) struct Binder<'a> {
     pub(crate) schema: &'a TableSchema,
@@ -58,15 +61,18 @@ impl Binder<'_> {
                 None => {
                     let columns = || self.schema.columns.iter().map(|column| column.name.as_str());
                     let suggestion = match columns().find(|column| column.eq_ignore_ascii_case(name)) {
-                        Some(other_case) => Some(format!("write \"{other_case}\" in double quotes to keep its case")),
-                        None => nearest(name, columns()).map(|near| format!("did you mean `{near}`?")),
+                        Some(other_case) => format!("write \"{other_case}\" in double quotes to keep its case"),
+                        None => match nearest(name, columns()) {
+                            Some(near) => format!("did you mean `{near}`?"),
+                            None => format!("it has {}", first_of(columns())),
+                        },
                     };
                     let fault = Fault {
                         file: self.file.to_owned(),
                         line: place.line,
                         column: place.column,
                         message: format!("the table {} has no column `{name}`; it reads as NULL", self.schema.table),
-                        suggestion,
+                        suggestion: Some(suggestion),
                         severity: Severity::Warning,
                     };
                     if !self.faults.contains(&fault) {
@@ -83,6 +89,16 @@ impl Binder<'_> {
         let source_type = self.schema.columns.get(index).map_or("", |column| column.source_type.as_str());
         let default = timestamp::default_precision(source_type);
         BoundColumn { index, precision: default.map(|default| self.precision.unwrap_or(default)) }
+    }
+}
+
+/// Columns in words, as many as can be taken in.
+fn first_of<'a>(columns: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<String> = columns.map(|column| format!("`{column}`")).collect();
+    let shown = names.get(..COLUMNS_SHOWN_MAX).unwrap_or(&names).join(", ");
+    match names.len().saturating_sub(COLUMNS_SHOWN_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

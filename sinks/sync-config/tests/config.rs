@@ -467,7 +467,7 @@ fn sound_queries_of_a_faulty_file_are_held_against_tables() {
     assert_eq!(
         misfits("shop.t", &["id int", "name text"]),
         "f.yaml:5:20: warning: the table shop.t has no column `nmae`; it reads as NULL (did you mean `name`?)\n\
-         f.yaml:5:38: warning: the table shop.t has no column `owner`; it reads as NULL\n"
+         f.yaml:5:38: warning: the table shop.t has no column `owner`; it reads as NULL (it has `id`, `name`)\n"
     );
     assert_eq!(
         misfits("shop.users", &["login text"]),
