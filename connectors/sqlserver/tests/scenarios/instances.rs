@@ -135,9 +135,7 @@ async fn cleanup_makes_the_starts_of_two_instances_equal() {
     world.settle().await;
     world.news();
     world.cost();
-    for instance in ["dbo_t", "dbo_t_2"] {
-        world.clean_up(instance);
-    }
+    world.clean_up_to_one_place(&["dbo_t", "dbo_t_2"]);
     world.expect("(SELECT COUNT(DISTINCT start_lsn) FROM cdc.change_tables) = 1");
     world.sql("UPDATE dbo.t SET b = 2 WHERE id = 2");
     world.settle().await;

@@ -137,10 +137,19 @@ impl World {
 
     /// Removes changes of an instance up to the newest that was captured.
     pub fn clean_up(&self, instance: &str) {
-        self.sql(&format!(
-            "DECLARE @low binary(10) = sys.fn_cdc_get_max_lsn(); EXEC sys.sp_cdc_cleanup_change_table \
-             @capture_instance = N'{instance}', @low_water_mark = @low, @threshold = 5000"
-        ));
+        self.clean_up_to_one_place(&[instance]);
+    }
+
+    /// Of several instances; what is captured grows meanwhile.
+    pub fn clean_up_to_one_place(&self, instances: &[&str]) {
+        let mut batch = "DECLARE @low binary(10) = sys.fn_cdc_get_max_lsn();".to_owned();
+        for instance in instances {
+            batch.push_str(&format!(
+                " EXEC sys.sp_cdc_cleanup_change_table @capture_instance = N'{instance}', @low_water_mark = @low, \
+                 @threshold = 5000;"
+            ));
+        }
+        self.sql(&batch);
     }
 
     pub fn connector(&self) -> Arc<dyn SourceConnector> {
