@@ -158,8 +158,8 @@ impl Caretaker {
     }
 
     /// The one of two instances that has to go. Those that others made are none of our business: we drop only what was
-    /// made for us. That is the older one, once no restart can need it any more; or the newer one, if the table waits for an
-    /// instance that there is no room for otherwise, as the table is read again then anyway.
+    /// made for us. That is the older one, once no restart can need it any more; or the newer one, if it overlooked a column,
+    /// or if the table waits for an instance that there is no room for otherwise, as the table is read again then anyway.
     fn dispensable(&self, name: &TableName, table: &CapturedTable) -> Option<Want> {
         let newest = table.preferred()?;
         let (in_use, since) = self.in_use_since.get(name)?;
@@ -167,6 +167,9 @@ impl Caretaker {
         let drop = |instance: &Instance, reason: String| {
             Some(Want { reason, statement: statements::disable(name, &instance.name) })
         };
+        if self.is_active() && !table.overlooked_by(newest).is_empty() {
+            return drop(newest, format!("capture instance {} was made while a column was being added", newest.name));
+        }
         let older = table.instances.iter().find(|instance| newest.is_newer_than(instance));
         if let Some(older) = older.filter(|older| !self.is_active() || is_ours(older)) {
             let is_done = in_use.is_none_or(|in_use| in_use == newest.change_table);

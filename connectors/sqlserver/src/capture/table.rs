@@ -3,7 +3,7 @@
 use millstream_core::schema::TableName;
 
 use super::ddl::{Action, names};
-use super::instance::{Instance, InstanceOptions};
+use super::instance::{Instance, InstanceOptions, Statement};
 use super::partitions::PartitionMark;
 use super::statements;
 use crate::discover::LiveColumn;
@@ -91,15 +91,32 @@ impl CapturedTable {
         self.has_primary_key && instance.key.is_empty()
     }
 
-    /// Columns that the instance lacks because they came after it; others were left out of it on purpose.
+    /// Columns that the instance lacks because they came after it, or after its columns were chosen; others were left out
+    /// of it on purpose.
     pub(crate) fn added_since(&self, instance: &Instance) -> Vec<&LiveColumn> {
-        let statements: Vec<&str> = instance
-            .statements
-            .iter()
-            .filter(|statement| matches!(statement.action(), Action::AddColumns(_) | Action::Unclear))
-            .map(|statement| statement.command.as_str())
-            .collect();
-        let is_added = |column: &LiveColumn| statements.iter().any(|command| names(command, &column.column.name));
+        self.added_by(instance.statements.iter().chain(self.unknown_to(instance)), instance)
+    }
+
+    /// The columns that an instance of ours lacks although they came before it. Which columns it is to have is known from
+    /// what has been captured; a statement that hadn't been captured by then is in no history, and its column looks like
+    /// one that was left out on purpose. The statement lies before the instance in the log, so when the instance is ready
+    /// the history of the one before tells.
+    pub(crate) fn overlooked_by(&self, instance: &Instance) -> Vec<&LiveColumn> {
+        self.added_by(self.unknown_to(instance), instance)
+    }
+
+    /// Statements that only the table's other instance was there for, where the columns of this one were chosen by us.
+    fn unknown_to<'a>(&'a self, instance: &'a Instance) -> impl Iterator<Item = &'a Statement> {
+        let others = self.instances.iter().filter(|other| other.change_table != instance.change_table);
+        let is_unknown = |statement: &&Statement| instance.statements.iter().all(|known| known.at != statement.at);
+        let is_ours = statements::is_own_name(&instance.name);
+        others.filter(move |_| is_ours).flat_map(|other| &other.statements).filter(is_unknown)
+    }
+
+    fn added_by<'a>(&self, statements: impl Iterator<Item = &'a Statement>, instance: &Instance) -> Vec<&LiveColumn> {
+        let adds = |statement: &&Statement| matches!(statement.action(), Action::AddColumns(_) | Action::Unclear);
+        let commands: Vec<&str> = statements.filter(adds).map(|statement| statement.command.as_str()).collect();
+        let is_added = |column: &LiveColumn| commands.iter().any(|command| names(command, &column.column.name));
         self.columns
             .iter()
             .filter(|column| !column.computed && !instance.captures(column.column_id) && is_added(column))
@@ -173,6 +190,28 @@ mod tests {
         old.statements.push(statement(10, "ALTER TABLE t ADD b int"));
         let want = table(&[(1, "id"), (2, "secret"), (3, "b")], vec![old]).wanted_next(|_| false).unwrap();
         assert!(want.statement.contains("N'[id], [b]'"), "{want:?}");
+    }
+
+    #[test]
+    fn a_column_that_was_on_its_way_when_an_instance_was_made_is_overlooked_by_it() {
+        let mut old = one_column();
+        let added = statement(10, "ALTER TABLE t ADD a int");
+        let on_its_way = statement(11, "ALTER TABLE t ADD b int");
+        old.statements = vec![added, on_its_way, statement(20, "ALTER TABLE t ADD c int")];
+        let mut new = instance(8, Some(lsn(12)), vec![captured(1, "id", "int"), captured(2, "a", "int")]);
+        new.statements = vec![statement(20, "ALTER TABLE t ADD c int")];
+        let columns = [(1, "id"), (2, "a"), (3, "b"), (4, "c")];
+        let names = |columns: Vec<&LiveColumn>| -> Vec<String> {
+            columns.iter().map(|column| column.column.name.clone()).collect()
+        };
+        // Whoever else made it may have meant it so.
+        let others = table(&columns, vec![old.clone(), new.clone()]);
+        assert_eq!(names(others.overlooked_by(&new)), [""; 0]);
+        assert_eq!(names(others.added_since(&new)), ["c"]);
+        new.name = "millstream_dbo_t".to_owned();
+        let ours = table(&columns, vec![old, new.clone()]);
+        assert_eq!(names(ours.overlooked_by(&new)), ["b"]);
+        assert_eq!(names(ours.added_since(&new)), ["b", "c"]);
     }
 
     #[test]

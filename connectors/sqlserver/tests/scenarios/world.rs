@@ -101,7 +101,16 @@ impl World {
 
     /// Says so unless a condition holds in the database.
     pub fn expect(&self, condition: &str) {
-        self.sql(&format!("IF NOT ({condition}) RAISERROR('it does not hold', 16, 1)"));
+        assert!(self.holds(condition), "it doesn't hold: {condition}");
+    }
+
+    /// Whether a condition holds in the database.
+    pub fn holds(&self, condition: &str) -> bool {
+        match self.try_sql(&format!("IF NOT ({condition}) RAISERROR('it does not hold', 16, 1)")) {
+            Ok(()) => true,
+            Err(error) if error.to_string().contains("it does not hold") => false,
+            Err(error) => panic!("{error}: {condition}"),
+        }
     }
 
     pub fn try_sql(&self, batch: &str) -> Result<(), ScriptError> {
@@ -133,6 +142,11 @@ impl World {
     /// Captures all that is in the log.
     pub fn scan(&self) {
         tokio::task::block_in_place(|| self.control().scan("shop")).expect("the log is scanned");
+    }
+
+    /// Captures the next transaction in the log, and no more.
+    pub fn scan_one_transaction(&self) {
+        self.sql("EXEC sys.sp_cdc_scan @maxtrans = 1, @maxscans = 1");
     }
 
     /// Removes changes of an instance up to the newest that was captured.

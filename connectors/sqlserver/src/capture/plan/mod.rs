@@ -132,7 +132,7 @@ pub(crate) enum Plan {
 /// Plans the commits above `after` and up to `upto`. `table` was read after `upto` was known.
 pub(crate) fn plan(table: &CapturedTable, following: &Following, gaps: Gaps, after: Lsn, upto: Lsn) -> Plan {
     let from = after.next();
-    let ready = ready(&table.instances, upto);
+    let ready = ready(table, gaps, upto);
     let in_use = table.instances.iter().find(|instance| instance.change_table == following.origin.change_table);
     let planner = Planner::new(table, following.clone(), gaps, from);
     // Another instance that reaches back as far as needed has lost nothing.
@@ -163,7 +163,7 @@ pub(crate) fn begin(
     Reach { after, upto, end }: Reach,
     kind: impl FnOnce(Arc<TableSchema>) -> SchemaChangeKind,
 ) -> Plan {
-    let ready = ready(&table.instances, upto);
+    let ready = ready(table, gaps, upto);
     let Some(instance) = preferred(ready.iter().copied()) else { return Plan::Uncaptured };
     // One is made that knows the table as it is now.
     if gaps == Gaps::Hold && table.has_outgrown(instance) {
@@ -184,9 +184,10 @@ pub(crate) fn begin(
     planner.begin_with(kind(schema), first).read_to_the_end(instance, &ready, upto)
 }
 
-/// An instance whose start lies above the stretch has no rows in it.
-fn ready(instances: &[Instance], upto: Lsn) -> Vec<&Instance> {
-    instances.iter().filter(|instance| instance.reaches_back_to(upto)).collect()
+/// An instance whose start lies above the stretch has no rows in it. One that overlooked a column is made anew.
+fn ready(table: &CapturedTable, gaps: Gaps, upto: Lsn) -> Vec<&Instance> {
+    let is_to_stay = |instance: &&Instance| gaps == Gaps::LeaveOut || table.overlooked_by(instance).is_empty();
+    table.instances.iter().filter(|instance| instance.reaches_back_to(upto)).filter(is_to_stay).collect()
 }
 
 fn oldest<'a>(instances: impl Iterator<Item = &'a Instance>) -> Option<&'a Instance> {
