@@ -14,6 +14,8 @@ use millstream_core::value::ValueRef;
 use millstream_sqlserver::{SqlServerConfig, Tls, TlsMode};
 use millstream_sqlserver_sim::{Options, Schedule, SqlServerSim};
 
+use crate::server::Login;
+
 /// How long anything may take in a test.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the log is scanned.
@@ -65,6 +67,11 @@ impl Database {
 
     pub(crate) fn uri_as(&self, user: &str, password: &str) -> String {
         format!("mssql://{user}:{password}@localhost:{}/shop", self.sim.address().port())
+    }
+
+    /// How an administrator logs in.
+    pub(crate) fn login(&self) -> Login {
+        Login { port: self.sim.address().port(), password: self.password.clone() }
     }
 
     pub(crate) fn config(&self) -> SqlServerConfig {

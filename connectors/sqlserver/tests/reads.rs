@@ -1,14 +1,17 @@
 //! Chunks, keys, ranges and whole tables.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use millstream_core::error::SourceError;
+use millstream_core::error::{SourceError, chain};
 use millstream_core::row::RowBatch;
 use millstream_core::schema::TableSchema;
 use millstream_core::source::{Chunk, KeyRange, ReadRequest, ReadScope, SourceConnector};
 use millstream_core::value::ValueRef;
+use tokio::time::timeout;
 
 use crate::database::{Database, cells, discovered, selection};
+use crate::server::Session;
 
 async fn schema(source: &dyn SourceConnector, table: &str) -> Arc<TableSchema> {
     let found = source.tables(&selection(&[table])).await.unwrap();
@@ -123,6 +126,39 @@ async fn rows_whose_keys_begin_alike_come_by_once() {
     // The server reads some ahead of what is wanted.
     let read = control.rows_read() - before;
     assert!(read < 40_000, "{read} rows for 20,000");
+}
+
+/// The index that names a table's rows has to be of columns that are NOT NULL only when it is chosen.
+#[tokio::test]
+async fn a_key_that_came_to_take_null_is_walked_through() {
+    let database = Database::start();
+    database.run(
+        "CREATE TABLE dbo.t (a int NOT NULL, b int NOT NULL, INDEX u UNIQUE (a, b))\nGO\n\
+         EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N't', @role_name = NULL, @index_name = \
+         N'u', @supports_net_changes = 0\nGO\n\
+         ALTER TABLE dbo.t ALTER COLUMN a int NULL\nGO\nALTER TABLE dbo.t ALTER COLUMN b int NULL\nGO\n\
+         INSERT INTO dbo.t VALUES (NULL, NULL), (NULL, 1), (NULL, 2), (1, NULL), (1, 1), (2, NULL), (2, 5)",
+    );
+    let source = database.source();
+    let schema = discovered(source.as_ref(), &["t"]).await.tables.swap_remove(0);
+    assert_eq!(schema.identity.columns, [0, 1]);
+    for limit in [1, 2, 3] {
+        let mut range = KeyRange::default();
+        let mut found = Vec::new();
+        loop {
+            let chunk = read(source.as_ref(), &schema, ReadScope::Range(range.clone()), limit).await;
+            found.extend(chunk.rows.rows().map(|row| cells(row).join(",")));
+            // What was passed is one range, and what is left another.
+            let passed = KeyRange { after: None, upto: chunk.next.clone() };
+            let again = read(source.as_ref(), &schema, ReadScope::Range(passed), 100).await;
+            assert_eq!(again.rows.len(), found.len(), "up to {:?}", chunk.next);
+            match chunk.next {
+                Some(next) => range.after = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(found, ["NULL,NULL", "NULL,1", "NULL,2", "1,NULL", "1,1", "2,NULL", "2,5"], "{limit} at once");
+    }
 }
 
 #[tokio::test]
@@ -253,6 +289,27 @@ async fn a_table_that_isnt_as_expected_is_its_own_trouble() {
     refused().await;
     database.run("INSERT INTO dbo.t VALUES (1, 1)");
     refused().await;
+}
+
+/// A read gives up after a while, so that the status can say why no rows come; other transactions that end meanwhile
+/// don't make it wait longer.
+#[tokio::test]
+async fn a_row_that_somebody_keeps_locked_is_told_in_time() {
+    let database = Database::start();
+    database.run("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)\nGO\nINSERT INTO dbo.t VALUES (1), (2)");
+    let source = database.source();
+    let schema = schema(source.as_ref(), "t").await;
+    let mut other = Session::open(&database.login(), "shop").await.unwrap();
+    other.run_all(&["BEGIN TRAN", "UPDATE dbo.t SET id = 3 WHERE id = 2"]).await.unwrap();
+    let request = || {
+        let scope = ReadScope::Range(KeyRange::default());
+        ReadRequest { table: Arc::clone(&schema), scope, limit_rows: 10 }
+    };
+    let refused = timeout(Duration::from_secs(60), source.read(request())).await.expect("it gives up");
+    let error = chain(&refused.unwrap_err());
+    assert!(error.contains("1222") && error.contains("ock request time out"), "{error}");
+    other.run_all(&["COMMIT"]).await.unwrap();
+    assert_eq!(firsts(&source.read(request()).await.unwrap().rows), ["1", "3"]);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::capture::origin::Origin;
 use crate::connect::Connection;
 use crate::decode::{RowDecoder, select_list};
 use crate::field::int;
-use crate::keyset::{KeyPart, stretches_behind};
+use crate::keyset::{KeyPart, not_above, stretches_behind};
 use crate::quote::{literal, quoted_table};
 
 /// A value that takes more than this is compared when the rows have come, in bytes.
@@ -92,18 +92,28 @@ impl<'s> Plan<'s> {
 
     fn key_parts(&self, cursor: &Cursor, statement: &mut Statement) -> Result<Vec<KeyPart>, SourceError> {
         let values = self.cursor_values(cursor)?;
-        let part = |(column, value): (&KeyColumn<'_>, Parameter)| (column.name(), column.typed(statement.bind(value)));
+        let part = |(column, value): (&KeyColumn<'_>, Option<Parameter>)| {
+            let value = value.map(|value| column.typed(statement.bind(value)));
+            match value {
+                Some(value) if !column.column.nullable => KeyPart::new(column.name(), value),
+                value => KeyPart::nullable(column.name(), value),
+            }
+        };
         Ok(self.key.iter().zip(values).map(part).collect())
     }
 
-    fn cursor_values(&self, cursor: &Cursor) -> Result<Vec<Parameter>, SourceError> {
+    /// `None` stands for NULL.
+    fn cursor_values(&self, cursor: &Cursor) -> Result<Vec<Option<Parameter>>, SourceError> {
         let broken = || self.mismatch("a cursor isn't of this table's key");
-        let texts: Vec<String> = serde_json::from_str(&cursor.0).map_err(|_| broken())?;
+        let texts: Vec<Option<String>> = serde_json::from_str(&cursor.0).map_err(|_| broken())?;
         if texts.is_empty() || texts.len() > self.key.len() {
             return Err(broken());
         }
-        let values = texts.iter().zip(&self.key).map(|(text, column)| Parameter::from_cursor(text, column.column_type));
-        values.collect::<Option<_>>().ok_or_else(broken)
+        let value = |(text, column): (&Option<String>, &KeyColumn<'_>)| match text {
+            Some(text) => Parameter::from_cursor(text, column.column_type).map(Some).ok_or_else(broken),
+            None => Ok(None),
+        };
+        texts.iter().zip(&self.key).map(value).collect()
     }
 
     /// The place right after a row.
@@ -113,10 +123,14 @@ impl<'s> Plan<'s> {
 
     /// The place right after all rows whose key begins with these values.
     pub(super) fn cursor<'v>(&self, values: impl Iterator<Item = ValueRef<'v>>) -> Result<Cursor, SourceError> {
-        let values = self.key.iter().zip(values).map(|(column, value)| column.parameter(value));
-        let values: Option<Vec<Parameter>> = values.collect();
-        let values =
-            values.ok_or_else(|| self.mismatch("a column of its key holds NULL or a value that can't be compared"))?;
+        let parameter = |(column, value): (&KeyColumn<'_>, ValueRef<'v>)| match value {
+            // A unique index has one row with it, where the column was altered to take it.
+            ValueRef::Null => Ok(None),
+            value => column.parameter(value).map(Some).ok_or_else(|| {
+                self.mismatch(format!("column {} of its key holds a value that can't be compared", column.name()))
+            }),
+        };
+        let values: Vec<Option<Parameter>> = self.key.iter().zip(values).map(parameter).collect::<Result<_, _>>()?;
         Ok(cursor_of(&values))
     }
 
@@ -167,17 +181,9 @@ impl<'s> Plan<'s> {
     }
 }
 
-/// That `(a, b) <= (x, y)`: `a <= x AND (a < x OR (a = x AND b <= y))`, whose first part ends a walk along the index.
-fn not_above(key: &[KeyPart]) -> String {
-    let Some(((column, value), rest)) = key.split_first() else { return "1 = 1".to_owned() };
-    if rest.is_empty() {
-        return format!("{column} <= {value}");
-    }
-    format!("{column} <= {value} AND ({column} < {value} OR ({column} = {value} AND {}))", not_above(rest))
-}
-
-pub(super) fn cursor_of(values: &[Parameter]) -> Cursor {
-    let texts: Vec<String> = values.iter().map(Parameter::to_cursor).collect();
+/// A cursor of these values of the key's first columns.
+pub(super) fn cursor_of(values: &[Option<Parameter>]) -> Cursor {
+    let texts: Vec<Option<String>> = values.iter().map(|value| value.as_ref().map(Parameter::to_cursor)).collect();
     Cursor(serde_json::Value::from(texts).to_string())
 }
 
@@ -241,6 +247,12 @@ mod tests {
         }
         let cursor = plan.cursor_after(rows.row(0).unwrap()).unwrap();
         assert_eq!(cursor.0, r#"["q\"'","7"]"#);
-        assert_eq!(plan.cursor_values(&cursor).unwrap(), [Parameter::Text("q\"'".into()), Parameter::Int(7)]);
+        let values = [Some(Parameter::Text("q\"'".into())), Some(Parameter::Int(7))];
+        assert_eq!(plan.cursor_values(&cursor).unwrap(), values);
+        let cursor = plan.cursor([ValueRef::Null, ValueRef::Int(7)].into_iter()).unwrap();
+        assert_eq!(
+            (cursor.0.as_str(), plan.cursor_values(&cursor).unwrap()),
+            (r#"[null,"7"]"#, vec![None, Some(Parameter::Int(7))])
+        );
     }
 }

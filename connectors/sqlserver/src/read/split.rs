@@ -77,7 +77,7 @@ async fn between_extremes(
     let row = asked.map_err(|error| error.of_table(&plan.schema().table))?;
     let extreme = |place| row.as_ref().and_then(|row| integer(row, place));
     let (Some(least), Some(greatest)) = (extreme(0), extreme(1)) else { return Ok(Vec::new()) };
-    Ok(even_ends(least, greatest, parts).map(|end| cursor_of(&[Parameter::Int(end)])).collect())
+    Ok(even_ends(least, greatest, parts).map(|end| cursor_of(&[Some(Parameter::Int(end))])).collect())
 }
 
 fn integer(row: &Row, place: usize) -> Option<i64> {

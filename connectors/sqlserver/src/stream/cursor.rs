@@ -361,12 +361,12 @@ fn statement(stretch: &Stretch, select: &str, resumes: bool) -> (String, usize) 
 
 /// The stretches of the clustered index behind the last row that was read.
 fn behind(tells_commands: bool) -> Vec<String> {
-    let mut key: Vec<KeyPart> = vec![("[__$start_lsn]".to_owned(), "CAST(@P3 AS binary(10))".to_owned())];
+    let mut key = vec![KeyPart::new("[__$start_lsn]", "CAST(@P3 AS binary(10))")];
     if tells_commands {
-        key.push(("[__$command_id]".to_owned(), "CAST(@P5 AS int)".to_owned()));
+        key.push(KeyPart::new("[__$command_id]", "CAST(@P5 AS int)"));
     }
-    key.push(("[__$seqval]".to_owned(), "CAST(@P6 AS binary(10))".to_owned()));
-    key.push(("[__$operation]".to_owned(), "@P7".to_owned()));
+    key.push(KeyPart::new("[__$seqval]", "CAST(@P6 AS binary(10))"));
+    key.push(KeyPart::new("[__$operation]", "@P7"));
     stretches_behind(&key)
 }
 

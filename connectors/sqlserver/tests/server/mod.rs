@@ -12,7 +12,7 @@ use millstream_testkit::{Container, ContainerRequest, containers_are_wanted, ima
 use tokio::time::{Instant, sleep};
 
 pub(crate) use database::CapturedDatabase;
-use session::{Login, Session};
+pub(crate) use session::{Login, Session};
 
 /// How often the simulated agent captures, whatever its jobs say.
 const CAPTURE_INTERVAL: Duration = Duration::from_millis(20);

@@ -70,6 +70,13 @@ pub(super) struct Waiter<'a> {
     pub priority: i8,
 }
 
+impl Waiter<'_> {
+    /// Until when it waits if it begins to now; None for ever.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timeout.map(|timeout| Instant::now() + timeout)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Locks {
     state: Mutex<State>,
@@ -123,12 +130,18 @@ impl Locks {
         self.changed.notify_all();
     }
 
-    /// Waits until something was let go since `generation`.
+    /// Waits until something was let go since `generation`, which need not be the row that is waited for. So the deadline
+    /// is of the row's first wait.
     ///
     /// # Errors
-    /// 1205 where the wait would close a circle, 1222 after the waiter's timeout, and the mark of cancellation.
-    pub fn wait(&self, waiter: &Waiter<'_>, holder: TransactionId, generation: u64) -> SqlResult<()> {
-        let deadline = waiter.timeout.map(|timeout| Instant::now() + timeout);
+    /// 1205 where the wait would close a circle, 1222 after the deadline, and the mark of cancellation.
+    pub fn wait(
+        &self,
+        waiter: &Waiter<'_>,
+        holder: TransactionId,
+        generation: u64,
+        deadline: Option<Instant>,
+    ) -> SqlResult<()> {
         let state = self.state();
         if state.generation != generation {
             return Ok(());
@@ -180,7 +193,7 @@ impl Locks {
         mode: LockMode,
         duration: LockDuration,
     ) -> SqlResult<()> {
-        let deadline = waiter.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = waiter.deadline();
         let me = waiter.transaction;
         let mut state = self.state();
         loop {
@@ -347,6 +360,31 @@ mod tests {
         assert_eq!(error.number, 1222);
         locks.release(1, false);
         locks.acquire(&waiter(2, &free, Some(0)), &TABLE, Shared, LockDuration::Statement).unwrap();
+    }
+
+    /// Others' locks that were let go meanwhile made the wait begin anew.
+    #[test]
+    fn the_deadline_of_a_wait_for_a_row_stays() {
+        const LONG: Duration = Duration::from_secs(10);
+        let (locks, free, done) = (Locks::default(), AtomicBool::new(false), AtomicBool::new(false));
+        let waiting = waiter(2, &free, Some(50));
+        let (deadline, began) = (waiting.deadline(), Instant::now());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) && began.elapsed() < LONG {
+                    locks.touch();
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+            let error = loop {
+                if let Err(error) = locks.wait(&waiting, 1, locks.generation(), deadline) {
+                    break error;
+                }
+            };
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(error.number, 1222);
+            assert!(began.elapsed() < LONG, "it began anew");
+        });
     }
 
     #[test]

@@ -126,6 +126,7 @@ impl Transaction {
         out: &mut Vec<(RowId, Row)>,
     ) -> SqlResult<bool> {
         let before = out.len();
+        let deadline = self.waiter().deadline();
         loop {
             let generation = self.storage.locks.generation();
             let reached = {
@@ -137,7 +138,7 @@ impl Transaction {
                 Reached::End => return Ok(false),
                 Reached::Limit => return Ok(true),
                 Reached::Held(_) if out.len() > before => return Ok(true),
-                Reached::Held(holder) => self.storage.locks.wait(&self.waiter(), holder, generation)?,
+                Reached::Held(holder) => self.storage.locks.wait(&self.waiter(), holder, generation, deadline)?,
             }
         }
     }
@@ -169,13 +170,14 @@ impl Transaction {
     /// # Errors
     /// As [`Self::read`].
     pub fn row(&mut self, database: DatabaseId, table: &Table, id: RowId) -> SqlResult<Option<Row>> {
+        let deadline = self.waiter().deadline();
         loop {
             let generation = self.storage.locks.generation();
             let seen =
                 self.storage.read_state().database(database)?.data(table.object_id)?.row(self.id, id, View::Committed);
             match seen {
                 Ok(row) => return Ok(row),
-                Err(holder) => self.storage.locks.wait(&self.waiter(), holder, generation)?,
+                Err(holder) => self.storage.locks.wait(&self.waiter(), holder, generation, deadline)?,
             }
         }
     }

@@ -242,6 +242,7 @@ impl Transaction {
         write: impl Fn(&mut TableData, &mut Vec<Written>) -> Result<T, Refusal>,
     ) -> SqlResult<T> {
         let storage = Arc::clone(&self.storage);
+        let mut waits_for = None;
         loop {
             let generation = storage.locks.generation();
             let refusal = {
@@ -264,7 +265,15 @@ impl Transaction {
                 }
             };
             match refusal {
-                Refusal::Held(holder) => storage.locks.wait(&self.waiter(), holder, generation)?,
+                Refusal::Held(holder) => {
+                    let waiter = self.waiter();
+                    let deadline = match waits_for {
+                        Some((before, deadline)) if before == holder => deadline,
+                        _ => waiter.deadline(),
+                    };
+                    waits_for = Some((holder, deadline));
+                    storage.locks.wait(&waiter, holder, generation, deadline)?;
+                }
                 Refusal::Duplicate(index, key) => {
                     return Err(duplicate(&*self.catalog(database)?, table, index, &key));
                 }
