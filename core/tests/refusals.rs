@@ -7,6 +7,7 @@ use std::time::Duration;
 use millstream_core::schema::{IdentityKind, TableName};
 use millstream_core::schema_change::{Effect, SchemaChangeKind};
 use millstream_core::table::TableState;
+use tokio::time::timeout;
 
 use crate::history::{follow, sink, source, table};
 use crate::simulated_source::{ReadFault, SimulatedSource, State, schema, schema_event};
@@ -156,6 +157,24 @@ async fn a_shape_that_the_stream_is_still_to_tell_holds_nothing() {
         assert!(!matches!(state, TableState::Held { .. }), "{:?}: {state:?}", begun.elapsed());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    handle.stop();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_comparison_of_one_table_waits_for_no_other() {
+    let ((source, waiting), sink) = (two_tables(IdentityKind::PrimaryKey), sink());
+    let other = TableName { name: "other".into(), ..waiting.clone() };
+    let (handle, running) = follow(&source, &sink);
+    handle.until_current().await.unwrap();
+    // As a connector says of a table that it goes on to settle by itself.
+    let unreadable = SchemaChangeKind::Unreadable { reason: "its shape isn't known".into(), remedy: None };
+    source.commit(source.now(), vec![schema_event(&waiting, unreadable)]);
+    let long = Duration::from_secs(60);
+    assert!(timeout(long, handle.verify(None)).await.is_err(), "all are compared once all are settled");
+    let report = timeout(long, handle.verify(Some(vec![other.clone()]))).await.expect("it doesn't wait").unwrap();
+    assert!(report.is_equal(), "{report:?}");
+    assert_eq!(report.tables.iter().map(|table| &table.table).collect::<Vec<_>>(), [&other]);
     handle.stop();
     running.await.unwrap().unwrap();
 }

@@ -93,7 +93,7 @@ async fn catch_up_and_answer(
     replies.send(Reply::Note(note.to_owned())).await?;
     let catch_up = async {
         // A source that can't be reached is told by the answer, which asks it as well.
-        join_all(sources.iter().map(|source| within_reach(&source.handle, source.handle.until_readable()))).await;
+        join_all(sources.iter().map(|source| within_reach(&source.handle, source.handle.until_readable(None)))).await;
         Ok(())
     };
     service.with_progress(&replies, catch_up).await?;

@@ -86,7 +86,7 @@ impl MySqlSource {
         let Head { file, offset } = log::head(connection, self.limit()).await?;
         let server = connection.server.identity;
         let epoch = self.progress.epoch(server, file.stem());
-        let end = MySqlPosition { epoch, server, file, offset, begun: None, gtid: None };
+        let end = MySqlPosition { epoch, server, file, offset, begun: None, gtid: None, relied_until: None };
         match reached.map(|reached| reached.position) {
             Some(reached) if reached.same_log(&end) && Position::from(&end) < Position::from(&reached) => {
                 let reason = format!("the log ends at {}:{} now: it was reset", end.file, end.offset);

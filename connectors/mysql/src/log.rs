@@ -8,7 +8,7 @@ use mysql_async::Row;
 use crate::connect::{Connection, Session};
 use crate::discover::literal;
 use crate::gtid::GtidSet;
-use crate::position::{FIRST_EVENT_OFFSET, LogFile, MySqlPosition};
+use crate::position::{FIRST_EVENT_OFFSET, LogFile, MySqlPosition, SeriesPlace};
 use crate::version::Flavor;
 
 /// The end of the log.
@@ -23,6 +23,20 @@ pub(crate) struct Head {
 pub(crate) struct LogSize {
     pub(crate) file: LogFile,
     pub(crate) bytes: u64,
+}
+
+impl Head {
+    /// Where that is in the series of files.
+    pub(crate) fn in_series(&self) -> SeriesPlace {
+        SeriesPlace { file_number: self.file.number(), offset: self.offset }
+    }
+}
+
+impl LogSize {
+    /// Where the file ends.
+    pub(crate) fn end(&self) -> SeriesPlace {
+        SeriesPlace { file_number: self.file.number(), offset: self.bytes }
+    }
 }
 
 /// The end of the log now: everything committed before lies before it.

@@ -38,6 +38,9 @@ pub(crate) struct MySqlPosition {
     pub(crate) begun: Option<u32>,
     /// Every transaction before this place, where the server keeps GTIDs.
     pub(crate) gtid: Option<GtidSet>,
+    /// What statements before this place set off was found out when the log ended there, further on. Until there a
+    /// statement may drop what took part without having been seen.
+    pub(crate) relied_until: Option<SeriesPlace>,
 }
 
 impl MySqlPosition {
@@ -68,8 +71,8 @@ impl TryFrom<&Position> for MySqlPosition {
 }
 
 impl fmt::Display for MySqlPosition {
-    /// `binlog.000003:157 server=3e11fa47-71ca-11e1-9e33-c80aa9429562 epoch=1 begun=1790000000 gtid=3e11fa47-…:1-5`;
-    /// the epoch is left out while it is 0, the others where they aren't known.
+    /// `binlog.000003:157 server=3e11fa47-71ca-11e1-9e33-c80aa9429562 epoch=1 begun=1790000000 relied=3:800
+    /// gtid=3e11fa47-…:1-5`; the epoch is left out while it is 0, the others where there are none.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}:{} server={}", self.file, self.offset, self.server)?;
         if self.epoch > 0 {
@@ -77,6 +80,9 @@ impl fmt::Display for MySqlPosition {
         }
         if let Some(begun) = self.begun {
             write!(formatter, " begun={begun}")?;
+        }
+        if let Some(SeriesPlace { file_number, offset }) = self.relied_until {
+            write!(formatter, " relied={file_number}:{offset}")?;
         }
         match &self.gtid {
             Some(gtid) => write!(formatter, " gtid={gtid}"),
@@ -98,7 +104,7 @@ impl FromStr for MySqlPosition {
         let mut fields = rest.split(' ');
         let server =
             fields.next().unwrap_or_default().parse().map_err(|()| error("the server is neither UUID nor id"))?;
-        let mut position = Self { epoch: 0, server, file, offset, begun: None, gtid: None };
+        let mut position = Self { epoch: 0, server, file, offset, begun: None, gtid: None, relied_until: None };
         for field in fields {
             match field.split_once('=') {
                 Some(("epoch", value)) => {
@@ -106,6 +112,10 @@ impl FromStr for MySqlPosition {
                 }
                 Some(("begun", value)) => {
                     position.begun = Some(value.parse().map_err(|_| error("the file's beginning is no number"))?);
+                }
+                Some(("relied", value)) => {
+                    let place = SeriesPlace::parse(value).ok_or(error("the place relied on is none"))?;
+                    position.relied_until = Some(place);
                 }
                 Some(("gtid", value)) => {
                     let gtid = GtidSet::parse(server.flavor(), value);
@@ -208,6 +218,22 @@ impl FromStr for ServerUuid {
     }
 }
 
+/// A place in a series of files, which its files' numbers order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SeriesPlace {
+    /// The number at the end of the file's name.
+    pub(crate) file_number: u64,
+    /// In bytes.
+    pub(crate) offset: u64,
+}
+
+impl SeriesPlace {
+    fn parse(text: &str) -> Option<Self> {
+        let (file_number, offset) = text.split_once(':')?;
+        Some(Self { file_number: file_number.parse().ok()?, offset: offset.parse().ok()? })
+    }
+}
+
 /// The name of a binlog file: a stem that the server's configuration gives, a dot, and a number that grows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogFile {
@@ -275,6 +301,11 @@ impl LogPlace {
         self.offset
     }
 
+    /// Where that is in the series of files.
+    pub(crate) fn in_series(&self) -> SeriesPlace {
+        SeriesPlace { file_number: self.file.number(), offset: self.offset }
+    }
+
     /// Moves past an event that was received. Events that aren't in the file (the server makes some up: the first
     /// rotate event, a repeated format description, heartbeats) don't move it.
     pub(crate) fn advance(&mut self, header: &BinlogEventHeader) {
@@ -317,7 +348,7 @@ mod tests {
     fn a_position_is_readable_and_reads_back_exactly() {
         for text in [
             format!("binlog.000003:157 server={UUID}"),
-            format!("binlog.000003:157 server={UUID} epoch=2 begun=1790000000 gtid={UUID}:1-5:7:blue:1"),
+            format!("binlog.000003:157 server={UUID} epoch=2 begun=1790000000 relied=4:5 gtid={UUID}:1-5:7:blue:1"),
             format!("my log.server=x.1000000:8589934592 server={UUID} gtid="),
             "mariadb-bin.000001:4 server=17 gtid=0-17-3,2-4-1".to_owned(),
         ] {
@@ -341,6 +372,7 @@ mod tests {
             ("binlog.000001:4 server=1 gtid=x", "GTID set"),
             ("binlog.000001:4 server=1 epoch=70000", "epoch"),
             ("binlog.000001:4 server=1 begun=-1", "beginning"),
+            ("binlog.000001:4 server=1 relied=5", "relied on"),
             ("binlog.000001:4 server=1 more", "unknown part"),
         ] {
             let error = text.parse::<MySqlPosition>().unwrap_err().to_string();
@@ -410,7 +442,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_fail_otherwise_than_by_an_error(text in "(binlog.[0-9]{0,8}:[0-9]{0,22}( (server|epoch|begun|gtid)=[0-9a-f:,-]{0,40}){0,4})|.{0,40}") {
+        fn no_text_makes_the_reader_fail_otherwise_than_by_an_error(text in "(binlog.[0-9]{0,8}:[0-9]{0,22}( (server|epoch|begun|relied|gtid)=[0-9a-f:,-]{0,40}){0,4})|.{0,40}") {
             if let Ok(position) = text.parse::<MySqlPosition>() {
                 prop_assert_eq!(position.to_string().parse::<MySqlPosition>().unwrap(), position);
             }

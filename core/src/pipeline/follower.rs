@@ -425,8 +425,8 @@ impl Follower {
 
     async fn on_command(&mut self, command: Command) -> Result<(), Interruption> {
         match command {
-            Command::UntilCurrent { patience, reply } => {
-                self.ask_fence(patience, reply);
+            Command::UntilCurrent { aim, reply } => {
+                self.ask_fence(aim, reply);
                 Ok(())
             }
             // Whoever asked has given up: what they were told has failed mustn't happen all the same.

@@ -10,11 +10,11 @@ use crate::schema::TableName;
 use crate::table::TableRecord;
 
 use super::status::{ConnectionStatus, SourceStatus};
-use super::waiters::Patience;
+use super::waiters::Aim;
 
 /// What can be asked of a running pipeline.
 pub(super) enum Command {
-    UntilCurrent { patience: Patience, reply: oneshot::Sender<()> },
+    UntilCurrent { aim: Aim, reply: oneshot::Sender<()> },
     Reload { table: TableName, reply: oneshot::Sender<Result<PassSummary, String>> },
     Verify { tables: Option<Vec<TableName>>, reply: oneshot::Sender<VerifyReport> },
     Tables { reply: oneshot::Sender<Vec<TableRecord>> },
@@ -91,13 +91,13 @@ impl Handle {
     /// Waits until everything that was committed at the source before this call is durable in the sink, and every
     /// table is live, or held until somebody changes something.
     pub async fn until_current(&self) -> Result<(), RequestError> {
-        self.ask(|reply| Command::UntilCurrent { patience: Patience::Endless, reply }).await
+        self.ask(|reply| Command::UntilCurrent { aim: Aim::Settled, reply }).await
     }
 
-    /// As [`until_current`](Handle::until_current), but passes over tables whose reads fail again and again: these are
-    /// tried for as long as it takes.
-    pub async fn until_readable(&self) -> Result<(), RequestError> {
-        self.ask(|reply| Command::UntilCurrent { patience: Patience::Short, reply }).await
+    /// As [`until_current`](Handle::until_current), but for these tables only (`None` means all), and passes over those
+    /// whose reads fail again and again: these are tried for as long as it takes.
+    pub async fn until_readable(&self, tables: Option<Vec<TableName>>) -> Result<(), RequestError> {
+        self.ask(|reply| Command::UntilCurrent { aim: Aim::Readable(tables), reply }).await
     }
 
     /// Reads a table again, writes what differs, and waits for the end of it, or until it turns out that it can't be
@@ -109,7 +109,7 @@ impl Handle {
     /// Waits as [`until_readable`](Handle::until_readable) does, then reads tables again and compares, changing nothing.
     /// `None` means all tables.
     pub async fn verify(&self, tables: Option<Vec<TableName>>) -> Result<VerifyReport, RequestError> {
-        self.until_readable().await?;
+        self.until_readable(tables.clone()).await?;
         self.ask(|reply| Command::Verify { tables, reply }).await
     }
 

@@ -293,7 +293,7 @@ impl Follower {
         items: &mut Vec<WriteItem>,
     ) {
         self.rechecks.forget(id);
-        self.passes.cancel(id, "its schema changed meanwhile");
+        self.passes.cancel(id, &format!("it is being read again meanwhile: {cause}"));
         let Some(table) = self.tables.get_mut(id) else { return };
         close_history(table.record.pass.take(), history.as_ref(), items);
         table.begin_pass(cause, history);

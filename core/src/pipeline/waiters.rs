@@ -8,11 +8,12 @@ use tokio::sync::oneshot;
 
 use crate::error::{SinkError, SourceError};
 use crate::position::Position;
+use crate::schema::TableName;
 use crate::source::SourceConnector;
 
 use super::detached::detached;
 use super::follower::{Follower, Interruption};
-use super::tables::Table;
+use super::tables::{Table, Tables};
 
 /// All of them.
 #[derive(Default)]
@@ -26,25 +27,18 @@ pub(super) struct Waiters {
 }
 
 impl Waiters {
-    fn ask(
-        &mut self,
-        connector: &Arc<dyn SourceConnector>,
-        session: u64,
-        patience: Patience,
-        reply: oneshot::Sender<()>,
-    ) {
+    fn ask(&mut self, connector: &Arc<dyn SourceConnector>, session: u64, aim: Aim, reply: oneshot::Sender<()>) {
         let connector = Arc::clone(connector);
         self.fences.push(Box::pin(async move {
             let head = detached(async move { connector.head().await }).await;
-            FenceAsked { session, head, patience, reply }
+            FenceAsked { session, head, aim, reply }
         }));
     }
 
-    /// Takes out those whose fence is durable; while not all tables are settled, the impatient alone.
-    fn take_ready(&mut self, durable: Option<&Position>, all_settled: bool) -> Vec<CurrentWaiter> {
+    /// Takes out those whose fence is durable and whose aim is reached.
+    fn take_ready(&mut self, durable: Option<&Position>, tables: &Tables) -> Vec<CurrentWaiter> {
         let is_ready = |waiter: &mut CurrentWaiter| {
-            (all_settled || waiter.patience == Patience::Short)
-                && durable.is_some_and(|durable| *durable >= waiter.fence)
+            durable.is_some_and(|durable| *durable >= waiter.fence) && waiter.aim.is_reached(tables)
         };
         self.current.extract_if(.., is_ready).collect()
     }
@@ -55,20 +49,35 @@ impl Waiters {
     }
 }
 
-/// Somebody who waits until a fence is durable and all tables are settled.
+/// Somebody who waits until a fence is durable and tables are settled.
 pub(super) struct CurrentWaiter {
     fence: Position,
-    patience: Patience,
+    aim: Aim,
     reply: oneshot::Sender<()>,
 }
 
-/// How long somebody waits for a table whose reads fail again and again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// Until it can be read.
-    Endless,
-    /// No longer than it takes to see that they do.
-    Short,
+/// Which tables somebody waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// All, until each is settled.
+    Settled,
+    /// These, or all; of those whose reads fail again and again, no longer than it takes to see that they do.
+    Readable(Option<Vec<TableName>>),
+}
+
+impl Aim {
+    fn is_reached(&self, tables: &Tables) -> bool {
+        match self {
+            Aim::Settled => tables.iter().all(Table::is_settled),
+            Aim::Readable(None) => tables.iter().all(is_decided),
+            Aim::Readable(Some(names)) => names.iter().filter_map(|name| tables.named(name)).all(is_decided),
+        }
+    }
+}
+
+/// Whether it is known by now whether a table can be read.
+fn is_decided(table: &Table) -> bool {
+    table.is_settled() || table.fails_again_and_again()
 }
 
 /// What came of waiting for the sink on behalf of those who wait.
@@ -79,24 +88,24 @@ pub(super) struct FenceAsked {
     /// The session in which it was asked for.
     session: u64,
     head: Result<Position, SourceError>,
-    patience: Patience,
+    aim: Aim,
     reply: oneshot::Sender<()>,
 }
 
 impl Follower {
-    pub(super) fn ask_fence(&mut self, patience: Patience, reply: oneshot::Sender<()>) {
-        self.waiters.ask(&self.connector, self.session, patience, reply);
+    pub(super) fn ask_fence(&mut self, aim: Aim, reply: oneshot::Sender<()>) {
+        self.waiters.ask(&self.connector, self.session, aim, reply);
     }
 
     /// Whoever waits goes on waiting if the head couldn't be told: it is asked for again. What went wrong ends this
     /// session, but not if it belongs to an earlier one: that has ended already, mostly of the same cause, and a log
     /// that was lost once would count as lost twice.
     pub(super) fn on_fence(&mut self, asked: FenceAsked) -> Result<(), Interruption> {
-        let FenceAsked { session, head, patience, reply } = asked;
+        let FenceAsked { session, head, aim, reply } = asked;
         match head {
-            Ok(fence) => self.waiters.current.push(CurrentWaiter { fence, patience, reply }),
+            Ok(fence) => self.waiters.current.push(CurrentWaiter { fence, aim, reply }),
             Err(error) => {
-                self.ask_fence(patience, reply);
+                self.ask_fence(aim, reply);
                 if session == self.session {
                     return Err(error.into());
                 }
@@ -115,13 +124,8 @@ impl Follower {
         {
             return;
         }
-        let mut unsettled = self.tables.iter().filter(|table| !table.is_settled()).peekable();
-        let all_settled = unsettled.peek().is_none();
-        if !unsettled.all(Table::fails_again_and_again) {
-            return;
-        }
         let durable = self.durable.borrow().clone();
-        let ready = self.waiters.take_ready(durable.as_ref(), all_settled);
+        let ready = self.waiters.take_ready(durable.as_ref(), &self.tables);
         if !ready.is_empty() {
             let (sink, name) = (Arc::clone(&self.sink), self.name.clone());
             self.waiters.syncs.push(Box::pin(async move { (sink.sync(&name).await, ready) }));

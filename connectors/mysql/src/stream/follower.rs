@@ -26,7 +26,7 @@ use crate::connect::{Connector, Server};
 use crate::decode::DecodeError;
 use crate::gtid::{Gtid, GtidSet};
 use crate::log;
-use crate::position::{LogFile, LogPlace, MySqlPosition};
+use crate::position::{LogFile, LogPlace, MySqlPosition, SeriesPlace};
 use crate::progress::{Alarm, Progress};
 
 /// Why a stream ended.
@@ -131,7 +131,7 @@ impl Follower {
         beginning: Beginning,
         catalog: &Catalog,
     ) -> Self {
-        let Beginning { start: _, place, skip_until, begun, gtid, epoch } = beginning;
+        let Beginning { start: _, place, skip_until, begun, gtid, epoch, relied_until } = beginning;
         let mut tables = Tables::new(catalog.selection.clone());
         for (name, schema) in &catalog.tables {
             if let Some(schema) = schema {
@@ -147,7 +147,7 @@ impl Follower {
             tables,
             maps: Maps::default(),
             watch: Watch::default(),
-            set_off: SetOff::default(),
+            set_off: SetOff::resumed(relied_until),
             open: None,
             branches: Branches::default(),
             rest: (place.file().clone(), skip_until.max(place.offset()), begun),
@@ -224,7 +224,9 @@ impl Follower {
     /// Where to resume: no transaction is open there.
     fn position(&self) -> MySqlPosition {
         let (file, offset, begun) = self.rest.clone();
-        MySqlPosition { epoch: self.epoch, server: self.server.identity, file, offset, begun, gtid: self.gtid.clone() }
+        let relied_until = self.set_off.relied_until(SeriesPlace { file_number: file.number(), offset });
+        let (server, gtid) = (self.server.identity, self.gtid.clone());
+        MySqlPosition { epoch: self.epoch, server, file, offset, begun, gtid, relied_until }
     }
 
     /// Hands over all whole transactions.

@@ -117,8 +117,15 @@ impl Script {
         drop(batches);
         let place = LogPlace::new(LogFile::new(FILE).unwrap(), FIRST_EVENT_OFFSET);
         let start = Start::File { file: place.file().clone(), offset: place.offset() };
-        let beginning =
-            Beginning { start, skip_until: place.offset(), place, begun: Some(AT_SECONDS), gtid: None, epoch: 0 };
+        let beginning = Beginning {
+            start,
+            skip_until: place.offset(),
+            place,
+            begun: Some(AT_SECONDS),
+            gtid: None,
+            epoch: 0,
+            relied_until: None,
+        };
         let selection = Selection { patterns: vec![TablePattern { schema: "d".into(), table: "%".into() }] };
         let tables = self.tables.into_iter().map(|schema| (schema.table.clone(), Some(schema))).collect();
         let catalog = Catalog { selection, tables };

@@ -353,12 +353,12 @@ fn each_statement(event: &RawEvent, mut call: impl FnMut(&Query<'_>)) -> Result<
 }
 
 pub(super) fn has_reached(place: &LogPlace, head: &Head) -> bool {
-    (place.file().number(), place.offset()) >= (head.file.number(), head.offset)
+    place.in_series() >= head.in_series()
 }
 
 /// Whether the event that ends at a place was in the log already when that ended at a head.
 pub(super) fn was_written_by(place: &LogPlace, head: &Head) -> bool {
-    (place.file().number(), place.offset()) <= (head.file.number(), head.offset)
+    place.in_series() <= head.in_series()
 }
 
 /// Waits until no statement that is already in the log still works on these tables' definitions: it holds a lock that

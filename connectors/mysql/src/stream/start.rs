@@ -8,7 +8,7 @@ use super::dump::Start;
 use crate::connect::{Connection, Connector};
 use crate::gtid::GtidSet;
 use crate::log::{self, LogSize};
-use crate::position::{FIRST_EVENT_OFFSET, LogFile, LogPlace, MySqlPosition, ServerIdentity};
+use crate::position::{FIRST_EVENT_OFFSET, LogFile, LogPlace, MySqlPosition, SeriesPlace, ServerIdentity};
 
 /// A beginning that the server has confirmed.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) struct Beginning {
     pub(super) gtid: Option<GtidSet>,
     /// The epoch from here on.
     pub(super) epoch: u16,
+    /// Until where statements before it may have set off what can't be seen any more.
+    pub(super) relied_until: Option<SeriesPlace>,
 }
 
 impl Beginning {
@@ -37,6 +39,7 @@ impl Beginning {
             offset: self.skip_until.max(self.place.offset()),
             begun: self.begun,
             gtid: self.gtid.clone(),
+            relied_until: self.relied_until,
         }
     }
 }
@@ -66,10 +69,14 @@ pub(super) async fn find(
     if same_server && let Some(reason) = fault_of_series(&files, from) {
         return Err(lost(reason));
     }
-    match (same_server && files.iter().any(|size| size.file == from.file), gtid, first) {
+    match (same_server && files.iter().any(|size| size.file == from.file), gtid, files.as_slice()) {
         (true, _, _) => Ok(at_file(from)),
-        (false, Some(gtid), Some(first)) => Ok(at_gtid(from, gtid, first)),
-        (false, _, None) => Err(lost("the server has no binary log".to_owned())),
+        (false, Some(gtid), [first, ..]) => Ok(Beginning {
+            // Its files have other numbers. What was in the other server's log by then is in this one's by now.
+            relied_until: from.relied_until.and(files.last()).map(LogSize::end),
+            ..at_gtid(from, gtid, &first.file)
+        }),
+        (false, _, []) => Err(lost("the server has no binary log".to_owned())),
         (false, None, _) if same_server => Err(lost(format!("the server has no file {} any more", from.file))),
         (false, None, _) => {
             let server = connection.server.identity;
@@ -102,6 +109,7 @@ fn at_file(from: &MySqlPosition) -> Beginning {
         begun: from.begun,
         gtid: from.gtid.clone(),
         epoch: from.epoch,
+        relied_until: from.relied_until,
     }
 }
 
@@ -114,6 +122,7 @@ fn at_gtid(from: &MySqlPosition, gtid: &GtidSet, first: &LogFile) -> Beginning {
         begun: None,
         gtid: Some(gtid.clone()),
         epoch: from.epoch.saturating_add(1),
+        relied_until: None,
     }
 }
 

@@ -6,7 +6,8 @@
 //! The catalog tells of now, the statement is of its place in the log. Where the log had gone on beyond that place when
 //! the catalog was read, a trigger that took part may have been dropped in between: then the statement that dropped it
 //! is still to come, and whatever it may have hidden counts as changed there. For that it is enough to know the
-//! databases of everything that those statements, and what they set off, named.
+//! databases of everything that those statements, and what they set off, named; and after a restart, that there were
+//! such statements, which the position tells.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -16,12 +17,12 @@ use millstream_core::schema::TableName;
 use super::cascades::may_change_foreign_keys;
 use super::event::Query;
 use super::follower::{End, Follower};
-use super::settle::{RETRY_AFTER, has_reached, was_written_by};
+use super::settle::RETRY_AFTER;
 use super::statements::kept;
 use crate::check::{Cascades, cascades};
 use crate::ddl::{Dml, Statement, Suspects};
-use crate::log::{self, Head};
-use crate::position::LogPlace;
+use crate::log;
+use crate::position::SeriesPlace;
 use crate::stored_objects::{self, Reached, StoredObjects};
 
 const CAUSE: &str = "a statement in statement format changed rows";
@@ -56,16 +57,29 @@ struct Known {
     stored_objects: StoredObjects,
     foreign_keys: Cascades,
     /// Where the log ended behind the answer; `None` if nothing comes before that.
-    read_at: Option<Head>,
+    read_at: Option<SeriesPlace>,
 }
 
 /// What statements, and what they set off, named before the place that the log had gone on to when the catalog was
 /// asked about them.
 #[derive(Debug, Default)]
 struct ReliedOn {
-    databases: BTreeSet<String>,
+    databases: Databases,
     /// The furthest such place.
-    until: Option<Head>,
+    until: Option<SeriesPlace>,
+}
+
+#[derive(Debug)]
+enum Databases {
+    These(BTreeSet<String>),
+    /// Too many to remember, or they were known before a restart.
+    All,
+}
+
+impl Default for Databases {
+    fn default() -> Self {
+        Databases::These(BTreeSet::new())
+    }
 }
 
 impl SetOff {
@@ -74,29 +88,47 @@ impl SetOff {
     pub(super) fn nothing() -> Self {
         Self { answer: Answer::Known(Known::default()), ..Self::default() }
     }
+
+    /// Where a stream goes on that had relied on the catalog's answer until this place.
+    pub(super) fn resumed(relied_until: Option<SeriesPlace>) -> Self {
+        let relied_on = match relied_until {
+            Some(until) => ReliedOn { databases: Databases::All, until: Some(until) },
+            None => ReliedOn::default(),
+        };
+        Self { relied_on, ..Self::default() }
+    }
+
+    /// Until where a stream that resumes at a place has to be wary of what statements drop.
+    pub(super) fn relied_until(&self, place: SeriesPlace) -> Option<SeriesPlace> {
+        self.relied_on.until.filter(|until| place < *until)
+    }
 }
 
 impl ReliedOn {
-    fn add(&mut self, reached: &Reached, place: &LogPlace, read_at: &Head) {
-        if self.until.as_ref().is_some_and(|until| has_reached(place, until)) {
-            self.databases.clear();
+    fn add(&mut self, reached: &Reached, place: SeriesPlace, read_at: SeriesPlace) {
+        if self.until.is_some_and(|until| place >= until) {
+            self.databases = Databases::default();
         }
-        self.until = Some(read_at.clone());
+        self.until = self.until.max(Some(read_at));
         for name in reached.written.iter().chain(&reached.named) {
-            if self.databases.len() < DATABASES_MAX && !self.databases.contains(&name.schema) {
-                self.databases.insert(name.schema.clone());
+            let Databases::These(databases) = &mut self.databases else { return };
+            if !databases.contains(&name.schema) {
+                databases.insert(name.schema.clone());
+            }
+            if databases.len() > DATABASES_MAX {
+                self.databases = Databases::All;
             }
         }
     }
 
     /// Whether what took part in one of those statements may be gone by this one.
     fn may_have_lost(&self, statement: &Statement) -> bool {
-        let includes = |name: &TableName| self.databases.contains(&name.schema);
+        let Databases::These(databases) = &self.databases else { return true };
+        let includes = |name: &TableName| databases.contains(&name.schema);
         match statement {
-            _ if self.databases.len() >= DATABASES_MAX => true,
             Statement::StoredObjects(names) => names.is_empty() || names.iter().any(includes),
             Statement::Drop { tables, .. } => tables.iter().any(includes),
-            Statement::DropDatabase { database } => self.databases.contains(database),
+            Statement::DropDatabase { database } => databases.contains(database),
             Statement::Rename { pairs } => pairs.iter().any(|(from, _)| includes(from)),
             Statement::Create(create) => create.or_replace && includes(&create.table),
             Statement::Alter(alter) => includes(&alter.table),
@@ -122,7 +154,7 @@ impl Follower {
         }
         self.set_off.answer = Answer::Unknown;
         let relied_on = &self.set_off.relied_on;
-        let lags = relied_on.until.as_ref().is_some_and(|until| was_written_by(&self.place, until));
+        let lags = relied_on.until.is_some_and(|until| self.place.in_series() <= until);
         if lags && relied_on.may_have_lost(statement) {
             self.set_off.relied_on = ReliedOn::default();
             self.lost_rows(HIDDEN_CAUSE);
@@ -161,8 +193,9 @@ impl Follower {
         let Some(reached) = known.stored_objects.reached_by(dml, &known.foreign_keys) else {
             return Ok((Suspects::Everything, REACHED_CAUSE));
         };
-        if let Some(read_at) = known.read_at.as_ref().filter(|read_at| !has_reached(&self.place, read_at)) {
-            relied_on.add(&reached, &self.place, read_at);
+        let place = self.place.in_series();
+        if let Some(read_at) = known.read_at.filter(|read_at| place < *read_at) {
+            relied_on.add(&reached, place, read_at);
         }
         Ok((Suspects::Named(reached.written), REACHED_CAUSE))
     }
@@ -179,7 +212,7 @@ impl Follower {
             None => Answer::Unseen(Instant::now() + RETRY_AFTER),
             Some(stored_objects) => {
                 let foreign_keys = cascades(&mut connection, limit).await?;
-                let read_at = Some(log::head(&mut connection, limit).await?);
+                let read_at = Some(log::head(&mut connection, limit).await?.in_series());
                 Answer::Known(Known { stored_objects, foreign_keys, read_at })
             }
         };

@@ -6,7 +6,7 @@ use millstream_mysql::MySqlConfig;
 use millstream_testkit::{Flavor, Server, ServerOptions, require_server};
 use tokio::time::sleep;
 
-use super::follow::{Fixture, Follow};
+use super::follow::{Fixture, Follow, shown};
 use super::{servers_named, statement_servers};
 
 const TABLES: &str = "CREATE TABLE a (id INT); CREATE TABLE b (id INT); CREATE TABLE c (id INT);
@@ -105,6 +105,34 @@ async fn what_took_part_and_is_gone_when_the_log_is_read_counts_where_it_went() 
         assert_eq!(late.lines().await, ["b rows replaced"], "{}", fixture.endpoint.flavor());
         fixture.sql("DROP VIEW plain").await;
         assert_eq!(late.lines().await, [""; 0], "{}", fixture.endpoint.flavor());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_took_part_counts_where_it_went_after_a_restart_too() {
+    require_server!(Flavor::MySql);
+    require_server!(Flavor::MariaDb);
+    for mut fixture in statement_servers().await {
+        prepare(&mut fixture, &["a", "b", "large"]).await;
+        fixture.sql("CREATE TABLE large (id INT PRIMARY KEY, body LONGTEXT)").await;
+        let flavor = fixture.endpoint.flavor();
+        let (position, catalog) = fixture.here().await;
+        fixture.sql("SET SESSION binlog_format = STATEMENT; INSERT INTO b VALUES (1)").await;
+        fixture.sql("SET SESSION binlog_format = ROW; INSERT INTO large VALUES (1, REPEAT('x', 2000000))").await;
+        fixture.sql("DROP TRIGGER t1").await;
+        // The large row ends a delivery, and there it is stopped.
+        let mut late = fixture.follow_from(&position, catalog.clone()).await;
+        let first = late.next().await.unwrap();
+        assert!(first.events.iter().flat_map(shown).any(|line| line == "b rows replaced"), "{flavor}");
+        let mut resumed = fixture.follow_from(&late.position, catalog.clone()).await;
+        let mut told = resumed.lines().await;
+        told.sort();
+        let expected = ["a rows replaced", "b rows replaced", "large rows replaced"];
+        assert_eq!(told, expected, "{flavor}: from {}", late.position);
+        // Where nothing was relied on, nothing is hidden.
+        fixture.sql("DROP TRIGGER t2").await;
+        let mut follow = fixture.follow_from(&resumed.position, catalog).await;
+        assert_eq!(follow.lines().await, [""; 0], "{flavor}: from {}", resumed.position);
     }
 }
 
