@@ -276,6 +276,7 @@ impl Follower {
                     match taken {
                         // An idle source delivers nothing; that it answers shows as well that it can be reached.
                         Ok(()) => backoff.worked_for(opened_at.elapsed()),
+                        Err(_) if self.head.fails_again() => {}
                         // Only the status wants it; if the source is in trouble, the stream tells.
                         Err(error) => {
                             info!(source = %self.name, error = %chain(&error), "could not ask for the source's head");

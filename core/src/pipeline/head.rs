@@ -28,6 +28,8 @@ pub(super) struct Head {
     behind_bytes: Option<u64>,
     /// When the head was last asked for of which everything is durable: whatever isn't was committed later.
     caught_up_at: Option<Instant>,
+    /// How often in a row asking has failed.
+    failures: u32,
 }
 
 impl Head {
@@ -51,6 +53,7 @@ impl Head {
 
     /// Takes in an answer. An error changes nothing of what was known.
     pub(super) fn take(&mut self, asked: HeadAsked, durable: Option<&Position>) -> Result<(), SourceError> {
+        self.failures = if asked.answer.is_err() { self.failures.saturating_add(1) } else { 0 };
         let (position, behind_bytes) = asked.answer?;
         if durable.is_some_and(|durable| *durable >= position) {
             self.caught_up_at = Some(asked.asked_at);
@@ -58,6 +61,11 @@ impl Head {
         self.position = Some(position);
         self.behind_bytes = behind_bytes;
         Ok(())
+    }
+
+    /// Whether the last question failed as the one before it did: it is asked twice a second.
+    pub(super) fn fails_again(&self) -> bool {
+        self.failures > 1
     }
 
     pub(super) fn position(&self) -> Option<&Position> {

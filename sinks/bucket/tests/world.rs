@@ -1,6 +1,6 @@
 //! A sink on a store in memory, and short words to feed and read it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,9 @@ pub type Row = (i64, &'static str, &'static str);
 
 /// A bucket's rows: the data by type and id.
 pub type Rows = BTreeMap<(String, String), String>;
+
+/// The same where several rows may have given an object: type, id and data of each, in order.
+pub type Objects = Vec<(String, String, String)>;
 
 pub fn schema(table: &str) -> Arc<TableSchema> {
     let column = |name: &str, source_type: &str| Column {
@@ -256,9 +259,15 @@ pub fn summaries(reader: &BucketReader) -> BTreeMap<String, BucketSummary> {
     all
 }
 
-/// All rows of all buckets that have any. Checks on the way that the counters tell the truth, that no bucket holds an
-/// object twice, and that a client which reads the op log has the same.
+/// All rows of all buckets that have any, see [`objects`].
 pub fn buckets(reader: &BucketReader) -> BTreeMap<String, Rows> {
+    let rows = |objects: Objects| objects.into_iter().map(|(kind, id, data)| ((kind, id), data)).collect();
+    objects(reader).into_iter().map(|(bucket, objects)| (bucket, rows(objects))).collect()
+}
+
+/// All objects of all buckets that have any. Checks on the way that the counters tell the truth, that no bucket holds an
+/// object twice, and that a client which reads the op log has the same.
+pub fn objects(reader: &BucketReader) -> BTreeMap<String, Objects> {
     let mut all = BTreeMap::new();
     for (name, summary) in summaries(reader) {
         let mut client = Client::default();
@@ -267,22 +276,21 @@ pub fn buckets(reader: &BucketReader) -> BTreeMap<String, Rows> {
         assert_eq!(client.checksum(), counters.checksum, "checksum of {name}");
         assert_eq!(client.ops_seen, counters.ops, "ops of {name}");
 
-        let mut rows = Rows::new();
-        let mut objects = BTreeSet::new();
         let mut live = BTreeMap::new();
         reader
             .live_rows(&name, &mut |row| {
                 let object = (row.object_type.to_string(), row.object_id.to_string(), row.subkey.to_string());
-                assert!(objects.insert(object.clone()), "{name} holds {object:?} twice");
-                live.insert(object, row.data.to_string());
-                rows.insert((row.object_type.to_string(), row.object_id.to_string()), row.data.to_string());
+                let before = live.insert(object.clone(), row.data.to_string());
+                assert_eq!(before, None, "{name} holds {object:?} twice");
                 ControlFlow::Continue(())
             })
             .unwrap();
         assert_eq!(client.rows(), live, "rows of {name}");
         assert_eq!(live.len() as u64, counters.rows, "row count of {name}");
-        if !rows.is_empty() {
-            all.insert(name, rows);
+        let mut objects: Objects = live.into_iter().map(|((kind, id, _), data)| (kind, id, data)).collect();
+        objects.sort_unstable();
+        if !objects.is_empty() {
+            all.insert(name, objects);
         }
     }
     all

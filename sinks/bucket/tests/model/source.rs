@@ -10,7 +10,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use crate::world::{Rows, WHOLE_ROW, batch, schema};
+use crate::world::{Objects, WHOLE_ROW, batch, schema};
 
 /// Owner and note.
 pub type Values = (String, String);
@@ -37,6 +37,8 @@ bucket_definitions:
   mine:
     parameters: SELECT owner FROM items WHERE note = request.user_id()
     data: [ 'SELECT id, note FROM items WHERE owner = bucket.owner', 'SELECT id, owner, note FROM extras WHERE owner = bucket.owner' ]
+  # Objects that several rows have, with the same content or another.
+  shared: { data: [ 'SELECT owner AS id, note FROM items', 'SELECT note AS id FROM notes' ] }
 ",
     r"
 # all is the same
@@ -50,6 +52,7 @@ bucket_definitions:
 bucket_definitions:
   all: { data: [ 'SELECT id, owner, note FROM items', 'SELECT id, note FROM notes' ] }
   extra: { data: [ 'SELECT id, owner FROM extras', 'SELECT id, note FROM extras WHERE note = 1' ] }
+  shared: { data: [ 'SELECT owner AS id, note FROM items', 'SELECT note AS id FROM notes' ] }
 ",
     r"
 bucket_definitions:
@@ -199,20 +202,21 @@ fn values(random: &mut StdRng) -> (String, String) {
 }
 
 /// What a fresh read would put into the buckets, one table's rows at a time.
-pub fn expected(config: &SyncConfig, table: &'static str, rows: &TableRows) -> BTreeMap<String, Rows> {
+pub fn expected(config: &SyncConfig, table: &'static str, rows: &TableRows) -> BTreeMap<String, Objects> {
     let scope = SourceScope { name: "db", default_schema: "shop", is_default: true };
     let schema: Arc<TableSchema> = schema(table);
     let evaluator = config.bind(scope, &schema);
     let mut evaluated = Evaluated::default();
-    let mut buckets: BTreeMap<String, Rows> = BTreeMap::new();
+    let mut buckets: BTreeMap<String, Objects> = BTreeMap::new();
     for row in row_batch(rows).rows() {
         evaluator.evaluate(row, &mut evaluated);
         assert!(evaluated.faults.is_empty());
         for output in &evaluated.rows {
-            let object = (output.object_type.to_string(), output.object_id.clone());
-            buckets.entry(output.bucket.clone()).or_default().insert(object, output.data.clone());
+            let object = (output.object_type.to_string(), output.object_id.clone(), output.data.clone());
+            buckets.entry(output.bucket.clone()).or_default().push(object);
         }
     }
+    buckets.values_mut().for_each(|objects| objects.sort_unstable());
     buckets
 }
 

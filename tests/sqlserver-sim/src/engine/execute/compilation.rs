@@ -18,7 +18,7 @@ use super::super::statement::{
 };
 use super::insert::{self, InsertTarget};
 use super::row::Maker;
-use super::{data, merge, target};
+use super::{data, merge, output, target};
 
 /// Errors that are found when a batch is compiled: unknown and ambiguous columns, and those that aren't grouped by.
 const NUMBERS: &[i32] = &[207, 209, 4104, 8120];
@@ -178,7 +178,7 @@ fn check_insert(execution: &mut Execution<'_>, insert: &Insert) -> SqlResult<()>
         Binder::new(execution).query(query)?;
     }
     let InsertTarget { target, columns, through } = InsertTarget::find(execution, insert)?;
-    data::bind_output(execution, insert.output.as_ref(), &target, &[], false, through.as_ref())?;
+    output::bind_output(execution, insert.output.as_ref(), &target, &[], false, through.as_ref())?;
     let maker = Maker::new(execution, target)?;
     insert::insert_slots(execution, &maker, columns.as_deref()).map(drop)
 }

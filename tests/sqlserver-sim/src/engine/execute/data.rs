@@ -1,24 +1,23 @@
-//! UPDATE and DELETE, and the OUTPUT of all statements on data.
+//! UPDATE and DELETE.
 
 use std::sync::Arc;
 
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{Row, RowId, UpdateManner};
 use crate::value::collation::{equal, folded};
-use crate::value::{SqlType, Value};
 
 use super::super::bind::{Binder, NamedSource};
-use super::super::evaluate::Scope;
-use super::super::expression::Expression;
-use super::super::plan::{Body, OutputColumn, Source, TableSource};
+use super::super::plan::{Body, Source, TableSource};
 use super::super::run;
-use super::super::session::{ColumnMetadata, Output, OutputSink};
+use super::super::session::OutputSink;
 use super::super::state::Execution;
-use super::super::statement::{Assignment, Delete, Name, OutputClause, TriggerEvents, Update};
-use super::row::{Maker, named};
+use super::super::statement::{Delete, Name, TriggerEvents, Update};
+use super::assignment::{BoundAssignment, assigned, bind_assignments};
+use super::output::{BoundOutput, bind_output};
+use super::row::Maker;
 use super::target::{self, Target};
 use super::through::{self, Through};
-use super::{done, insert, module, reference, send, transaction, versioning};
+use super::{done, module, reference, transaction, versioning};
 
 /// What a statement did to a row.
 #[derive(Clone, Debug)]
@@ -27,99 +26,6 @@ pub struct Change {
     pub after: Option<Row>,
     /// The sources' rows that it was found with.
     pub found_with: Vec<Row>,
-}
-
-/// What OUTPUT gives: bound over `inserted`, `deleted` and the sources.
-pub struct BoundOutput {
-    columns: Vec<OutputColumn>,
-    values: Vec<Expression>,
-    into: Option<(Name, Vec<String>)>,
-    sources: usize,
-    target: Target,
-}
-
-/// Binds OUTPUT: the sources keep their places, `inserted` and `deleted` come after them.
-pub fn bind_output(
-    execution: &mut Execution<'_>,
-    output: Option<&OutputClause>,
-    target: &Target,
-    sources: &[NamedSource],
-    with_action: bool,
-    through: Option<&Through>,
-) -> SqlResult<Option<BoundOutput>> {
-    let Some(output) = output else { return Ok(None) };
-    let width = sources.iter().map(|source| source.slot + 1).max().unwrap_or(0);
-    let pseudo = |name: &str, slot: usize| {
-        let own = named(&target.table, name, slot);
-        let columns = through.map_or(own.columns, Through::shown);
-        NamedSource { by_name_only: true, columns, ..own }
-    };
-    let mut all = sources.to_vec();
-    all.extend([pseudo("inserted", width), pseudo("deleted", width + 1)]);
-    if with_action {
-        let column = super::super::bind::NamedColumn {
-            name: Arc::from("$action"),
-            sql_type: SqlType::NVarChar(crate::value::Length::Limited(10)),
-            nullable: false,
-            at: 0,
-            identity: false,
-            computed: false,
-            hidden: false,
-        };
-        all.push(NamedSource {
-            slot: width + 2,
-            name: String::new(),
-            schema: None,
-            columns: vec![column],
-            by_name_only: false,
-        });
-    }
-    let (columns, values) = Binder::with_sources(execution, all).output_list(&output.list)?;
-    Ok(Some(BoundOutput { columns, values, into: output.into.clone(), sources: width, target: target.clone() }))
-}
-
-impl BoundOutput {
-    /// Gives the rows to the client or puts them into the table.
-    pub fn give(&self, execution: &mut Execution<'_>, changes: &[Change], out: &mut OutputSink<'_>) -> SqlResult<()> {
-        let nulls: Row = Row::from(vec![Value::Null; self.target.table.row_width()]);
-        let mut rows = Vec::with_capacity(changes.len());
-        for change in changes {
-            let mut scope_row = change.found_with.clone();
-            scope_row.resize(self.sources, nulls.clone());
-            scope_row.push(change.after.clone().unwrap_or_else(|| nulls.clone()));
-            scope_row.push(change.before.clone().unwrap_or_else(|| nulls.clone()));
-            let action = match (&change.before, &change.after) {
-                (None, _) => "INSERT",
-                (_, None) => "DELETE",
-                _ => "UPDATE",
-            };
-            scope_row.push(Row::from(vec![Value::text(action)]));
-            let scope = Scope { row: &scope_row, outer: None };
-            let mut row = Vec::with_capacity(self.values.len());
-            for value in &self.values {
-                row.push(value.evaluate(execution, &scope)?);
-            }
-            rows.push(row);
-        }
-        if let Some((name, columns)) = &self.into {
-            let types: Vec<SqlType> = self.columns.iter().map(|column| column.sql_type).collect();
-            let target = target::find(execution, name)?;
-            let columns = (!columns.is_empty()).then_some(columns.as_slice());
-            return insert::insert_rows(execution, target, columns, &rows, &types).map(|_| ());
-        }
-        let column = |column: &OutputColumn| ColumnMetadata {
-            name: column.name.clone(),
-            sql_type: column.sql_type,
-            nullable: true,
-            identity: false,
-            computed: false,
-        };
-        send(out, Output::Columns(self.columns.iter().map(column).collect()))?;
-        if !rows.is_empty() {
-            send(out, Output::Rows(rows))?;
-        }
-        Ok(())
-    }
 }
 
 /// Writes in the statement's transaction; to a table variable in one of its own, as no rollback takes its rows back.
@@ -341,136 +247,6 @@ fn read_current(source: &mut Source, slot: usize) {
         }
         _ => {}
     }
-}
-
-/// A bound assignment: the column's place, the variable's, the value.
-pub struct BoundAssignment {
-    pub slot: Option<usize>,
-    pub variable: Option<usize>,
-    /// None stands for DEFAULT.
-    pub value: Option<Expression>,
-}
-
-/// Binds the assignments of a SET over the sources.
-pub fn bind_assignments(
-    execution: &mut Execution<'_>,
-    maker: &Maker,
-    assignments: &[Assignment],
-    sources: &[NamedSource],
-    target_slot: usize,
-    through: Option<&Through>,
-) -> SqlResult<Vec<BoundAssignment>> {
-    let mut bound: Vec<BoundAssignment> = Vec::with_capacity(assignments.len());
-    for assignment in assignments {
-        let column = match (&assignment.column, through) {
-            (Some(name), Some(through)) => Some(through.column(name)?),
-            (Some(name), None) => {
-                Some(maker.target.table.column_named(name).cloned().ok_or_else(|| SqlError::invalid_column(name))?)
-            }
-            (None, _) => None,
-        };
-        let slot = column.as_ref().and_then(crate::storage::Column::slot);
-        if let Some(column) = &column {
-            if maker.check_given(slot.unwrap_or(usize::MAX)).is_err() {
-                let text = format!("Cannot update GENERATED ALWAYS columns in table '{}'.", maker.target.table.name);
-                return Err(SqlError::new(13_537, 16, text));
-            }
-            if column.identity.is_some() {
-                return Err(SqlError::new(8102, 16, format!("Cannot update identity column '{}'.", column.name)));
-            }
-            if column.sql_type == SqlType::RowVersion {
-                return Err(SqlError::new(272, 16, "Cannot update a timestamp column."));
-            }
-            if column.computed.is_some() {
-                maker.check_insertable(execution, slot.unwrap_or(0))?;
-            }
-        }
-        if let (Some(slot), Some(name)) = (slot, &assignment.column)
-            && bound.iter().any(|other| other.slot == Some(slot))
-        {
-            let text = format!(
-                "The column name '{name}' is specified more than once in the SET clause. A column cannot be assigned more than one value in the same SET clause. Modify the SET clause to make sure that a column is updated only once."
-            );
-            return Err(SqlError::new(264, 16, text));
-        }
-        let variable = match &assignment.variable {
-            Some(name) => Some(execution.variables.find(name).ok_or_else(|| SqlError::undeclared(name))?),
-            None => None,
-        };
-        let mut binder = Binder::with_sources(execution, sources.to_vec());
-        let value = match &assignment.value {
-            None => None,
-            Some(value) => {
-                let mut value = binder.scalar(value)?;
-                if let Some(operator) = assignment.operator {
-                    let own = match (slot, variable, assignment.column.as_ref().zip(through)) {
-                        (_, _, Some((name, through))) => through.value(name)?,
-                        (Some(slot), ..) => column_value(maker, slot, target_slot),
-                        (None, Some(variable), _) => variable_value(binder.execution, variable),
-                        (None, None, _) => return Err(SqlError::syntax_near("=")),
-                    };
-                    value = binder.operation(operator, own, value)?;
-                }
-                Some(value)
-            }
-        };
-        if let (Some(slot), Some(value)) = (slot, &value)
-            && !value.is_null_literal()
-        {
-            maker.check_type(slot, value.sql_type)?;
-        }
-        bound.push(BoundAssignment { slot, variable, value });
-    }
-    Ok(bound)
-}
-
-fn column_value(maker: &Maker, slot: usize, source: usize) -> Expression {
-    let column = maker.target.table.columns.iter().find(|column| column.slot() == Some(slot));
-    let sql_type = column.map_or(SqlType::Int, |column| column.sql_type);
-    let reference = super::super::expression::ColumnRef { depth: 0, source, column: slot };
-    Expression { node: super::super::expression::Node::Column(reference), sql_type, nullable: true }
-}
-
-fn variable_value(execution: &Execution<'_>, slot: usize) -> Expression {
-    let sql_type = execution.variables.get(slot).map_or(SqlType::Int, |variable| variable.sql_type);
-    Expression { node: super::super::expression::Node::Variable(slot), sql_type, nullable: true }
-}
-
-/// The row with its assignments made.
-pub fn assigned(
-    execution: &mut Execution<'_>,
-    maker: &Maker,
-    assignments: &[BoundAssignment],
-    row: &Row,
-    with: &[Row],
-) -> SqlResult<Row> {
-    let mut values = row.to_vec();
-    for assignment in assignments {
-        let (value, from) = match &assignment.value {
-            Some(expression) => {
-                (expression.evaluate(execution, &Scope { row: with, outer: None })?, Some(expression.sql_type))
-            }
-            None => (maker.default_of(execution, assignment.slot.unwrap_or(0))?, None),
-        };
-        let value = match (assignment.slot, from) {
-            (Some(slot), Some(from)) => maker.stored(execution, slot, &value, from)?,
-            _ => value,
-        };
-        if let Some(place) = assignment.slot.and_then(|slot| values.get_mut(slot)) {
-            *place = value.clone();
-        }
-        if let Some(variable) = assignment.variable {
-            let to = execution.variables.get(variable).map_or(SqlType::Int, |variable| variable.sql_type);
-            let from = assignment
-                .slot
-                .and_then(|slot| maker.target.table.columns.iter().find(|column| column.slot() == Some(slot)))
-                .map(|column| column.sql_type)
-                .or(from);
-            let value = crate::value::convert::convert(&value, from.unwrap_or(to), to, None)?;
-            execution.variables.set(variable, value);
-        }
-    }
-    maker.finished(execution, values, "UPDATE")
 }
 
 /// An UPDATE whose names are resolved.

@@ -15,7 +15,9 @@ use super::super::run;
 use super::super::session::{Flow, OutputSink};
 use super::super::state::Execution;
 use super::super::statement::{Merge, MergeAction, MergeClause, MergeMatch, TriggerEvents};
-use super::data::{self, BoundAssignment, BoundOutput, Change};
+use super::assignment::{BoundAssignment, assigned, bind_assignments};
+use super::data::{self, Change};
+use super::output::{BoundOutput, bind_output};
 use super::row::{Maker, named};
 use super::{done, module, reference, target, transaction, versioning};
 
@@ -76,7 +78,7 @@ pub fn bind(execution: &mut Execution<'_>, merge: &Merge) -> SqlResult<Bound> {
         };
         target::check_permission(execution, &target, permission)?;
     }
-    let output = data::bind_output(execution, merge.output.as_ref(), &target, &all, true, None)?;
+    let output = bind_output(execution, merge.output.as_ref(), &target, &all, true, None)?;
     Ok(Bound { maker, plan, on, clauses, output })
 }
 
@@ -140,7 +142,7 @@ fn bind_clause(
     let action = match &clause.action {
         MergeAction::Delete => Action::Delete,
         MergeAction::Update(assignments) => {
-            Action::Update(data::bind_assignments(execution, maker, assignments, all, TARGET, None)?)
+            Action::Update(bind_assignments(execution, maker, assignments, all, TARGET, None)?)
         }
         MergeAction::Insert { columns, values } => {
             let slots = super::insert::insert_slots(execution, maker, columns.as_deref())?;
@@ -245,7 +247,7 @@ fn apply(
         }
         match (&clause.action, row) {
             (Action::Update(assignments), Some((id, row))) => {
-                let after = data::assigned(execution, maker, assignments, row, with)?;
+                let after = assigned(execution, maker, assignments, row, with)?;
                 let seen = maker.seen(execution, &after)?;
                 writes.updated.push((id, after));
                 writes.changes.push(Change { before: Some(row.clone()), after: Some(seen), found_with: with.to_vec() });

@@ -1,6 +1,7 @@
 //! Runs statements.
 
 mod alter;
+mod assignment;
 mod bulk;
 mod compilation;
 mod configuration;
@@ -17,6 +18,7 @@ mod insert;
 mod merge;
 mod module;
 mod option;
+mod output;
 mod partition;
 mod procedure;
 mod property;
