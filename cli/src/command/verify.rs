@@ -1,5 +1,6 @@
 //! `millstream verify`: reads the source again and compares.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use console::style;
@@ -8,7 +9,7 @@ use serde_json::json;
 
 use crate::arguments::Verify;
 use crate::command::Answer;
-use crate::control::{Reply, Request, VerifyReport};
+use crate::control::{NotComparedReport, Reply, Request, VerifyReport};
 use crate::failure::Failure;
 use crate::output::{Align, Grid, Out, rows};
 use crate::session::Session;
@@ -54,12 +55,20 @@ fn print(report: &VerifyReport, session: &Session, out: &mut Out) -> Result<(), 
         };
         grid.row([session.label(&table.source, &table.table), table.rows_compared.to_string(), verdict.to_string()]);
     }
+    let shared = shared_reasons(&report.not_compared);
     for table in &report.not_compared {
-        let verdict = style(format!("not compared: {}", table.reason)).yellow().to_string();
-        grid.row([session.label(&table.source, &table.table), String::new(), verdict]);
+        let verdict = match shared.contains_key(&(table.source.as_str(), table.reason.as_str())) {
+            true => "not compared".to_owned(),
+            false => format!("not compared: {}", table.reason),
+        };
+        grid.row([session.label(&table.source, &table.table), String::new(), style(verdict).yellow().to_string()]);
     }
     if !grid.is_empty() {
         grid.print(out)?;
+    }
+    for ((source, reason), tables) in shared {
+        out.line("")?;
+        out.line(format!("{tables} tables of source {source} were not compared: {reason}"))?;
     }
     for table in report.tables.iter().filter(|table| table.differences_total > 0) {
         out.line("")?;
@@ -88,10 +97,20 @@ fn print(report: &VerifyReport, session: &Session, out: &mut Out) -> Result<(), 
     })
 }
 
+/// What keeps several tables of a source from being compared, and how many: it is told once.
+fn shared_reasons(not_compared: &[NotComparedReport]) -> BTreeMap<(&str, &str), usize> {
+    let mut reasons = BTreeMap::new();
+    for table in not_compared {
+        *reasons.entry((table.source.as_str(), table.reason.as_str())).or_default() += 1;
+    }
+    reasons.retain(|_, tables| *tables > 1);
+    reasons
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{NotComparedReport, VerifiedTableReport};
+    use crate::control::VerifiedTableReport;
 
     fn report(differences_total: u64, not_compared: bool) -> VerifyReport {
         let table = VerifiedTableReport {
@@ -111,5 +130,16 @@ mod tests {
         assert_eq!(answer(&report(1, false)), Answer::Bad);
         assert_eq!(answer(&report(0, true)), Answer::Unknown);
         assert_eq!(answer(&report(1, true)), Answer::Bad);
+    }
+
+    #[test]
+    fn what_several_tables_share_is_told_once() {
+        let of = |source: &str, reason: &str| NotComparedReport {
+            source: source.into(),
+            table: "t".into(),
+            reason: reason.into(),
+        };
+        let not_compared = [of("a", "away"), of("a", "away"), of("b", "away"), of("a", "held")];
+        assert_eq!(shared_reasons(&not_compared), BTreeMap::from([(("a", "away"), 2)]));
     }
 }

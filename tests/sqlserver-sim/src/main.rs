@@ -10,6 +10,9 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
 use millstream_sqlserver_sim::{Edition, EncryptionPolicy, Options, Schedule, SqlServerSim, StartError};
+use tokio::runtime::Runtime;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A SQL Server with change data capture for tests and trials. It holds everything in memory, and forgets it when it
 /// ends.
@@ -166,12 +169,13 @@ fn serve(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(path) = &arguments.authority {
         fs::write(path, sim.authority_pem()).map_err(|error| format!("can't write {}: {error}", path.display()))?;
     }
+    // Whoever reads the first line may end it at once.
+    let end = End::listen()?;
     let mut out = io::stdout().lock();
     writeln!(out, "sqlserver-sim listens on {}; log in as sa. Ctrl-C ends it, and all it holds.", sim.address())?;
     writeln!(out, "Try it: {}", hint(arguments, sim.address()))?;
     out.flush()?;
-    wait_for_end()?;
-    Ok(())
+    Ok(end.wait()?)
 }
 
 /// How a client connects. A password that was chosen isn't shown.
@@ -191,20 +195,41 @@ fn interval(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| "it must be a number of seconds from 0 on".to_owned())
 }
 
-/// Until Ctrl-C or, where there are such, a signal to terminate.
-fn wait_for_end() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+/// Ctrl-C and, where there are such, a signal to terminate.
+struct End {
+    runtime: Runtime,
+    #[cfg(unix)]
+    signals: [Signal; 2],
+}
+
+impl End {
+    /// From here on no signal is lost.
+    fn listen() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        #[cfg(unix)]
+        let signals = {
+            let _context = runtime.enter();
+            [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?]
+        };
+        Ok(Self {
+            runtime,
+            #[cfg(unix)]
+            signals,
+        })
+    }
+
+    fn wait(self) -> io::Result<()> {
         #[cfg(unix)]
         {
-            use tokio::signal::unix::{SignalKind, signal};
-            let mut terminate = signal(SignalKind::terminate())?;
-            tokio::select! {
-                interrupted = tokio::signal::ctrl_c() => interrupted,
-                _ = terminate.recv() => Ok(()),
-            }
+            let [mut interrupt, mut terminate] = self.signals;
+            self.runtime.block_on(async {
+                tokio::select! {
+                    _ = interrupt.recv() => Ok(()),
+                    _ = terminate.recv() => Ok(()),
+                }
+            })
         }
         #[cfg(not(unix))]
-        tokio::signal::ctrl_c().await
-    })
+        self.runtime.block_on(tokio::signal::ctrl_c())
+    }
 }
