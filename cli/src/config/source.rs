@@ -2,6 +2,7 @@
 
 mod mysql;
 mod sqlserver;
+mod tls;
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -180,17 +181,6 @@ fn choice<T: Clone>(
     };
     reading.error(text.place, format!("there is no {what} `{}`", text.value), suggestion);
     None
-}
-
-/// A client's certificate and its key are of use together only.
-fn refuse_half_a_pair(certificate: bool, key: bool, fields: &Fields, reading: &mut Reading<'_>) {
-    if certificate != key {
-        reading.error(
-            fields.place(),
-            "`client_certificate` and `client_key` belong together and one is missing",
-            "name both files, or neither",
-        );
-    }
 }
 
 /// A file that must be readable; relative to the configuration's folder.

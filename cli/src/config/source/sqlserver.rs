@@ -2,6 +2,7 @@
 
 use millstream_sqlserver::{Authentication, CaptureInstances, Cleanup, SqlServerConfig, Tls, TlsMode};
 
+use super::tls::TlsFields;
 use super::{CONNECT_SECONDS, QUERY_SECONDS, READERS, choice, read_file};
 use crate::config::document::{Node, Value};
 use crate::config::fields::{Fields, Reading};
@@ -78,19 +79,7 @@ fn read_authentication(node: Node, reading: &mut Reading<'_>) -> Authentication 
 }
 
 fn read_tls(node: Node, reading: &mut Reading<'_>) -> Tls {
-    const MODE: &str = "TLS mode";
-    // `tls: required` says all that many set-ups need.
-    if matches!(node.value, Value::Text(_)) {
-        let mode = reading.text("tls", node);
-        return Tls { mode: choice(MODE, TLS_MODES, mode, reading).unwrap_or_default(), ..Tls::default() };
-    }
-    let Some(mut fields) = Fields::of("`tls`", TLS_KEYS, node, reading) else { return Tls::default() };
-    let mode = fields.text("mode", reading);
-    let mut tls = Tls { mode: choice(MODE, TLS_MODES, mode, reading).unwrap_or_default(), ..Tls::default() };
-    tls.ca_certificate = read_file("ca_certificate", &mut fields, reading);
-    tls.certificate_host = fields.text("certificate_host", reading).map(|text| text.value);
-    tls.client_certificate = read_file("client_certificate", &mut fields, reading);
-    tls.client_key = read_file("client_key", &mut fields, reading);
-    super::refuse_half_a_pair(tls.client_certificate.is_some(), tls.client_key.is_some(), &fields, reading);
-    tls
+    let TlsFields { mode, ca_certificate, certificate_host, client_certificate, client_key } =
+        TlsFields::read(node, TLS_KEYS, TLS_MODES, reading);
+    Tls { mode: mode.unwrap_or_default(), ca_certificate, certificate_host, client_certificate, client_key }
 }
