@@ -150,11 +150,14 @@ fn alteration(before: &TableSchema, after: &TableSchema, values_kept: &[String])
         None => false,
         Some(other) => same_values(column, other) || values_kept.contains(&column.name),
     };
+    // What is computed from a column may differ although the column's own values are kept.
+    let is_computed_from_kept =
+        !values_kept.is_empty() && after.columns.iter().any(|column| column.generated.is_some());
     let added_reads_null = |column: &Column| {
         let existed = before.columns.iter().any(|other| other.name == column.name);
         existed || (column.nullable && column.default.is_none() && column.generated.is_none())
     };
-    if before.columns.iter().all(kept) && after.columns.iter().all(added_reads_null) {
+    if !is_computed_from_kept && before.columns.iter().all(kept) && after.columns.iter().all(added_reads_null) {
         Effect::Keep
     } else {
         Effect::Reconcile
@@ -236,6 +239,15 @@ mod tests {
         assert_eq!(with(&|columns| columns.swap(1, 2)), Effect::Keep);
         assert_eq!(with(&|columns| columns[1].source_type = "varchar(20)".into()), Effect::Keep);
         assert_eq!(with(&|columns| columns[2].default = Some("1".into())), Effect::Keep);
+        // What is computed from a column follows its type.
+        let computed = table(vec![
+            column("id", "int"),
+            column("wide", "varchar(10)"),
+            Column { generated: Some("wide = 'X'".into()), ..column("g", "int") },
+        ]);
+        let mut wider = computed.clone();
+        wider.columns[1].source_type = "varchar(20)".into();
+        assert_eq!(altered(&computed, wider), Effect::Reconcile);
         assert_eq!(with(&|columns| columns[2].source_type = "bigint".into()), Effect::Reconcile);
         assert_eq!(with(&|columns| columns[2].nullable = false), Effect::Reconcile);
         assert_eq!(with(&|columns| columns[2].name = "renamed".into()), Effect::Reconcile);

@@ -161,6 +161,34 @@ async fn a_shape_that_the_stream_is_still_to_tell_holds_nothing() {
     running.await.unwrap().unwrap();
 }
 
+/// Tables that can't be read took up the places of those that are read at once.
+#[tokio::test(start_paused = true)]
+async fn however_many_tables_cant_be_read_the_others_are() {
+    let rows = |name: &str| {
+        let shape = schema(name, IdentityKind::PrimaryKey, 0);
+        (shape.table.clone(), (shape, (0..30).map(|id| (id, 1)).collect()))
+    };
+    let names = ["other", "one", "two", "three", "four"];
+    let tables: Vec<TableName> = names.map(|name| rows(name).0).into();
+    let (source, sink) = (Arc::new(SimulatedSource::new(1, false, State::from(names.map(rows)))), sink());
+    let [other, failing @ ..] = &tables[..] else { unreachable!() };
+    for fault in [ReadFault::Refused, ReadFault::Unexpected, ReadFault::Lost] {
+        failing.iter().for_each(|table| source.fail_reads(table, Some(fault)));
+        let (handle, running) = follow(&source, &sink);
+        let is_readable = timeout(Duration::from_secs(600), handle.until_readable(Some(vec![other.clone()])));
+        is_readable.await.expect("it doesn't wait").unwrap();
+        let event = |table| schema_event(table, SchemaChangeKind::RowsReplaced { cause: "a statement".into() });
+        source.commit(source.now(), tables.iter().rev().map(event).collect());
+        handle.until_readable(None).await.unwrap();
+        assert_eq!(sink.record(other).unwrap().state, TableState::Live, "{fault:?}");
+        timeout(Duration::from_secs(600), handle.reload(other.clone())).await.expect("it is read").unwrap();
+        failing.iter().for_each(|table| source.fail_reads(table, None));
+        handle.until_current().await.unwrap();
+        handle.stop();
+        running.await.unwrap().unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_comparison_of_one_table_waits_for_no_other() {
     let ((source, waiting), sink) = (two_tables(IdentityKind::PrimaryKey), sink());

@@ -83,10 +83,6 @@ impl Passes {
         }
     }
 
-    fn reading(&self) -> usize {
-        self.running.values().filter(|pass| !pass.sweeping).count()
-    }
-
     fn start(&mut self, mut pass: Pass, ranges: &[RangeProgress]) {
         if ranges.is_empty() {
             pass.tasks.spawn(self.readers.split(pass.table, pass.generation, Arc::clone(&pass.schema)));
@@ -140,7 +136,7 @@ impl Follower {
     /// Starts as many passes as may run at once.
     pub(super) async fn schedule_passes(&mut self) -> Result<(), Interruption> {
         self.attend_verification();
-        while self.passes.reading() < self.passes.tables_at_once_max {
+        while self.reading() < self.passes.tables_at_once_max {
             let mut items = Vec::new();
             if !self.start_repair(&mut items) && !self.start_verify(&mut items) {
                 return Ok(());
@@ -148,6 +144,12 @@ impl Follower {
             self.accept_between(items).await?;
         }
         Ok(())
+    }
+
+    /// How many tables are being read. Those that can't be, and are tried now and then, are in nobody's way.
+    fn reading(&self) -> usize {
+        let is_stuck = |pass: &&Pass| self.tables.get(pass.table).is_some_and(Table::is_stuck);
+        self.passes.running.values().filter(|pass| !pass.sweeping && !is_stuck(pass)).count()
     }
 
     fn start_repair(&mut self, items: &mut Vec<WriteItem>) -> bool {

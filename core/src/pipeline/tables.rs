@@ -59,6 +59,11 @@ impl Table {
         failed.max(self.scans_lost) >= ATTEMPTS_MAX
     }
 
+    /// Whether reading it gets nowhere, until somebody does something.
+    pub(super) fn is_stuck(&self) -> bool {
+        matches!(self.record.state, TableState::Held { .. }) || self.fails_again_and_again()
+    }
+
     /// Reading it has come to an end, or isn't tried any more.
     pub(super) fn forget_trouble(&mut self) {
         self.trouble = None;
