@@ -20,9 +20,11 @@ use crate::wire::{self, Packets};
 /// that come after it wait as well.
 const LOCK_WAIT_SECONDS: u32 = 20;
 
-/// What reading values asks of a session: texts as the bytes that the columns hold, as they are in the log, and all
-/// rows.
-pub(crate) const ROW_SESSION: &str = "SET SESSION character_set_results = NULL, sql_select_limit = DEFAULT";
+/// What reading values asks of a session: texts as the bytes that the columns hold, as they are in the log.
+pub(crate) const ROW_SESSION: &str = "SET SESSION character_set_results = NULL";
+
+/// All rows, whatever limit the server gives to sessions: the variable's largest value, which means none.
+const NO_SELECT_LIMIT: u64 = u64::MAX;
 
 /// What a server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,10 +235,10 @@ impl Server {
 
 /// Settings of the session that queries of ours rely on, whatever the server's own are.
 async fn prepare(conn: &mut impl Session, server: &Server) -> Result<(), Error> {
-    // Instants as UTC, as the log has them; no time limit on long scans; no wait without end for a table's lock.
+    // Instants as UTC, as the log has them; no limits on long scans; no wait without end for a table's lock.
     let mut settings = format!(
         "SET SESSION time_zone = '+00:00', sql_mode = '', lock_wait_timeout = {LOCK_WAIT_SECONDS}, \
-         net_write_timeout = 600, wait_timeout = 28800"
+         sql_select_limit = {NO_SELECT_LIMIT}, sql_big_selects = ON, net_write_timeout = 600, wait_timeout = 28800"
     );
     match server.version.flavor {
         Flavor::MySql => {

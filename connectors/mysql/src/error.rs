@@ -24,6 +24,8 @@ mod code {
     pub(super) const KEY_DOES_NOT_EXIST: u16 = 1176;
     pub(super) const CRASHED_ON_USAGE: u16 = 1194;
     pub(super) const CRASHED_ON_REPAIR: u16 = 1195;
+    pub(super) const TOO_MANY_USER_CONNECTIONS: u16 = 1203;
+    pub(super) const USER_LIMIT_REACHED: u16 = 1226;
     pub(super) const SPECIFIC_ACCESS_DENIED: u16 = 1227;
     pub(super) const MASTER_FATAL_ERROR_READING_BINLOG: u16 = 1236;
     pub(super) const NOT_SUPPORTED_AUTH_MODE: u16 = 1251;
@@ -32,6 +34,7 @@ mod code {
     pub(super) const NO_BINARY_LOGGING: u16 = 1381;
     pub(super) const TABLE_DEF_CHANGED: u16 = 1412;
     pub(super) const ACCESS_DENIED_NO_PASSWORD: u16 = 1698;
+    pub(super) const MAX_PREPARED_STMT_COUNT_REACHED: u16 = 1461;
     pub(super) const TABLESPACE_MISSING: u16 = 1812;
     pub(super) const TABLESPACE_DISCARDED: u16 = 1814;
     pub(super) const MUST_CHANGE_PASSWORD: u16 = 1820;
@@ -174,6 +177,8 @@ fn server_remedy(server: &ServerError) -> Option<&'static str> {
         SECURE_TRANSPORT_REQUIRED => "The server takes encrypted connections only: turn tls on for this source",
         NO_BINARY_LOGGING => "Turn the binary log on: log_bin in the server's configuration, then restart it",
         _ if server.state.starts_with("28") => "Check user and password of the source, and the user's settings",
+        // Others use up what the server allows; it passes.
+        TOO_MANY_USER_CONNECTIONS | USER_LIMIT_REACHED | MAX_PREPARED_STMT_COUNT_REACHED => return None,
         // Syntax errors and unknown names, in statements that are our own.
         _ if server.state.starts_with("42") => {
             "The server doesn't understand a statement of Millstream's: check that its version is supported, and \

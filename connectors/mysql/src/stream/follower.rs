@@ -1,6 +1,6 @@
 //! From events to transactions.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -70,8 +70,8 @@ pub(super) struct Open {
     pub(super) began: bool,
     /// Tables whose rows it changed.
     pub(super) touched: Vec<TableName>,
-    /// Tables of which it has been said that rows changed that neither the log nor a statement names.
-    pub(super) replaced_unseen: BTreeSet<TableName>,
+    /// Tables of which rows changed that neither the log nor a statement names, and how: told at its end.
+    pub(super) replaced_unseen: BTreeMap<TableName, &'static str>,
     /// The distributed transaction that its rows belong to: they count when that is committed.
     pub(super) branch: Option<Branch>,
 }
@@ -427,6 +427,9 @@ impl Follower {
         let open = self.open.take().unwrap_or_default();
         if let (Some(set), Some(gtid)) = (&mut self.gtid, &open.gtid) {
             set.add(gtid);
+        }
+        for (name, cause) in &open.replaced_unseen {
+            self.rows_replaced(name, cause);
         }
         self.outbox.commit(open.committed_at_ms.unwrap_or(self.at_ms));
         self.rest();

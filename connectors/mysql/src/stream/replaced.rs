@@ -4,7 +4,7 @@ use millstream_core::schema::TableName;
 use millstream_core::schema_change::SchemaChangeKind;
 
 use super::event;
-use super::follower::Follower;
+use super::follower::{Follower, Open};
 use super::tables::Standing;
 
 impl Follower {
@@ -76,11 +76,14 @@ impl Follower {
         }
     }
 
-    /// The same of tables that the transaction doesn't name, of each once.
+    /// The same of tables that the transaction doesn't name, of each once, and at its end: a row that it hands on
+    /// afterwards would count as seen by the read, though it may have been removed unseen in its turn.
     pub(super) fn replaced_unseen(&mut self, names: impl IntoIterator<Item = TableName>, cause: &'static str) {
         for name in names {
-            if self.open.as_mut().is_none_or(|open| open.replaced_unseen.insert(name.clone())) {
-                self.rows_replaced_in_transaction(&name, cause, None);
+            match &mut self.open {
+                Some(Open { branch: Some(branch), .. }) => branch.replaced(&name, cause, None),
+                Some(open) => drop(open.replaced_unseen.entry(name).or_insert(cause)),
+                None => self.rows_replaced(&name, cause),
             }
         }
     }
