@@ -244,6 +244,7 @@ impl Catalog {
                 name: glance.name.clone(),
                 columns: live.columns.clone(),
                 has_primary_key: !live.primary_key.is_empty(),
+                unique_indexes: live.unique_keys.iter().map(|key| key.name.clone()).collect(),
                 partitions: glance.partitions,
                 instances,
             };

@@ -148,12 +148,11 @@ impl Reader<'_> {
 
     /// `ADD` and a list of columns and constraints, divided by the commas outside parentheses.
     fn add(&mut self) -> Action {
-        const CONSTRAINTS: [&str; 8] =
-            ["CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "DEFAULT", "INDEX", "PERIOD"];
+        const CONSTRAINTS: [&str; 7] = ["CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "DEFAULT", "INDEX"];
         let mut columns = Vec::new();
         loop {
             match self.peek_keyword() {
-                Some(word) if CONSTRAINTS.contains(&word) => {}
+                Some(word) if CONSTRAINTS.contains(&word) || self.is_at_period() => {}
                 _ => match self.name() {
                     Some(column) => columns.push(column),
                     None => return Action::Unclear,
@@ -164,6 +163,12 @@ impl Reader<'_> {
             }
         }
         if columns.is_empty() { Action::Nothing } else { Action::AddColumns(columns) }
+    }
+
+    /// A period of system time. The word alone is as good a name as any.
+    fn is_at_period(&self) -> bool {
+        let mut words = self.tokens.iter().take(2).map_while(keyword);
+        words.next() == Some("PERIOD") && words.next() == Some("FOR")
     }
 
     /// `DROP` and a list of columns and constraints; `COLUMN` holds until `CONSTRAINT`, and the other way round.
@@ -180,8 +185,8 @@ impl Reader<'_> {
                     of_columns = false;
                     self.skip();
                 }
-                // The end of a period of system time.
-                Some("PERIOD") => return Action::Nothing,
+                // The end of it.
+                Some(_) if self.is_at_period() => return Action::Nothing,
                 _ => {}
             }
             if self.take_keyword("IF") {
@@ -231,7 +236,7 @@ impl Reader<'_> {
 }
 
 /// The keywords that matter here.
-const KEYWORDS: [&str; 37] = [
+const KEYWORDS: [&str; 38] = [
     "ADD",
     "ALTER",
     "CHECK",
@@ -245,6 +250,7 @@ const KEYWORDS: [&str; 37] = [
     "DROP",
     "ENABLE",
     "EXISTS",
+    "FOR",
     "FOREIGN",
     "FULLTEXT",
     "IF",
@@ -389,6 +395,8 @@ mod tests {
             read("ALTER TABLE t WITH NOCHECK ADD CONSTRAINT k CHECK (a > 0), c int DEFAULT 'x, y'"),
             added(&["c"])
         );
+        assert_eq!(read("ALTER TABLE t ADD period int NOT NULL DEFAULT 5"), added(&["period"]));
+        assert_eq!(read("ALTER TABLE t ADD PERIOD FOR SYSTEM_TIME (a, b)"), Action::Nothing);
         assert_eq!(read("/* a /* nested */ */ ALTER -- x\n TABLE t ADD é int;"), added(&["é"]));
     }
 
@@ -399,6 +407,8 @@ mod tests {
         assert_eq!(read("ALTER TABLE t DROP CONSTRAINT k, COLUMN [column], CONSTRAINT l"), dropped(&["column"]));
         assert_eq!(read("ALTER TABLE t DROP CONSTRAINT k WITH (ONLINE = ON, MAXDOP = 2)"), Action::Nothing);
         assert_eq!(read("ALTER TABLE t DROP k"), Action::Nothing);
+        assert_eq!(read("ALTER TABLE t DROP COLUMN a, period"), dropped(&["a", "period"]));
+        assert_eq!(read("ALTER TABLE t DROP PERIOD FOR SYSTEM_TIME"), Action::Nothing);
     }
 
     #[test]

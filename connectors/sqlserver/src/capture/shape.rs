@@ -12,6 +12,7 @@ use millstream_core::schema::{Column, Identity, IdentityKind, TableName, TableSc
 use super::ddl::{Action, same_name};
 use super::instance::Instance;
 use super::origin::Origin;
+use crate::decode::ColumnType;
 use crate::position::Lsn;
 
 /// The shape that an instance gives to its table's rows behind a place.
@@ -123,8 +124,7 @@ fn split(source_type: &str) -> (&str, Option<&str>) {
 /// Whether a change row may lack the column's value although it has one: it leaves large values out of updates that
 /// don't touch them.
 pub(crate) fn may_be_left_out(column: &Column) -> bool {
-    let (name, size) = split(&column.source_type);
-    matches!(name, "text" | "ntext" | "image" | "xml" | "geometry" | "geography") || size == Some("max")
+    ColumnType::parse(&column.source_type).is_lob()
 }
 
 /// Whether the rows of deletes and the old rows of updates never have the column's value.

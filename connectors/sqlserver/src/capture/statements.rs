@@ -62,7 +62,10 @@ pub(crate) fn disable(table: &TableName, instance: &str) -> String {
 /// number behind it.
 pub(crate) fn instance_name(table: &TableName, taken: impl Fn(&str) -> bool) -> String {
     let whole = format!("{OWN_PREFIX}{}_{}", table.schema, table.name);
-    let base: String = whole.chars().take(INSTANCE_NAME_LETTERS_MAX - NUMBER_LETTERS_MAX).collect();
+    let mut room = INSTANCE_NAME_LETTERS_MAX - NUMBER_LETTERS_MAX;
+    // The server counts as UTF-16 does.
+    let fits = |letter: &char| room.checked_sub(letter.len_utf16()).map(|left| room = left).is_some();
+    let base: String = whole.chars().take_while(fits).collect();
     if whole == base && !taken(&base) {
         return base;
     }
@@ -119,5 +122,7 @@ mod tests {
         assert_eq!(instance_name(&table, taken), "millstream_dbo_t_3");
         let long = TableName::new("dbo", "é".repeat(120));
         assert_eq!(instance_name(&long, |_| false).chars().count(), 91);
+        let wide = TableName::new("dbo", "🦀".repeat(60));
+        assert_eq!(instance_name(&wide, |_| false).encode_utf16().count(), 91);
     }
 }

@@ -2,8 +2,8 @@
 
 use millstream_core::schema::TableName;
 
-use super::ddl::{Action, names};
-use super::instance::{Instance, InstanceOptions, Statement};
+use super::ddl::{Action, names, same_name};
+use super::instance::{CapturedColumn, Instance, InstanceOptions};
 use super::partitions::PartitionMark;
 use super::statements;
 use crate::discover::LiveColumn;
@@ -21,6 +21,8 @@ pub(crate) struct CapturedTable {
     pub(crate) columns: Vec<LiveColumn>,
     /// Whether it has a primary key now.
     pub(crate) has_primary_key: bool,
+    /// The names of the unique indexes that could name its rows now.
+    pub(crate) unique_indexes: Vec<String>,
     /// Its partitions now.
     pub(crate) partitions: Option<PartitionMark>,
     /// Its capture instances; two at most.
@@ -36,6 +38,14 @@ pub(crate) struct Want {
     pub(crate) statement: String,
 }
 
+/// How a table was captured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Former {
+    options: InstanceOptions,
+    /// The columns that were left out on purpose, by their ids.
+    left_out: Vec<i32>,
+}
+
 impl CapturedTable {
     /// The instance that the table is, or will be, read through: the last one made, unless it captures less.
     pub(crate) fn preferred(&self) -> Option<&Instance> {
@@ -44,15 +54,36 @@ impl CapturedTable {
 
     /// The first instance of a table that has none.
     pub(crate) fn wanted_first(&self, taken: impl Fn(&str) -> bool) -> Option<Want> {
+        let options = InstanceOptions { partition_switch: true, ..InstanceOptions::default() };
+        self.wanted_like(&Former { options, left_out: Vec::new() }, taken)
+    }
+
+    /// The instance of a table that has none any more, made as the last one was.
+    pub(crate) fn wanted_like(&self, former: &Former, taken: impl Fn(&str) -> bool) -> Option<Want> {
         if !self.instances.is_empty() {
             return None;
         }
-        let options = InstanceOptions { partition_switch: true, ..InstanceOptions::default() };
+        let index = former.options.index.clone().filter(|index| self.unique_indexes.contains(index));
+        let options = InstanceOptions { index, ..former.options.clone() };
+        let is_left_out = |column: &&LiveColumn| !column.computed && former.left_out.contains(&column.column_id);
+        let columns = self.columns.iter().any(|column| is_left_out(&column)).then(|| {
+            let taken_up = self.columns.iter().filter(|column| !column.computed && !is_left_out(column));
+            taken_up.map(|column| column.column.name.clone()).collect::<Vec<_>>()
+        });
         let instance = statements::instance_name(&self.name, taken);
         Some(Want {
             reason: "no capture instance exists for the table".to_owned(),
-            statement: statements::enable(&self.name, &instance, &options, None),
+            statement: statements::enable(&self.name, &instance, &options, columns.as_deref()),
         })
+    }
+
+    /// What to keep of the instance in use, for a successor that can't be asked about it; `None` without one.
+    pub(crate) fn former(&self) -> Option<Former> {
+        let newest = self.preferred()?;
+        let added: Vec<i32> = self.added_since(newest).iter().map(|column| column.column_id).collect();
+        let is_left_out = |id: &i32| !newest.captures(*id) && !added.contains(id);
+        let left_out = self.columns.iter().map(|column| column.column_id).filter(is_left_out).collect();
+        Some(Former { options: newest.options.clone(), left_out })
     }
 
     /// The instance that a changed table needs: one that captures columns added since the newest was made, or that
@@ -94,7 +125,9 @@ impl CapturedTable {
     /// Columns that the instance lacks because they came after it, or after its columns were chosen; others were left out
     /// of it on purpose.
     pub(crate) fn added_since(&self, instance: &Instance) -> Vec<&LiveColumn> {
-        self.added_by(instance.statements.iter().chain(self.unknown_to(instance)), instance)
+        let mut added = self.added_behind(instance);
+        added.extend(self.overlooked_by(instance));
+        added
     }
 
     /// The columns that an instance of ours lacks although they came before it. Which columns it is to have is known from
@@ -102,25 +135,29 @@ impl CapturedTable {
     /// one that was left out on purpose. The statement lies before the instance in the log, so when the instance is ready
     /// the history of the one before tells.
     pub(crate) fn overlooked_by(&self, instance: &Instance) -> Vec<&LiveColumn> {
-        self.added_by(self.unknown_to(instance), instance)
-    }
-
-    /// Statements that only the table's other instance was there for, where the columns of this one were chosen by us.
-    fn unknown_to<'a>(&'a self, instance: &'a Instance) -> impl Iterator<Item = &'a Statement> {
+        if !statements::is_own_name(&instance.name) {
+            return Vec::new();
+        }
+        let behind = self.added_behind(instance);
         let others = self.instances.iter().filter(|other| other.change_table != instance.change_table);
-        let is_unknown = |statement: &&Statement| instance.statements.iter().all(|known| known.at != statement.at);
-        let is_ours = statements::is_own_name(&instance.name);
-        others.filter(move |_| is_ours).flat_map(|other| &other.statements).filter(is_unknown)
+        let is_overlooked = |column: &&LiveColumn| !instance.captures(column.column_id) && !behind.contains(column);
+        others.flat_map(|other| self.added_behind(other)).filter(is_overlooked).collect()
     }
 
-    fn added_by<'a>(&self, statements: impl Iterator<Item = &'a Statement>, instance: &Instance) -> Vec<&LiveColumn> {
-        let adds = |statement: &&Statement| matches!(statement.action(), Action::AddColumns(_) | Action::Unclear);
-        let commands: Vec<&str> = statements.filter(adds).map(|statement| statement.command.as_str()).collect();
-        let is_added = |column: &LiveColumn| commands.iter().any(|command| names(command, &column.column.name));
-        self.columns
-            .iter()
-            .filter(|column| !column.computed && !instance.captures(column.column_id) && is_added(column))
-            .collect()
+    /// Columns that statements in an instance's history added, and that it lacks for that. A statement tells the name that
+    /// a column had then, and nothing tells that it was renamed. But numbers of columns grow: so where names are missing
+    /// that nothing has dropped, the newest columns had them.
+    fn added_behind(&self, instance: &Instance) -> Vec<&LiveColumn> {
+        let history = History::of(instance);
+        let lacks = |column: &&LiveColumn| !instance.captures(column.column_id);
+        let (mut added, mut others): (Vec<&LiveColumn>, Vec<&LiveColumn>) =
+            self.columns.iter().filter(lacks).partition(|column| history.names(&column.column.name));
+        others.sort_by_key(|column| std::cmp::Reverse(column.column_id));
+        let exists = |name: &&String| self.columns.iter().any(|column| same_name(name, &column.column.name));
+        let missing = history.added.iter().filter(|name| !exists(name)).count();
+        added.extend(others.into_iter().take(missing.saturating_sub(history.dropped_others)));
+        added.retain(|column| !column.computed);
+        added
     }
 
     /// `None` if all columns are to be captured.
@@ -134,6 +171,47 @@ impl CapturedTable {
         }
         let wanted = self.columns.iter().filter(|column| is_wanted(column) && !column.computed);
         Some(wanted.map(|column| column.column.name.clone()).collect())
+    }
+}
+
+/// What statements behind an instance did to the columns that it doesn't know.
+#[derive(Default)]
+struct History<'a> {
+    /// The names of added ones, but for those that were dropped under that name.
+    added: Vec<String>,
+    /// How many more were dropped: renamed ones, or ones that had been left out.
+    dropped_others: usize,
+    /// Statements that can't be read.
+    unclear: Vec<&'a str>,
+}
+
+impl<'a> History<'a> {
+    fn of(instance: &'a Instance) -> Self {
+        let mut history = Self::default();
+        for statement in &instance.statements {
+            match statement.action() {
+                Action::AddColumns(columns) => history.added.extend(columns),
+                Action::DropColumns(columns) => columns.iter().for_each(|column| history.drop(instance, column)),
+                Action::Unclear => history.unclear.push(&statement.command),
+                _ => {}
+            }
+        }
+        history
+    }
+
+    fn drop(&mut self, instance: &Instance, dropped: &str) {
+        let is_captured = |captured: &CapturedColumn| !captured.exists && same_name(dropped, &captured.column.name);
+        match self.added.iter().rposition(|added| same_name(added, dropped)) {
+            Some(at) => drop(self.added.remove(at)),
+            None if instance.columns.iter().any(is_captured) => {}
+            None => self.dropped_others += 1,
+        }
+    }
+
+    /// Whether a statement added a column of this name, or may have.
+    fn names(&self, column: &str) -> bool {
+        let is_it = |added: &String| same_name(added, column);
+        self.added.iter().any(is_it) || self.unclear.iter().any(|command| names(command, column))
     }
 }
 
@@ -159,6 +237,7 @@ mod tests {
             name: TableName::new("dbo", "t"),
             columns: columns.iter().map(|(id, name)| live(captured(*id, name, "int"))).collect(),
             has_primary_key: true,
+            unique_indexes: Vec::new(),
             partitions: None,
             instances,
         }
@@ -211,7 +290,41 @@ mod tests {
         new.name = "millstream_dbo_t".to_owned();
         let ours = table(&columns, vec![old, new.clone()]);
         assert_eq!(names(ours.overlooked_by(&new)), ["b"]);
-        assert_eq!(names(ours.added_since(&new)), ["b", "c"]);
+        assert_eq!(names(ours.added_since(&new)), ["c", "b"]);
+    }
+
+    fn added(columns: &[(i32, &str)], statements: &[&str]) -> Vec<String> {
+        let mut old = instance(7, Some(lsn(1)), vec![captured(1, "id", "int"), captured(2, "a", "int")]);
+        old.columns[1].exists = columns.iter().any(|(id, _)| *id == 2);
+        old.statements = (10..).zip(statements).map(|(at, command)| statement(at, command)).collect();
+        let table = table(columns, vec![old.clone()]);
+        table.added_since(&old).iter().map(|column| column.column.name.clone()).collect()
+    }
+
+    #[test]
+    fn an_added_column_is_known_whatever_it_is_called_now() {
+        let secret = [(1, "id"), (2, "a"), (3, "secret")];
+        let and = |more: &[(i32, &'static str)]| [&secret, more].concat();
+        assert_eq!(added(&and(&[(4, "d")]), &["ALTER TABLE t ADD c int"]), ["d"]);
+        assert_eq!(added(&and(&[(4, "d"), (5, "e")]), &["ALTER TABLE t ADD c int, e int"]), ["e", "d"]);
+        // Another takes its name.
+        let swapped = ["ALTER TABLE t ADD a_new bigint", "ALTER TABLE t DROP COLUMN a"];
+        assert_eq!(added(&[(1, "id"), (3, "secret"), (4, "a")], &swapped), ["a"]);
+        // It is gone again, under either name.
+        assert_eq!(added(&secret, &["ALTER TABLE t ADD c int", "ALTER TABLE t DROP COLUMN c"]), [""; 0]);
+        assert_eq!(added(&secret, &["ALTER TABLE t ADD c int", "ALTER TABLE t DROP COLUMN d"]), [""; 0]);
+    }
+
+    #[test]
+    fn a_column_that_a_statement_only_mentions_stays_out() {
+        let columns = [(1, "id"), (2, "a"), (3, "secret"), (4, "n")];
+        for statement in [
+            "ALTER TABLE t ADD n int NULL CONSTRAINT ck CHECK (secret <> N'')",
+            "ALTER TABLE t ADD n int, CONSTRAINT u UNIQUE (a, secret)",
+            "ALTER TABLE secret ADD n int",
+        ] {
+            assert_eq!(added(&columns, &[statement]), ["n"], "{statement}");
+        }
     }
 
     #[test]

@@ -112,7 +112,9 @@ pub(super) struct Follower {
     rested: Lsn,
     /// When the last known transaction ended, in milliseconds since 1970 (UTC).
     committed_at_ms: i64,
-    /// Tables of which it has been said in this reading that rows of them changed unseen.
+    /// Tables of which it has been said in this reading that rows of them changed unseen. The rest of their rows is left
+    /// out: a read that begins now shows what all of this reading's commits left, while a row that is handed on would
+    /// count as seen by it, though a later change that says no more of its row may have removed it.
     doubted: HashSet<TableName>,
     delivered: Instant,
     plans_outdated: u32,
@@ -271,7 +273,8 @@ impl Follower {
             return Ok(());
         }
         self.open = Some(place.commit);
-        let Some(row) = cursor.take_row()? else { return Ok(()) };
+        let is_doubted = self.doubted.contains(cursor.name());
+        let Some(row) = cursor.take_row()?.filter(|_| !is_doubted) else { return Ok(()) };
         let told = match self.outbox.rows(row.schema) {
             Some(changes) => rows::push(&row, changes)?,
             None => Told::Whole,
@@ -296,6 +299,7 @@ impl Follower {
             (_, None) => self.tables.get(name).cloned(),
         };
         self.tables.set(name, standing);
+        self.doubted.remove(name);
         self.tell(name, change.kind, change.statement, change.at_ms);
     }
 

@@ -93,6 +93,53 @@ async fn a_column_on_its_way_when_another_gets_its_instance() {
     assert_eq!(world.rows("t"), ["(a='a', b=10, c=21, id=1)", "(a='b', id=2)"]);
 }
 
+/// The history knows a column by the name that it was added under.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_renamed_right_after_it_was_added() {
+    let mut world = World::followed(Auto, ONE_TABLE, &["t"]).await;
+    world.sql("ALTER TABLE dbo.t ADD c int NOT NULL DEFAULT 5");
+    world.sql("EXEC sp_rename 'dbo.t.c', 'd', 'COLUMN'");
+    world.until_true("d is captured", |world| world.rows("t").iter().all(|row| row.contains("d=5"))).await;
+    world.settle().await;
+    // A new column takes the place and the name of an old one.
+    world.sql("ALTER TABLE dbo.t ADD a_new varchar(20)");
+    world.sql("UPDATE dbo.t SET a_new = a + '!'");
+    world.sql("ALTER TABLE dbo.t DROP COLUMN a");
+    world.sql("EXEC sp_rename 'dbo.t.a_new', 'a', 'COLUMN'");
+    world.until_true("a is captured", |world| world.rows("t").iter().all(|row| row.contains("a='"))).await;
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a='a!', d=5, id=1)", "(a='b!', d=5, id=2)"]);
+    world.sql("UPDATE dbo.t SET a = 'z' WHERE id = 2");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a='a!', d=5, id=1)", "(a='z', d=5, id=2)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_left_out_on_purpose_stays_out_whatever_names_it() {
+    let mut world = World::new(
+        Auto,
+        "CREATE TABLE dbo.t (id int PRIMARY KEY, a varchar(10), secret varchar(9)); \
+                                      INSERT INTO dbo.t VALUES (1, 'a', 'TOP')",
+    );
+    world.enable_columns("t", "narrow", "id,a");
+    world.follow().await;
+    assert_eq!(world.rows("t"), ["(a='a', id=1)"]);
+    world.sql("ALTER TABLE dbo.t ADD n int NULL CONSTRAINT ck CHECK (secret <> N'')");
+    world.sql("UPDATE dbo.t SET n = 1");
+    world.until_true("n is captured", |world| world.rows("t") == ["(a='a', id=1, n=1)"]).await;
+    world.settle().await;
+    // Somebody makes the instance anew.
+    world.disable("t", "narrow");
+    let own = "EXISTS (SELECT 1 FROM cdc.change_tables WHERE capture_instance = N'millstream_dbo_t')";
+    if world.holds(own) {
+        world.disable("t", "millstream_dbo_t");
+    }
+    world.until_true("t is held", |world| world.state("t").starts_with("held")).await;
+    world.until_true("it is captured again", |world| world.state("t") == "live").await;
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a='a', id=1, n=1)"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_changed_in_the_gap_get_their_values() {
     let mut world = World::followed(Manual, ONE_TABLE, &["t"]).await;

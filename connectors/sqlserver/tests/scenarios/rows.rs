@@ -168,6 +168,33 @@ async fn rows_without_a_key_are_followed() {
     assert_eq!(world.rows("t"), ["(a=2, b=3)"]);
 }
 
+/// A row that was handed on behind the doubt counted as seen by the read that the doubt had begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_and_go_behind_a_doubtful_change_go() {
+    let script = "CREATE TABLE dbo.t (id int, a int, note nvarchar(max) NULL); INSERT INTO dbo.t VALUES (1, 1, NULL);
+         CREATE TABLE dbo.t2 (id int, a int, note text); INSERT INTO dbo.t2 VALUES (1, 1, 'n')";
+    let mut world = World::followed(Manual, script, &["t", "t2"]).await;
+    for statement in [
+        "UPDATE dbo.t SET a = 2 WHERE id = 1",
+        "INSERT INTO dbo.t VALUES (7, 100, NULL)",
+        "UPDATE dbo.t SET a = 101 WHERE id = 7",
+        "UPDATE dbo.t2 SET a = 2 WHERE id = 1",
+        "INSERT INTO dbo.t2 VALUES (7, 100, 'n')",
+        "DELETE FROM dbo.t2 WHERE id = 7",
+    ] {
+        world.sql(statement);
+    }
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=2, id=1)", "(a=101, id=7)"]);
+    assert_eq!(world.rows("t2"), ["(a=2, id=1, note='n')"]);
+    // Doubts of their own, in commits of their own.
+    world.sql("INSERT INTO dbo.t VALUES (8, 8, NULL)");
+    world.settle().await;
+    world.sql("UPDATE dbo.t SET a = 9 WHERE id = 8");
+    world.settle().await;
+    assert_eq!(world.rows("t"), ["(a=2, id=1)", "(a=9, id=8)", "(a=101, id=7)"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn truncate_is_refused() {
     let mut world =

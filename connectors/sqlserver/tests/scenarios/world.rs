@@ -126,6 +126,14 @@ impl World {
         ));
     }
 
+    /// Makes a capture instance of some columns.
+    pub fn enable_columns(&self, table: &str, instance: &str, columns: &str) {
+        self.sql(&format!(
+            "EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N'{table}', @role_name = NULL, \
+             @capture_instance = N'{instance}', @supports_net_changes = 0, @captured_column_list = N'{columns}'"
+        ));
+    }
+
     /// Drops a capture instance.
     pub fn disable(&self, table: &str, instance: &str) {
         self.sql(&format!(

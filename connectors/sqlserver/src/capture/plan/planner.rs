@@ -233,12 +233,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether a statement added a column that the instance would have to capture.
+    /// Whether a statement added a column that the instance would have to capture. One that was renamed since is somewhere
+    /// among those that were added.
     fn opens_gap(&self, instance: &Instance, added: &[String]) -> bool {
-        let mut columns = self.table.columns.iter().filter(|column| !column.computed);
-        columns.any(|column| {
-            added.iter().any(|name| same_name(name, &column.column.name)) && !instance.captures(column.column_id)
-        })
+        let columns = self.table.added_since(instance);
+        let is_one_of = |name: &String| columns.iter().any(|column| same_name(name, &column.column.name));
+        let is_gone = |name: &String| !self.table.columns.iter().any(|column| same_name(name, &column.column.name));
+        added.iter().any(is_one_of) || (!columns.is_empty() && added.iter().any(is_gone))
     }
 }
 

@@ -32,6 +32,7 @@ fn table(instances: &[Instance]) -> CapturedTable {
         name: name(),
         columns,
         has_primary_key: true,
+        unique_indexes: Vec::new(),
         partitions: None,
         instances: instances.to_vec(),
     }
