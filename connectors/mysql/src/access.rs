@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::connect::Connection;
 use crate::discover::quoted;
-use crate::error::{classify_read, is_access_denied};
+use crate::error::{classify_read, is_access_denied, is_lock_timeout};
 
 /// How a table answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) enum Access {
         /// A whole statement.
         grant: String,
     },
+    /// Somebody else has held a lock on it for as long as the session waits for one.
+    Locked,
 }
 
 /// Asks a table for no row of all columns. That waits until no statement works on the table's definition.
@@ -39,6 +41,7 @@ pub(crate) async fn probe(
             let user = account(connection, limit).await?;
             Ok(Access::Denied { grant: grant_select(&user, &table.schema, Some(table)) })
         }
+        Ok(Err(error)) if is_lock_timeout(&error) => Ok(Access::Locked),
         Ok(Err(error)) => match classify_read(table, error) {
             SourceError::Table { .. } => Ok(Access::Nothing),
             error => Err(error),

@@ -110,7 +110,7 @@ impl MySqlSource {
                 format!("{grant} {SEEN_SOON}"),
             ),
             // The first error says what is wrong.
-            Ok(Access::Granted | Access::Nothing) | Err(_) => error,
+            Ok(Access::Granted | Access::Nothing | Access::Locked) | Err(_) => error,
         }
     }
 
@@ -243,6 +243,7 @@ impl SourceConnector for MySqlSource {
                 Access::Nothing => continue,
                 Access::Denied { grant } => (HIDDEN, Some(format!("{grant} {SEEN_SOON}"))),
                 Access::Granted => ("the table was hidden a moment ago", None),
+                Access::Locked => ("somebody keeps the table locked", None),
             };
             hidden.push(HiddenTable { table: table.clone(), reason: reason.to_owned(), remedy });
         }

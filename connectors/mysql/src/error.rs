@@ -25,6 +25,7 @@ mod code {
     pub(super) const CRASHED_ON_USAGE: u16 = 1194;
     pub(super) const CRASHED_ON_REPAIR: u16 = 1195;
     pub(super) const TOO_MANY_USER_CONNECTIONS: u16 = 1203;
+    pub(super) const LOCK_WAIT_TIMEOUT: u16 = 1205;
     pub(super) const USER_LIMIT_REACHED: u16 = 1226;
     pub(super) const SPECIFIC_ACCESS_DENIED: u16 = 1227;
     pub(super) const MASTER_FATAL_ERROR_READING_BINLOG: u16 = 1236;
@@ -97,6 +98,11 @@ fn text(error: &Error) -> String {
 fn is_position_lost(number: u16) -> bool {
     use code::*;
     matches!(number, MASTER_FATAL_ERROR_READING_BINLOG | UNKNOWN_TARGET_BINLOG | GTID_POSITION_NOT_FOUND_IN_BINLOG)
+}
+
+/// Whether a statement has waited for a lock for as long as it may.
+pub(crate) fn is_lock_timeout(error: &Error) -> bool {
+    matches!(error, Error::Server(server) if server.code == code::LOCK_WAIT_TIMEOUT)
 }
 
 /// Whether the user lacks a privilege on a database, a table or a column.

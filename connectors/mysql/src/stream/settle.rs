@@ -16,7 +16,7 @@
 //! Each row event's table map is compared with the known shape besides, so that a change that no statement of the log
 //! shows (made with the log turned off) doesn't go unnoticed as long as it changes the columns' count or types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,14 @@ const ACCESS_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// With many such tables the pauses are longer: so much for each.
 const ACCESS_PAUSE_EACH: Duration = Duration::from_millis(10);
 
+/// How long to wait for a lock on a table's definition, in seconds: the whole stream waits. A statement that is in the log
+/// already is done with it in a moment.
+const LOCK_SECONDS: u32 = 5;
+/// … where the table was locked the last time.
+const LOCK_SECONDS_AGAIN: u32 = 1;
+/// How long after that it is asked about again.
+const LOCKED_PAUSE: Duration = Duration::from_secs(10);
+
 /// What has to be found out about one name.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
@@ -76,7 +84,16 @@ struct Answer {
     /// Tables that the user may not read, of which the catalog therefore tells nothing or not all, each with the
     /// statement that grants it.
     denied: BTreeMap<TableName, String>,
+    /// Tables that somebody keeps locked, so that nothing can be said of them.
+    locked: BTreeSet<TableName>,
     head: Head,
+}
+
+/// What keeps tables from being asked about.
+#[derive(Default)]
+struct InTheWay {
+    denied: BTreeMap<TableName, String>,
+    locked: BTreeSet<TableName>,
 }
 
 /// What looking ahead showed of one table.
@@ -125,6 +142,10 @@ impl Follower {
             let found = answer.found.remove(&question.name);
             if let Some(grant) = answer.denied.remove(&question.name) {
                 self.denied(&question.name, grant, statement);
+                continue;
+            }
+            if answer.locked.remove(&question.name) {
+                self.locked(&question.name, statement);
                 continue;
             }
             match (outlook, found) {
@@ -182,6 +203,16 @@ impl Follower {
             let remedy = Some(format!("{grant} {SEEN_SOON}"));
             self.change(name, SchemaChangeKind::Unreadable { reason, remedy }, statement);
         }
+    }
+
+    /// Somebody keeps a table locked, as a restored dump does while it fills it.
+    fn locked(&mut self, name: &TableName, statement: Option<&str>) {
+        let retry = Retry::WhenAllowed { at: Instant::now() + LOCKED_PAUSE, pause: LOCKED_PAUSE };
+        let reason =
+            "somebody keeps the table locked (LOCK TABLES, or a statement that alters it), so its shape can't be \
+                      known"
+                .to_owned();
+        self.unreadable(name, retry, reason, None, statement);
     }
 
     /// When a table is to be tried again that the user might not read. Only where no transaction is open.
@@ -287,22 +318,29 @@ impl Follower {
             let error = format!("the address leads to server {} now", connection.server.identity);
             return Err(SourceError::transient("ask for the shape of tables", error).into());
         }
-        let names: Vec<TableName> = questions.iter().map(|question| question.name.clone()).collect();
-        let (found, denied) = match all {
+        let mut names: Vec<TableName> = questions.iter().map(|question| question.name.clone()).collect();
+        let is_known =
+            |name: &TableName| matches!(self.tables.get(name), Some(Standing::Unknown(Retry::WhenAllowed { .. })));
+        let patience = if names.iter().all(is_known) { LOCK_SECONDS_AGAIN } else { LOCK_SECONDS };
+        connection
+            .execute(limit, "limit the wait for locks", &format!("SET SESSION lock_wait_timeout = {patience}"))
+            .await?;
+        let (found, InTheWay { denied, locked }) = match all {
             true => {
                 let tracked: Vec<TableName> = self.tables.names().cloned().collect();
-                let denied = await_definitions(&mut connection, limit, &tracked).await?;
-                (discover::selected(&mut connection, limit, self.tables.selection()).await?, denied)
+                let in_the_way = await_definitions(&mut connection, limit, &tracked).await?;
+                (discover::selected(&mut connection, limit, self.tables.selection()).await?, in_the_way)
             }
             false => {
-                let denied = await_definitions(&mut connection, limit, &names).await?;
-                (discover::named(&mut connection, limit, &names).await?, denied)
+                let in_the_way = await_definitions(&mut connection, limit, &names).await?;
+                names.retain(|name| !in_the_way.locked.contains(name));
+                (discover::named(&mut connection, limit, &names).await?, in_the_way)
             }
         };
         let head = log::head(&mut connection, limit).await?;
         // Nothing is lost if the good-bye doesn't arrive.
         drop(connection);
-        Ok(Answer { found, denied, head })
+        Ok(Answer { found, denied, locked, head })
     }
 
     /// Step 3, for all questions at once.
@@ -362,21 +400,22 @@ pub(super) fn was_written_by(place: &LogPlace, head: &Head) -> bool {
 }
 
 /// Waits until no statement that is already in the log still works on these tables' definitions: it holds a lock that
-/// every reader of the table waits for. Tells which of the tables the user may not read.
+/// every reader of the table waits for. Tells which of the tables the user may not read, and which somebody keeps locked.
 async fn await_definitions(
     connection: &mut Connection,
     limit: Duration,
     names: &[TableName],
-) -> Result<BTreeMap<TableName, String>, SourceError> {
-    let mut denied = BTreeMap::new();
+) -> Result<InTheWay, SourceError> {
+    let mut found = InTheWay::default();
     for name in names {
         match access::probe(connection, limit, name).await? {
             // If there is no such table, the wait is over as well.
             Access::Granted | Access::Nothing => {}
-            Access::Denied { grant } => drop(denied.insert(name.clone(), grant)),
+            Access::Denied { grant } => drop(found.denied.insert(name.clone(), grant)),
+            Access::Locked => drop(found.locked.insert(name.clone())),
         }
     }
-    Ok(denied)
+    Ok(found)
 }
 
 #[cfg(test)]

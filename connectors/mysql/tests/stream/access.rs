@@ -8,6 +8,7 @@ use millstream_core::schema_change::SchemaChangeKind;
 use millstream_core::source::{KeyRange, ReadRequest, ReadScope};
 use millstream_mysql::MySqlConfig;
 use millstream_testkit::{Flavor, ServerOptions, require_server, shared_with};
+use mysql_async::prelude::Queryable;
 use tokio::time::sleep;
 
 use super::follow::{Fixture, Follow, shown};
@@ -142,5 +143,37 @@ async fn a_grant_is_noticed_within_seconds() {
             }
         }
         assert!(best < SOON, "{flavor}: {best:?}");
+    }
+}
+
+/// As a restored dump does: the stream waited for the lock, and began again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_somebody_keeps_locked_waits_alone() {
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        require_server!(flavor);
+        let mut fixture = Fixture::new(shared_with(flavor, "default", ServerOptions::new()).await.unwrap()).await;
+        fixture.select(&["t", "u"]);
+        fixture.sql("CREATE TABLE t (id INT PRIMARY KEY); CREATE TABLE u (id INT PRIMARY KEY)").await;
+        let (position, catalog) = fixture.here().await;
+        let mut other = fixture.endpoint.connect().await.unwrap();
+        let table = format!("`{}`.t", fixture.database);
+        for statement in [
+            format!("DROP TABLE {table}"),
+            format!("CREATE TABLE {table} (id INT PRIMARY KEY, a INT)"),
+            format!("LOCK TABLES {table} WRITE"),
+            format!("INSERT INTO {table} VALUES (1, 1)"),
+        ] {
+            other.query_drop(statement).await.unwrap();
+        }
+        fixture.sql("INSERT INTO u VALUES (7)").await;
+        let begun = Instant::now();
+        let mut follow = fixture.follow_from(&position, catalog).await;
+        let lines = until(&mut follow, "u + 7").await;
+        assert!(begun.elapsed() < Duration::from_secs(15), "{flavor}: after {:?}", begun.elapsed());
+        assert!(lines.contains(&"t unreadable".to_owned()), "{flavor}: {lines:?}");
+        other.query_drop("UNLOCK TABLES").await.unwrap();
+        until(&mut follow, "t settled (id,a)").await;
+        fixture.sql("INSERT INTO t VALUES (2, 2)").await;
+        until(&mut follow, "t + 2,2").await;
     }
 }
