@@ -72,6 +72,10 @@ cur.execute('SELECT * FROM dbo.t WHERE id = %d', (1,))
 print(cur.fetchone())
 cur.execute('SELECT name FROM sys.tables')
 print(cur.fetchall())
+# Messages, which the driver would raise if they came with a class above 0.
+cur.execute('EXEC sys.sp_cdc_enable_db; EXEC sys.sp_cdc_enable_db')
+cur.execute("EXEC sp_rename 'dbo.t.s', 'z', 'COLUMN'")
+cur.execute("RAISERROR('a word', 10, 1)")
 try:
     cur.execute('SELECT 1/0')
     cur.fetchall()

@@ -153,7 +153,9 @@ pub fn row(row: &[Value], columns: &[ColumnMetadata], compress: bool, out: &mut 
 pub fn message(message: &SqlError, server: &str, out: &mut Vec<u8>) {
     let mut body = Vec::new();
     body.extend(message.number.to_le_bytes());
-    body.extend([message.state, message.severity]);
+    // A severity of 10 is one for programs of old, and told as 0: clients may take all above it for errors.
+    let class = if message.severity == 10 { 0 } else { message.severity };
+    body.extend([message.state, class]);
     let text: Vec<u16> = message.message.encode_utf16().take(MESSAGE_UNITS_MAX).collect();
     medium_units(&text, &mut body);
     short_text(server, &mut body);
@@ -242,4 +244,19 @@ pub fn medium_text(text: &str, out: &mut Vec<u8>) {
 fn medium_units(units: &[u16], out: &mut Vec<u8>) {
     out.extend(u16::try_from(units.len()).unwrap_or(u16::MAX).to_le_bytes());
     out.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_severity_of_ten_is_told_as_another() {
+        for (severity, class) in [(0, 0), (9, 9), (10, 0), (11, 11), (16, 16)] {
+            let mut out = Vec::new();
+            message(&SqlError::new(50_000, severity, "x"), "s", &mut out);
+            // After the kind of token, its length, the number and the state.
+            assert_eq!(out[8], class, "{severity}");
+        }
+    }
 }
