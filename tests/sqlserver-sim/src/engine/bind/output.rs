@@ -7,7 +7,7 @@ use crate::value::SqlType;
 use crate::value::collation::equal;
 
 use super::super::expression::{ColumnRef, Expression, Node, Predicate};
-use super::super::parse::QUOTED;
+use super::super::parse::{QUOTED, parted};
 use super::super::plan::{OrderKey, OrderValue, OutputColumn};
 use super::{Binder, NamedSource};
 
@@ -165,10 +165,14 @@ impl Binder<'_, '_> {
     }
 
     fn assignment(&mut self, variable: &ast::Ident, value: &Expr, outputs: &mut Outputs) -> SqlResult<()> {
-        let slot =
-            self.execution.variables.find(&variable.value).ok_or_else(|| SqlError::undeclared(&variable.value))?;
+        let (name, operator) = parted(&variable.value);
+        let slot = self.execution.variables.find(name).ok_or_else(|| SqlError::undeclared(name))?;
         let sql_type = self.execution.variables.get(slot).map_or(SqlType::Int, |variable| variable.sql_type);
-        let bound = self.scalar(value)?;
+        let mut bound = self.scalar(value)?;
+        if let Some(operator) = operator {
+            let own = Expression { node: Node::Variable(slot), sql_type, nullable: true };
+            bound = self.operation(operator, own, bound)?;
+        }
         let bound = self.converted(bound, sql_type)?;
         outputs.assignments.get_or_insert_with(Vec::new).push(slot);
         outputs.columns.push(OutputColumn {

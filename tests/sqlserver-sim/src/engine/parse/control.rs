@@ -223,17 +223,8 @@ impl Reader<'_> {
         if self.take_token(&Token::Eq) {
             return Ok(None);
         }
-        let operator = match self.peek(0).map(|lexeme| &lexeme.token) {
-            Some(Token::Plus) => Operator::Add,
-            Some(Token::Minus) => Operator::Subtract,
-            Some(Token::Mul) => Operator::Multiply,
-            Some(Token::Div) => Operator::Divide,
-            Some(Token::Mod) => Operator::Modulo,
-            Some(Token::Ampersand) => Operator::And,
-            Some(Token::Pipe) => Operator::Or,
-            Some(Token::Caret) => Operator::Xor,
-            _ => return Err(self.unexpected()),
-        };
+        let operator = self.peek(0).and_then(|lexeme| super::compound::operator(&lexeme.token));
+        let operator = operator.ok_or_else(|| self.unexpected())?;
         self.at += 1;
         self.expect_token(&Token::Eq)?;
         Ok(Some(operator))

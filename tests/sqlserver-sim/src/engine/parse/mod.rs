@@ -1,6 +1,7 @@
 //! Reads batches: where statements begin and end is found here, token by token, as T-SQL needs no semicolons; queries and
 //! expressions are handed to sqlparser whole, which must read all that it is handed.
 
+mod compound;
 mod control;
 mod cursor;
 mod data;
@@ -26,6 +27,7 @@ use crate::error::{SqlError, SqlResult};
 use super::statement::{Kind, Name, Statement, TableShape, TypeName};
 use tokens::Lexeme;
 
+pub use compound::parted;
 pub use query::RECURSION;
 pub use tokens::{NEXT_VALUE, QUOTED};
 

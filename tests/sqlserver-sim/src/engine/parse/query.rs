@@ -146,9 +146,12 @@ impl Reader<'_> {
         to: usize,
         read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
     ) -> SqlResult<T> {
-        let tokens = tokens::for_sqlparser(self.lexemes.get(from..to).unwrap_or_default());
+        let lexemes = self.lexemes.get(from..to).unwrap_or_default();
+        if let Some((joined, origin)) = super::compound::joined(lexemes, from) {
+            return self.run_sqlparser(tokens::for_sqlparser(&joined), &origin, read);
+        }
         let origin: Vec<usize> = (from..to).collect();
-        self.run_sqlparser(tokens, &origin, read)
+        self.run_sqlparser(tokens::for_sqlparser(lexemes), &origin, read)
     }
 
     /// Runs sqlparser over tokens; `origin` says for each where in our tokens it comes from.

@@ -279,3 +279,18 @@ fn values_keep_to_their_types() {
     }
     assert_eq!(client.ask("DECLARE @i int = 0; WHILE @i < 3 BEGIN DECLARE @n int; SET @n = ISNULL(@n, 0) + 1; SET @i += 1 END; SELECT @n"), "3");
 }
+
+#[test]
+fn a_select_adds_to_variables() {
+    let mut client = in_database();
+    client.ask("CREATE TABLE t (id int PRIMARY KEY, a varchar(5)); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (3, 'z')");
+    let sql = "DECLARE @s varchar(20) = '', @n int = 100, @m int = 7;
+         SELECT @s += a + ',', @n -= id - 1, @m = @m * 2 FROM t WHERE id > 1 ORDER BY id;
+         SELECT @s, @n, @m";
+    assert_eq!(client.ask(sql), "y,z,,97,28");
+    for (sign, result) in [("+=", 9), ("-=", 3), ("*=", 18), ("/=", 2), ("%=", 0), ("&=", 2), ("|=", 7), ("^=", 5)] {
+        assert_eq!(client.ask(&format!("DECLARE @n int = 6; SELECT @n {sign} 1 + 2; SELECT @n")), result.to_string());
+    }
+    assert_eq!(client.fails("SELECT @nope += 1"), 137);
+    assert_eq!(client.fails("DECLARE @n int = 1; SELECT @n += 1, id FROM t"), 141);
+}
