@@ -227,7 +227,11 @@ impl Catalog {
 
     /// A table or module.
     pub fn object_named(&self, schema: SchemaId, name: &str) -> Option<Object> {
-        self.object(*self.names.get(&(schema, folded(name)))?)
+        self.object(self.id_named(schema, name)?)
+    }
+
+    pub fn id_named(&self, schema: SchemaId, name: &str) -> Option<ObjectId> {
+        self.names.get(&(schema, folded(name))).copied()
     }
 
     pub fn object(&self, id: ObjectId) -> Option<Object> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{SqlError, SqlResult};
 use crate::storage::{Check, ColumnId, Constraint, ForeignKey, Index, KeyColumn, ObjectId, ReferentialAction, Table};
 use crate::value::collation::equal;
+use crate::value::{Length, SqlType};
 
 use super::super::bind::Binder;
 use super::super::state::Execution;
@@ -20,9 +21,11 @@ fn key_columns(table: &Table, columns: &[super::super::statement::KeyColumn]) ->
             let text = format!("Column name '{}' does not exist in the target table or view.", column.name);
             SqlError::new(1911, 16, text)
         })?;
-        if found.sql_type.is_incomparable()
-            || matches!(found.sql_type.character_length(), crate::value::Length::Max if found.sql_type.is_character())
-        {
+        let unbounded = matches!(
+            found.sql_type,
+            SqlType::VarChar(Length::Max) | SqlType::NVarChar(Length::Max) | SqlType::VarBinary(Length::Max)
+        );
+        if found.sql_type.is_incomparable() || unbounded {
             let text = format!(
                 "Column '{}' in table '{}' is of a type that is invalid for use as a key column in an index.",
                 found.name, table.name

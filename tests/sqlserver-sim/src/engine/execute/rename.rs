@@ -53,7 +53,8 @@ pub fn sp_rename(execution: &mut Execution<'_>, given: &[Given], out: &mut Outpu
             let database = execution.state.database_of(&name)?;
             match execution.state.object(database, &name)? {
                 Some((schema, Object::Table(table))) => {
-                    if execution.state.catalog(database)?.object_named(schema, &to).is_some() {
+                    let catalog = execution.state.catalog(database)?;
+                    if catalog.id_named(schema, &to).is_some_and(|other| other != table.object_id) {
                         return Err(name_taken(&to));
                     }
                     let target = Target { database, table, variable: false };
@@ -63,7 +64,7 @@ pub fn sp_rename(execution: &mut Execution<'_>, given: &[Given], out: &mut Outpu
                 Some((schema, Object::Module(module))) if module.kind != ModuleKind::Type => {
                     target::check_definer(execution.state, database)?;
                     execution.state.transaction().edit_catalog(database, |catalog| {
-                        if catalog.object_named(schema, &to).is_some() {
+                        if catalog.id_named(schema, &to).is_some_and(|other| other != module.object_id) {
                             return Err(name_taken(&to));
                         }
                         catalog.put_module(Module { name: Arc::from(to.as_str()), ..Module::clone(&module) });

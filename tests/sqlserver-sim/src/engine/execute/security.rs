@@ -290,6 +290,10 @@ pub fn drop_principals(
         transaction::atomic(execution, |execution| {
             execution.state.transaction().edit_catalog(database, |catalog| {
                 match catalog.principal_named(&name.object).map(|principal| principal.principal_id) {
+                    Some(id) if catalog.schemas().any(|schema| schema.owner == id) => {
+                        let text = "The database principal owns a schema in the database, and cannot be dropped.";
+                        Err(SqlError::new(15_138, 16, text))
+                    }
                     Some(id) => {
                         catalog.remove_principal(id);
                         Ok(())

@@ -287,7 +287,8 @@ impl Reader<'_> {
     fn added(&mut self) -> SqlResult<Vec<AlterAction>> {
         let mut actions = Vec::new();
         loop {
-            if self.take("PERIOD") {
+            if self.is("PERIOD") && self.is_at(1, "FOR") {
+                self.at += 1;
                 self.period()?;
                 actions.push(AlterAction::AddPeriod);
                 if !self.take_token(&Token::Comma) {
@@ -313,8 +314,8 @@ impl Reader<'_> {
         let mut columns = false;
         let mut if_exists = false;
         loop {
-            if self.take("PERIOD") {
-                self.expect("FOR")?;
+            if self.is("PERIOD") && self.is_at(1, "FOR") {
+                self.at += 2;
                 self.expect("SYSTEM_TIME")?;
                 return Ok(vec![AlterAction::DropPeriod]);
             }

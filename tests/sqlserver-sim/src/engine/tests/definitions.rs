@@ -122,3 +122,45 @@ fn permissions_are_kept() {
     };
     assert_eq!(Session::open(storage, 60, wrong, never_cancelled()).unwrap_err().number, 18456);
 }
+
+#[test]
+fn a_name_may_change_in_its_case_alone() {
+    let mut client = in_database();
+    client.ask("CREATE TABLE t3 (id int); CREATE TABLE u (id int)");
+    client.ask("CREATE VIEW v AS SELECT 1 AS a");
+    client.ask("EXEC sp_rename 't3', 'T3'; EXEC sp_rename 'v', 'V'; EXEC sp_rename 'u.id', 'ID', 'COLUMN'");
+    assert_eq!(client.ask("SELECT name FROM sys.objects WHERE type IN ('U', 'V') ORDER BY name"), "T3|u|V");
+    assert_eq!(client.ask("SELECT ID FROM u; SELECT name FROM sys.columns WHERE object_id = OBJECT_ID('u')"), "ID");
+    assert_eq!(client.fails("EXEC sp_rename 'T3', 'U'"), 15_335);
+    assert_eq!(client.fails("EXEC sp_rename 'V', 't3'"), 15_335);
+}
+
+#[test]
+fn a_column_may_be_called_period() {
+    let mut client = in_database();
+    client.ask("CREATE TABLE t (id int); ALTER TABLE t ADD period int; INSERT INTO t VALUES (1, 2)");
+    assert_eq!(client.ask("SELECT period FROM t"), "2");
+    assert_eq!(client.fails("ALTER TABLE t ADD PERIOD FOR SYSTEM_TIME (a, b)"), 40_517);
+    client.ask("ALTER TABLE t ADD a int");
+    client.ask("ALTER TABLE t DROP COLUMN a, period");
+}
+
+#[test]
+fn values_without_bound_are_no_keys() {
+    let mut client = in_database();
+    for of in ["varbinary(max)", "varchar(max)", "nvarchar(max)", "xml", "image"] {
+        assert_eq!(client.fails(&format!("CREATE TABLE t (id {of} NOT NULL PRIMARY KEY)")), 1919, "{of}");
+    }
+    client.ask("CREATE TABLE t (id varbinary(8) NOT NULL PRIMARY KEY, b varbinary(max))");
+    assert_eq!(client.fails("CREATE INDEX i ON t (b)"), 1919);
+}
+
+#[test]
+fn who_owns_a_schema_is_not_dropped() {
+    let mut client = in_database();
+    client.ask("EXEC sys.sp_cdc_enable_db; CREATE USER u WITHOUT LOGIN");
+    client.ask("CREATE SCHEMA s AUTHORIZATION u");
+    assert_eq!(client.fails("DROP USER cdc"), 15_138);
+    assert_eq!(client.fails("DROP USER u"), 15_138);
+    client.ask("ALTER AUTHORIZATION ON SCHEMA::s TO dbo; DROP USER u");
+}
