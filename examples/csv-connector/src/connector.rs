@@ -108,7 +108,7 @@ impl SourceConnector for CsvSource {
             Some(tables) => Ok(follow(source, sequence(&from), catalog, &tables)),
             None => Err(SourceError::PositionLost {
                 position: from.to_string(),
-                reason: "the journal begins after it".to_owned(),
+                reason: "the journal doesn't know it: it begins after it, or was put back from a backup".to_owned(),
             }),
         })
         .await

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +18,8 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// What tells, without reading it, that a file is the one that was read.
 #[derive(Clone, PartialEq, Eq)]
 struct Stamp {
+    /// The file's number in its file system, which goes with it where it is renamed.
+    number: u64,
     length_bytes: u64,
     modified: SystemTime,
 }
@@ -87,7 +90,8 @@ fn list(files: &Path) -> io::Result<BTreeMap<String, Stamp>> {
         let Some(table) = name.to_str().and_then(|name| name.strip_suffix(".csv")) else { continue };
         match entry.metadata() {
             Ok(metadata) => {
-                let stamp = Stamp { length_bytes: metadata.len(), modified: metadata.modified()? };
+                let (number, length_bytes) = (metadata.ino(), metadata.len());
+                let stamp = Stamp { number, length_bytes, modified: metadata.modified()? };
                 found.insert(table.to_owned(), stamp);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -3,6 +3,9 @@
 //! A file of JSON lines. The first is the *base*: all tables at some place. Each further one is an [`Entry`]: what one
 //! look at the directory found. An entry is on disk before anybody sees it, so a place in the journal means the same
 //! after a crash; half a line at the end is one that nobody has seen.
+//!
+//! Entries are numbered by the clock. So a journal that was lost, or put back from a backup, gives no new entry a number
+//! that another had before, as long as the clock isn't set back; a place that it knows is the very one that is asked for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
@@ -20,7 +23,7 @@ use crate::table::{Fields, Table};
 pub(crate) type Tables = BTreeMap<String, Option<Table>>;
 
 /// The journal is written anew once so many entries aren't needed any more.
-const FORGOTTEN_ENTRIES_MAX: u64 = 1_000;
+const FORGOTTEN_ENTRIES_MAX: usize = 1_000;
 
 /// One thing that happened to a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,8 +74,7 @@ impl Journal {
         let mut lines = whole.lines();
         let base = match lines.next() {
             Some(line) => serde_json::from_str(line)?,
-            // Numbered by the clock, so that places of a journal that was lost lie before this one.
-            None => Base { sequence: u64::try_from(now_ms()).unwrap_or(0), tables: Tables::new() },
+            None => Base { sequence: next_after(0), tables: Tables::new() },
         };
         let entries: VecDeque<Arc<Entry>> =
             lines.map(|line| serde_json::from_str(line).map(Arc::new)).collect::<Result<_, _>>()?;
@@ -92,9 +94,11 @@ impl Journal {
         self.entries.back().map_or(self.base.sequence, |entry| entry.sequence)
     }
 
-    /// The tables at a place; `None` if the journal doesn't reach back to it.
+    /// The tables at a place; `None` if the journal doesn't know it: it begins after it, or was put back from a backup
+    /// that was made before it.
     pub(crate) fn at(&self, sequence: u64) -> Option<Tables> {
-        let mut tables = (self.base.sequence <= sequence).then(|| self.base.tables.clone())?;
+        let known = sequence == self.base.sequence || self.entries.iter().any(|entry| entry.sequence == sequence);
+        let mut tables = known.then(|| self.base.tables.clone())?;
         let before = self.entries.iter().take_while(|entry| entry.sequence <= sequence);
         before.for_each(|entry| apply(&mut tables, entry));
         Some(tables)
@@ -102,14 +106,13 @@ impl Journal {
 
     /// The entry after a place.
     pub(crate) fn after(&self, sequence: u64) -> Option<Arc<Entry>> {
-        // Entries are numbered without gaps.
-        let index = usize::try_from(sequence.checked_sub(self.base.sequence)?).ok()?;
+        let index = self.entries.partition_point(|entry| entry.sequence <= sequence);
         self.entries.get(index).map(Arc::clone)
     }
 
     /// Notes what was found out just now.
     pub(crate) fn append(&mut self, changes: Vec<Change>) -> io::Result<()> {
-        let entry = Entry { sequence: self.end() + 1, at_ms: now_ms(), changes };
+        let entry = Entry { sequence: next_after(self.end()), at_ms: now_ms(), changes };
         let mut line = serde_json::to_vec(&entry)?;
         line.push(b'\n');
         let outcome = self.file.write_all(&line).and_then(|()| self.file.sync_data());
@@ -125,7 +128,7 @@ impl Journal {
 
     /// Nobody will ask for entries up to this place any more.
     pub(crate) fn forget(&mut self, sequence: u64) -> io::Result<()> {
-        if sequence.saturating_sub(self.base.sequence) < FORGOTTEN_ENTRIES_MAX {
+        if self.entries.partition_point(|entry| entry.sequence <= sequence) < FORGOTTEN_ENTRIES_MAX {
             return Ok(());
         }
         while self.entries.front().is_some_and(|entry| entry.sequence <= sequence) {
@@ -136,6 +139,11 @@ impl Journal {
         self.file = write(&self.path, &self.base, &self.entries)?;
         Ok(())
     }
+}
+
+/// The number of an entry after this one.
+fn next_after(sequence: u64) -> u64 {
+    u64::try_from(now_ms()).unwrap_or(0).max(sequence + 1)
 }
 
 /// Writes a whole journal beside the old one and puts it in its place.

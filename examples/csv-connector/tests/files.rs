@@ -3,11 +3,12 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use millstream_core::error::SourceError;
 use millstream_core::pipeline::{Handle, Pipeline, PipelineOptions};
 use millstream_core::selection::{Selection, TablePattern};
-use millstream_core::source::SourceConnector;
+use millstream_core::source::{Catalog, SourceConnector};
 use millstream_csv_example::{Directory, NAMESPACE};
 use millstream_testkit::conformance::MemorySink;
 use tempfile::TempDir;
@@ -70,6 +71,47 @@ async fn half_a_line_at_the_journals_end_was_never_there() {
     let mut journal = OpenOptions::new().append(true).open(directory.path().join("journal")).unwrap();
     journal.write_all(b"{\"sequence\":").unwrap();
     assert_eq!(connector(&directory).head().await.unwrap(), head);
+}
+
+#[tokio::test]
+async fn a_place_after_a_backup_of_the_journal_is_lost() {
+    let directory = TempDir::new().unwrap();
+    let (file, journal) = (directory.path().join("t.csv"), directory.path().join("journal"));
+    let write = |rows: &str| fs::write(&file, format!("id\n{rows}")).unwrap();
+    write("1\n");
+    let early = connector(&directory).head().await.unwrap();
+    let backup = fs::read(&journal).unwrap();
+    write("1\n2\n");
+    let late = connector(&directory).head().await.unwrap();
+    fs::write(&journal, backup).unwrap();
+    write("1\n3\n");
+    // The second connector finds an entry there that takes the place of the one that is gone.
+    for _ in 0..2 {
+        let restored = connector(&directory);
+        let catalog = || Catalog { selection: selection(), tables: Vec::new() };
+        let lost = restored.stream(&late, catalog()).await.err();
+        assert!(matches!(lost, Some(SourceError::PositionLost { .. })), "{lost:?}");
+        assert!(restored.stream(&early, catalog()).await.is_ok());
+        assert!(restored.head().await.unwrap() > late);
+    }
+}
+
+#[tokio::test]
+async fn files_that_look_alike_and_change_places_are_noticed() {
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let old = SystemTime::now() - Duration::from_secs(3_600);
+    for (name, content) in [("a.csv", "id\n1\n"), ("b.csv", "id\n2\n")] {
+        fs::write(path(name), content).unwrap();
+        OpenOptions::new().write(true).open(path(name)).unwrap().set_modified(old).unwrap();
+    }
+    let connector = connector(&directory);
+    let before = connector.head().await.unwrap();
+    assert_eq!(connector.head().await.unwrap(), before);
+    fs::rename(path("a.csv"), path("c")).unwrap();
+    fs::rename(path("b.csv"), path("a.csv")).unwrap();
+    fs::rename(path("c"), path("b.csv")).unwrap();
+    assert!(connector.head().await.unwrap() > before);
 }
 
 #[tokio::test]
