@@ -11,6 +11,7 @@ use super::catalog::{DatabaseId, ObjectId, SchemaId};
 use super::data::Written;
 use super::ddl::{name_taken, number_constraints};
 use super::dependence::{self, Change};
+use super::key::RowId;
 use super::lock::{LockDuration, LockMode};
 use super::log::{LogChange, Retyped};
 use super::server::State;
@@ -31,6 +32,11 @@ pub struct Ddl<'a> {
 pub enum Alteration {
     /// Numbers are given here. What existing rows have in the column is its `missing` value.
     AddColumns(Vec<Column>),
+    /// Values of single rows in a column that the same statement adds.
+    Fill {
+        column: ColumnId,
+        values: Vec<(RowId, Value)>,
+    },
     DropColumns(Vec<ColumnId>),
     AlterColumn {
         column: ColumnId,
@@ -87,7 +93,8 @@ impl Alteration {
             | Self::SetDefault { .. }
             | Self::SetDisabled { .. } => true,
             Self::AddIndex(index) => index.constraint.is_some(),
-            Self::RenameColumn { .. }
+            Self::Fill { .. }
+            | Self::RenameColumn { .. }
             | Self::DropIndex(_)
             | Self::RenameIndex { .. }
             | Self::DisableIndex(_)
@@ -175,6 +182,9 @@ impl Transaction {
             if let Alteration::AlterColumn { column, .. } = alteration {
                 self.convert_rows(&mut state, database, before, &table, *column)?;
             }
+            if let Alteration::Fill { column, values } = alteration {
+                self.fill(&mut state, database, &table, *column, values)?;
+            }
         }
         let data = state.database_mut(database)?.data_mut(table.object_id)?;
         data.conform(&table);
@@ -192,6 +202,27 @@ impl Transaction {
             self.log(&mut state, database, LogChange::Ddl { table: table.object_id, command, retyped })?;
         }
         Ok(table)
+    }
+
+    /// Gives rows their values in a new column. Capture sees no changes of rows in it, as in a default of all rows.
+    fn fill(
+        &mut self,
+        state: &mut State,
+        database: DatabaseId,
+        table: &Table,
+        column: ColumnId,
+        values: &[(RowId, Value)],
+    ) -> SqlResult<()> {
+        let Some(slot) = table.column(column).and_then(Column::slot) else { return Ok(()) };
+        let data = state.database_mut(database)?.data_mut(table.object_id)?;
+        for (id, value) in values {
+            let Some(row) = data.newest(*id).cloned() else { continue };
+            let row = with_value(table, &row, slot, value.clone());
+            if data.write(self.id, *id, Some(row), None).is_ok_and(|written| written) {
+                self.undo.push(Undo::Row(database, table.object_id, Written::Version(*id)));
+            }
+        }
+        Ok(())
     }
 
     /// Brings the values of all rows to a column's new type.
@@ -295,6 +326,8 @@ fn apply(table: &mut Table, alteration: &Alteration) -> SqlResult<()> {
                 table.push_column(column.clone());
             }
         }
+        // The rows' business, not that of the description.
+        Alteration::Fill { .. } => {}
         Alteration::DropColumns(columns) => {
             for column in columns {
                 table.columns.retain(|kept| kept.column_id != *column);

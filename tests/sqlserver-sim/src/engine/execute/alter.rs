@@ -5,15 +5,16 @@ use std::sync::Arc;
 use sqlparser::ast::Expr;
 
 use crate::error::{SqlError, SqlResult};
-use crate::storage::{Alteration, Column, DatabaseId, DefaultConstraint, IndexId, ObjectId, Part, Table};
+use crate::storage::{Alteration, DatabaseId, DefaultConstraint, IndexId, ObjectId, Part, Table};
 use crate::value::SqlType;
 use crate::value::collation::equal;
 
 use super::super::bind::{Binder, named_type, table_source};
 use super::super::run;
 use super::super::state::Execution;
-use super::super::statement::{AlterAction, ColumnDefinition, ConstraintDefinition, ConstraintKind, CreateIndex, Name};
+use super::super::statement::{AlterAction, ConstraintDefinition, ConstraintKind, CreateIndex, Name};
 use super::constraint::{check_existing, check_of, constraint_named, foreign_key, index_of, key_index};
+use super::filling::filling;
 use super::row::Maker;
 use super::table::{column, definition, made_name};
 use super::target::{self, Target};
@@ -107,7 +108,7 @@ pub fn alter(execution: &mut Execution<'_>, name: &Name, actions: &[AlterAction]
 
 fn alter_in(execution: &mut Execution<'_>, target: &mut Target, actions: &[AlterAction], text: &str) -> SqlResult<()> {
     let mut alterations = Vec::new();
-    let mut added = Vec::new();
+    let (mut added, mut fillings, mut numbered) = (Vec::new(), Vec::new(), None);
     // Constraints written with new columns refer to them: they are seen in a table that has them already.
     let mut shape = Table::clone(&target.table);
     let mut constraints: Vec<ConstraintDefinition> = Vec::new();
@@ -119,8 +120,12 @@ fn alter_in(execution: &mut Execution<'_>, target: &mut Target, actions: &[Alter
                     return Err(SqlError::unsupported("GENERATED ALWAYS columns added to a table"));
                 }
                 let mut column = column(execution, &shape, definition)?;
-                missing_value(execution, target, &mut column, definition)?;
-                shape.push_column(column.clone());
+                let filling = filling(execution, target, &mut column, definition)?;
+                if column.identity.is_some() {
+                    numbered = Some(filling.identity_last);
+                }
+                let id = shape.push_column(column.clone());
+                fillings.push(Alteration::Fill { column: id, values: filling.values });
                 added.push(column);
                 constraints.extend(definition.constraints.iter().cloned());
             }
@@ -150,11 +155,19 @@ fn alter_in(execution: &mut Execution<'_>, target: &mut Target, actions: &[Alter
     }
     if !added.is_empty() {
         alterations.push(Alteration::AddColumns(added));
+        alterations.append(&mut fillings);
     }
     for constraint in &constraints {
         alterations.push(added_constraint(execution, target, &mut shape, constraint)?);
     }
-    if alterations.is_empty() { Ok(()) } else { change(execution, target, alterations, text) }
+    if !alterations.is_empty() {
+        change(execution, target, alterations, text)?;
+    }
+    if let Some(last) = numbered {
+        // A column that was numbered before may be gone, and its numbers with it.
+        execution.state.transaction().set_identity_last(target.database, target.table.object_id, last)?;
+    }
+    Ok(())
 }
 
 /// `WITH CHECK CHECK CONSTRAINT`: the rows that are there must satisfy what is enabled again.
@@ -206,35 +219,6 @@ fn switch(
     };
     let (source, target) = (part(from, partition)?, part(to, target_partition)?);
     execution.state.transaction().switch(from.database, source, target)
-}
-
-/// What rows that are there already have in a new column: its default where it isn't nullable or WITH VALUES says so.
-fn missing_value(
-    execution: &mut Execution<'_>,
-    target: &Target,
-    column: &mut Column,
-    definition: &ColumnDefinition,
-) -> SqlResult<()> {
-    if column.computed.is_some() {
-        return Ok(());
-    }
-    let empty = execution.state.storage.row_count(target.database, target.table.object_id) == 0;
-    if let Some((_, default)) = definition.default.as_ref().filter(|_| !column.nullable || definition.with_values) {
-        let mut binder = Binder::new(execution);
-        let bound = binder.scalar(&default.expression)?;
-        let bound = binder.converted(bound, column.sql_type)?;
-        column.missing = Some(bound.evaluate(execution, &super::super::evaluate::Scope::EMPTY)?);
-    } else if !column.nullable && !empty {
-        if column.identity.is_some() || column.sql_type == SqlType::RowVersion {
-            return Err(SqlError::unsupported("identity and rowversion columns added to a table that has rows"));
-        }
-        let text = format!(
-            "ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT definition specified, or the column being added is an identity or timestamp column, or alternatively if none of the previous conditions are satisfied the table must be empty to allow addition of this column. Column '{}' cannot be added to non-empty table '{}' because it does not satisfy these conditions.",
-            column.name, target.table.name
-        );
-        return Err(SqlError::new(4901, 16, text));
-    }
-    Ok(())
 }
 
 fn added_constraint(

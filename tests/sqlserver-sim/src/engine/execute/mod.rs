@@ -12,6 +12,7 @@ mod data;
 mod database;
 mod dbcc;
 mod dynamic;
+mod filling;
 mod impersonation;
 mod index_filter;
 mod insert;

@@ -30,6 +30,16 @@ pub fn named(table: &Table, name: &str, slot: usize) -> NamedSource {
     NamedSource { slot, name: name.to_owned(), schema: None, columns, by_name_only: false }
 }
 
+/// A number as an identity column has it.
+///
+/// # Errors
+/// 8115 where it doesn't fit.
+pub fn identity_value(number: i128, sql_type: SqlType) -> SqlResult<Value> {
+    let number = Value::Decimal(crate::value::Decimal::new(number, 0));
+    convert::convert(&number, SqlType::Numeric { precision: 38, scale: 0 }, sql_type, None)
+        .map_err(|_| SqlError::arithmetic_overflow("IDENTITY", sql_type.name()))
+}
+
 /// What makes rows of a table whole.
 #[derive(Debug)]
 pub struct Maker {
@@ -127,9 +137,7 @@ impl Maker {
             .iter()
             .find(|column| column.slot() == Some(slot))
             .map_or(SqlType::BigInt, |column| column.sql_type);
-        let number = Value::Decimal(crate::value::Decimal::new(next, 0));
-        convert::convert(&number, SqlType::Numeric { precision: 38, scale: 0 }, sql_type, None)
-            .map_err(|_| SqlError::arithmetic_overflow("IDENTITY", sql_type.name()))
+        identity_value(next, sql_type)
     }
 
     /// A value that was given lifts the count to it.

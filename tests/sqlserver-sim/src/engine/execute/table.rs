@@ -146,6 +146,7 @@ pub fn column(execution: &mut Execution<'_>, table: &Table, definition: &ColumnD
     column.nullable = definition
         .nullable
         .unwrap_or(!primary && identity.is_none() && sql_type != SqlType::RowVersion && sql_type != SqlType::SysName);
+    check_once(table, &column, identity.is_some())?;
     if let Some(identity) = identity {
         let whole = matches!(sql_type, SqlType::TinyInt | SqlType::SmallInt | SqlType::Int | SqlType::BigInt)
             || sql_type.decimal_shape().is_some_and(|(_, scale)| scale == 0);
@@ -179,6 +180,27 @@ pub fn column(execution: &mut Execution<'_>, table: &Table, definition: &ColumnD
             Some(DefaultConstraint { object_id: ObjectId(0), name, definition: self::definition(&default.text) });
     }
     Ok(column)
+}
+
+/// # Errors
+/// 2744 and 2738 for a second identity or rowversion column.
+fn check_once(table: &Table, column: &Column, identity: bool) -> SqlResult<()> {
+    if identity && table.columns.iter().any(|other| other.identity.is_some()) {
+        let text = format!(
+            "Multiple identity columns specified for table '{}'. Only one identity column per table is allowed.",
+            table.name
+        );
+        return Err(SqlError::new(2744, 16, text).with_state(2));
+    }
+    let versions = |column: &Column| column.sql_type == SqlType::RowVersion;
+    if versions(column) && table.columns.iter().any(versions) {
+        let text = format!(
+            "A table can only have one timestamp column. Because table '{}' already has one, the column '{}' cannot be added.",
+            table.name, column.name
+        );
+        return Err(SqlError::new(2738, 16, text).with_state(2));
+    }
+    Ok(())
 }
 
 /// As many partitions as a table may have.

@@ -129,3 +129,18 @@ fn an_instance_has_the_columns_that_the_table_has_once_it_is_locked() {
     enabled.join().unwrap();
     assert_eq!(first.ask("SELECT column_name FROM cdc.captured_columns ORDER BY column_ordinal"), "id|a");
 }
+
+#[test]
+fn numbers_that_rows_get_in_a_new_column_are_no_changes() {
+    let mut client = captured();
+    client.ask("INSERT INTO t VALUES (5, N'e', 5); EXEC sys.sp_cdc_scan");
+    let count = "SELECT COUNT(*) FROM cdc.dbo_t_CT";
+    let before = client.ask(count);
+    client.ask("ALTER TABLE t ADD _row_id bigint IDENTITY NOT NULL, version rowversion; EXEC sys.sp_cdc_scan");
+    assert_eq!(client.ask(count), before);
+    assert_eq!(client.ask("SELECT id, _row_id FROM t ORDER BY id"), "1,1|5,2");
+    assert_eq!(client.ask("SELECT COUNT(*) FROM cdc.ddl_history"), "1");
+    client.ask("EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N't', @role_name = NULL, @capture_instance = N'second'");
+    client.ask("INSERT INTO t (id, v) VALUES (6, N'f'); UPDATE t SET v = N'g' WHERE id = 5; EXEC sys.sp_cdc_scan");
+    assert_eq!(client.ask("SELECT __$operation, id, _row_id FROM cdc.second_CT"), "2,6,3|3,5,2|4,5,2");
+}

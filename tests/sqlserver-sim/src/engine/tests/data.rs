@@ -117,3 +117,40 @@ fn text_and_dates_are_stored_as_their_types_hold_them() {
     );
     assert_eq!(client.ask("DECLARE @r binary(8) = (SELECT r FROM t); UPDATE t SET f = 1; SELECT CASE WHEN r > @r THEN 1 ELSE 0 END FROM t"), "1");
 }
+
+#[test]
+fn rows_that_are_there_get_numbers_and_versions() {
+    let mut client = in_database();
+    client.ask("CREATE TABLE t (a varchar(5)); INSERT INTO t VALUES ('x'), ('y')");
+    client.ask("ALTER TABLE t ADD _row_id bigint IDENTITY NOT NULL PRIMARY KEY, v rowversion");
+    assert_eq!(client.ask("SELECT _row_id FROM t ORDER BY _row_id"), "1|2");
+    assert_eq!(client.ask("SELECT COUNT(DISTINCT v) FROM t WHERE v <= @@DBTS"), "2");
+    client.ask("INSERT INTO t (a) VALUES ('z')");
+    assert_eq!(client.ask("SELECT _row_id, a FROM t WHERE _row_id = 3"), "3,z");
+    assert_eq!(client.fails("ALTER TABLE t ADD n int IDENTITY"), 2744);
+    assert_eq!(client.fails("ALTER TABLE t ADD w rowversion"), 2738);
+    client.ask("CREATE TABLE u (a int); INSERT INTO u VALUES (1), (2), (3)");
+    assert_eq!(client.fails("ALTER TABLE u ADD n tinyint IDENTITY(200, 50)"), 8115);
+    client.ask("BEGIN TRAN; ALTER TABLE u ADD n int IDENTITY; ROLLBACK; ALTER TABLE u ADD n int IDENTITY(10, -5)");
+    assert_eq!(client.ask("INSERT INTO u VALUES (4); SELECT n FROM u ORDER BY n DESC"), "10|5|0|-5");
+    client.ask("ALTER TABLE u DROP COLUMN n; DELETE FROM u; ALTER TABLE u ADD n int IDENTITY(7, 1)");
+    assert_eq!(client.ask("INSERT INTO u VALUES (4); SELECT n FROM u"), "7");
+}
+
+#[test]
+fn each_row_that_is_there_gets_a_default_of_its_own() {
+    let mut client = in_database();
+    client
+        .ask("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2), (3); CREATE SEQUENCE s START WITH 5");
+    client.ask(
+        "ALTER TABLE t ADD g uniqueidentifier NOT NULL DEFAULT NEWID(), h uniqueidentifier NOT NULL DEFAULT NEWSEQUENTIALID(),
+             n int NOT NULL DEFAULT NEXT VALUE FOR s, at datetime2 NOT NULL DEFAULT SYSDATETIME(),
+             later uniqueidentifier NULL DEFAULT NEWID()",
+    );
+    let sql = "SELECT COUNT(DISTINCT g), COUNT(DISTINCT h), MIN(n), MAX(n), COUNT(DISTINCT at), COUNT(later) FROM t";
+    assert_eq!(client.ask(sql), "3,3,5,7,1,0");
+    let before = client.ask("SELECT id, g FROM t ORDER BY id");
+    assert_eq!(client.ask("SELECT id, g FROM t ORDER BY id"), before);
+    client.ask("ALTER TABLE t ADD u uniqueidentifier NOT NULL DEFAULT NEWID() UNIQUE");
+    assert_eq!(client.ask("SELECT COUNT(DISTINCT u) FROM t"), "3");
+}
