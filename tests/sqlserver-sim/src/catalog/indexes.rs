@@ -129,6 +129,7 @@ struct Partition {
     of: TableIndex,
     /// From 1.
     number: u16,
+    rowset: u64,
     rows: u64,
 }
 
@@ -141,30 +142,27 @@ fn partitions(scope: &Scope<'_>) -> Vec<Partition> {
             Some((id, rows)) if id == table => rows,
             _ => scope.partition_rows(table),
         };
-        for (number, rows) in (1..).zip(&rows) {
+        for ((number, rows), rowset) in (1..).zip(&rows).zip(of.table.rowsets.numbers()) {
             let of = TableIndex { table: Arc::clone(&of.table), index: of.index.clone() };
-            partitions.push(Partition { of, number, rows: *rows });
+            partitions.push(Partition { of, number, rowset: *rowset, rows: *rows });
         }
         last = Some((table, rows));
     }
     partitions
 }
 
-/// A number for a partition of an index, as unlike other numbers as a real one. It goes with the rows where these are
-/// switched.
-fn partition_id(it: &Partition, scope: &Scope<'_>) -> u64 {
-    let base = scope.partition_base(it.of.table.object_id);
-    let first = 72_057_594_037_927_936 + (u64::from(base) << 24);
-    first + (u64::from(it.number - 1) << 12) + u64::from(it.of.id().unsigned_abs())
+/// A number for a partition of an index, as unlike other numbers as a real one.
+fn partition_id(it: &Partition) -> u64 {
+    72_057_594_037_927_936 + (it.rowset << 12) + u64::from(it.of.id().unsigned_abs())
 }
 
 fn partitions_view() -> Arc<dyn Relation> {
     View::of(partitions)
-        .field("partition_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
+        .field("partition_id", BIGINT, |it, _| bigint(partition_id(it)))
         .field("object_id", INT, |it, _| int(it.of.table.object_id.0))
         .field("index_id", INT, |it, _| int(it.of.id()))
         .field("partition_number", INT, |it, _| int(it.number.into()))
-        .field("hobt_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
+        .field("hobt_id", BIGINT, |it, _| bigint(partition_id(it)))
         .nullable("rows", BIGINT, |it, _| bigint(it.rows))
         .always("filestream_filegroup_id", crate::value::SqlType::SmallInt, Value::SmallInt(0))
         .always("data_compression", TINYINT, Value::TinyInt(0))
@@ -179,7 +177,7 @@ fn pages(it: &Partition, _: &Scope<'_>) -> Value {
 
 fn partition_stats_view() -> Arc<dyn Relation> {
     View::of(partitions)
-        .field("partition_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
+        .field("partition_id", BIGINT, |it, _| bigint(partition_id(it)))
         .field("object_id", INT, |it, _| int(it.of.table.object_id.0))
         .field("index_id", INT, |it, _| int(it.of.id()))
         .field("partition_number", INT, |it, _| int(it.number.into()))
@@ -210,10 +208,10 @@ fn statistics_view() -> Arc<dyn Relation> {
 
 fn allocation_units_view() -> Arc<dyn Relation> {
     View::of(partitions)
-        .field("allocation_unit_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
+        .field("allocation_unit_id", BIGINT, |it, _| bigint(partition_id(it)))
         .always("type", TINYINT, Value::TinyInt(1))
         .always("type_desc", nvarchar(60), text("IN_ROW_DATA"))
-        .field("container_id", BIGINT, |it, scope| bigint(partition_id(it, scope)))
+        .field("container_id", BIGINT, |it, _| bigint(partition_id(it)))
         .always("data_space_id", INT, int(1))
         .field("total_pages", BIGINT, pages)
         .field("used_pages", BIGINT, pages)

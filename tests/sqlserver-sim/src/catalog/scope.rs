@@ -83,11 +83,6 @@ impl<'a> Scope<'a> {
         self.storage().partition_rows(self.database(), table)
     }
 
-    /// What the numbers of the table's partition are made of.
-    pub fn partition_base(&self, table: ObjectId) -> u32 {
-        self.storage().partition_base(self.database(), table)
-    }
-
     /// The last value that the table's identity column was given.
     pub fn identity_last(&self, table: ObjectId) -> Option<i128> {
         self.context.transaction.identity_last(self.database(), table).ok().flatten()

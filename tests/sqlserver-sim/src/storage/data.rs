@@ -111,8 +111,6 @@ pub(super) struct TableData {
     live: u64,
     /// The last identity given, None before the first.
     pub identity_last: Option<i128>,
-    /// What the numbers of its partition are made of. It goes with the rows where these are switched.
-    pub partition_base: u32,
 }
 
 /// Where reading goes on.
@@ -138,7 +136,7 @@ pub(super) struct Span<'a> {
 
 impl TableData {
     pub fn new(table: &Table) -> Self {
-        let mut data = Self { next_row: 1, partition_base: table.object_id.0.unsigned_abs(), ..Self::default() };
+        let mut data = Self { next_row: 1, ..Self::default() };
         data.conform(table);
         data
     }

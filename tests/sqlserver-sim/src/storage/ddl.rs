@@ -10,6 +10,7 @@ use super::alter::Ddl;
 use super::catalog::{Catalog, DatabaseId, ObjectId};
 use super::data::TableData;
 use super::lock::{LockDuration, LockMode, Resource};
+use super::rowset::Rowsets;
 use super::server::State;
 use super::table::Table;
 use super::transaction::{OwnCatalog, Transaction, Undo};
@@ -97,6 +98,8 @@ impl Transaction {
             return Err(name_taken(&table.name));
         }
         table.object_id = state.database_mut(database)?.next_object_id();
+        let partitions = catalog.partitioning(&table).map_or(1, |(function, _)| function.count());
+        table.rowsets = Rowsets::new(table.object_id, partitions);
         table.created = now;
         table.modified = now;
         number_constraints(&mut table, || Ok(state.database_mut(database)?.next_object_id()))?;

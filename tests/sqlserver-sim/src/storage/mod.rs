@@ -22,6 +22,7 @@ pub mod partition;
 pub mod principal;
 mod property;
 pub mod read;
+mod rowset;
 mod sequence;
 pub mod server;
 pub mod settings;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cdc::guard;
 use crate::error::{SqlError, SqlResult};
-use crate::value::{SqlType, Value};
+use crate::value::{SqlType, Value, collation};
 
 use super::catalog::{Catalog, DatabaseId, ObjectId};
 use super::data::{TableData, Written};
@@ -116,6 +116,44 @@ impl Catalog {
 }
 
 impl Transaction {
+    /// Gives a function another boundary, or takes one away (`ALTER PARTITION FUNCTION`). Of the two partitions on its
+    /// sides, the one that the boundary belongs to comes to be or ends.
+    ///
+    /// # Errors
+    /// 1205, 1222 or cancellation; 911.
+    pub fn put_boundary(
+        &mut self,
+        database: DatabaseId,
+        function: PartitionFunction,
+        boundary: &Value,
+        split: bool,
+    ) -> SqlResult<()> {
+        let catalog = self.catalog(database)?;
+        let lies_on = |table: &&Arc<Table>| {
+            catalog.partitioning(table).is_some_and(|(own, _)| collation::equal(&own.name, &function.name))
+        };
+        let tables: Vec<ObjectId> = catalog.tables().filter(lies_on).map(|table| table.object_id).collect();
+        for table in &tables {
+            self.lock_table(database, *table, LockMode::SchemaModification, LockDuration::Transaction)?;
+        }
+        self.edit_catalog(database, |catalog| {
+            let whole =
+                if split { Some(&function) } else { catalog.partition_function(&function.name).map(Arc::as_ref) };
+            let place = whole.map_or(1, |function| function.partition_of(boundary)) - 1;
+            for table in &tables {
+                let Some(mut table) = catalog.table(*table).map(|table| Table::clone(table)) else { continue };
+                if split {
+                    table.rowsets.split(place);
+                } else {
+                    table.rowsets.merge(place);
+                }
+                catalog.put_table(table);
+            }
+            catalog.put_partition_function(function);
+            Ok(())
+        })
+    }
+
     /// Removes the rows of some partitions.
     ///
     /// # Errors
@@ -185,12 +223,14 @@ impl Transaction {
         let all = there.into_iter().chain(moved).collect();
         self.replace_rows(&mut state, database, &target, all)?;
         // What is switched are the places, not the rows in them: each table has the other's now.
-        let base = |state: &State, table: &Table| Ok(state.database(database)?.data(table.object_id)?.partition_base);
-        let (source_base, target_base) = (base(&state, &source)?, base(&state, &target)?);
-        let state = state.database_mut(database)?;
-        state.data_mut(source.object_id)?.partition_base = target_base;
-        state.data_mut(target.object_id)?.partition_base = source_base;
-        Ok(())
+        let (mut source, mut target) = (Table::clone(&source), Table::clone(&target));
+        let place = |part: Part| part.partition.unwrap_or(1) - 1;
+        source.rowsets.exchange(place(from), &mut target.rowsets, place(to));
+        self.edit(&mut state, database, |catalog| {
+            catalog.put_table(source);
+            catalog.put_table(target);
+            Ok(())
+        })
     }
 
     /// Gives a table other rows. Its identity goes on as it was.
@@ -204,7 +244,6 @@ impl Transaction {
         let data = state.database_mut(database)?.data_mut(table.object_id)?;
         let mut new = TableData::new(table);
         new.identity_last = data.identity_last;
-        new.partition_base = data.partition_base;
         let old = std::mem::replace(data, new);
         self.undo.push(Undo::Replaced(database, table.object_id, Box::new(old)));
         for row in rows {

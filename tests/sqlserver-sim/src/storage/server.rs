@@ -350,13 +350,6 @@ impl Storage {
         rows
     }
 
-    /// What the numbers of a table's partition are made of.
-    pub fn partition_base(&self, database: DatabaseId, table: ObjectId) -> u32 {
-        let state = self.read_state();
-        let data = state.databases.get(&database).and_then(|database| database.data.get(&table));
-        data.map_or(0, |data| data.partition_base)
-    }
-
     // Logins
 
     pub fn logins(&self) -> Vec<Arc<Login>> {

@@ -7,6 +7,7 @@ use crate::value::{Moment, SqlType, Value};
 use super::catalog::{ObjectId, SchemaId};
 use super::filter::Filter;
 use super::partition::PartitionKey;
+use super::rowset::Rowsets;
 
 /// A column's number. It is given once and never again, so that it names the column for ever, through renames too.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -46,6 +47,7 @@ pub struct Table {
     pub partitioned: bool,
     /// Which scheme that is, and by which column.
     pub partition: Option<PartitionKey>,
+    pub rowsets: Rowsets,
     /// The period of its rows, where they have one.
     pub system_time: Option<SystemTime>,
     /// Whether it holds the past rows of another.
@@ -70,6 +72,7 @@ impl Table {
             system: false,
             partitioned: false,
             partition: None,
+            rowsets: Rowsets::default(),
             system_time: None,
             is_history: false,
         }

@@ -118,7 +118,7 @@ fn alter_function(
     let place = found.boundaries.iter().position(|own| *own == value);
     match (split, place) {
         (true, None) => {
-            found.boundaries.push(value);
+            found.boundaries.push(value.clone());
             found.boundaries.sort_by(Value::order);
         }
         (true, Some(_)) => {
@@ -133,7 +133,7 @@ fn alter_function(
             return Err(SqlError::new(7715, 16, text));
         }
     }
-    put(execution, database, found)
+    execution.state.transaction().put_boundary(database, found, &value, split)
 }
 
 fn drop_function(execution: &mut Execution<'_>, database: DatabaseId, name: &str) -> SqlResult<()> {

@@ -64,3 +64,44 @@ fn a_switch_of_a_captured_table_leaves_no_changes() {
     assert_eq!(client.fails("ALTER TABLE t SWITCH PARTITION 1 TO u PARTITION 1"), 22_843);
     assert_eq!(client.fails("ALTER TABLE staging SWITCH TO t PARTITION 2"), 22_842);
 }
+
+/// The numbers of a table's partitions, with the rows of each.
+fn numbers(client: &mut Client, table: &str) -> Vec<(String, String)> {
+    let sql = format!(
+        "SELECT partition_id, rows FROM sys.partitions WHERE object_id = OBJECT_ID('{table}') ORDER BY partition_number"
+    );
+    let rows = client.ask(&sql);
+    let pair = |row: &str| row.split_once(',').map(|(id, rows)| (id.to_owned(), rows.to_owned()));
+    rows.split('|').filter_map(pair).collect()
+}
+
+#[test]
+fn the_number_of_a_partition_goes_with_its_rows() {
+    let mut client = partitioned();
+    client.ask("CREATE TABLE a (id int NOT NULL PRIMARY KEY, v int)");
+    let (t, staging, a) = (numbers(&mut client, "t"), numbers(&mut client, "staging"), numbers(&mut client, "a"));
+    client.ask("ALTER TABLE t SWITCH PARTITION 1 TO staging; ALTER TABLE t SWITCH PARTITION 2 TO a");
+    assert_eq!(numbers(&mut client, "staging"), t[..1]);
+    assert_eq!(numbers(&mut client, "a"), t[1..2]);
+    assert_eq!(numbers(&mut client, "t"), [&staging[..], &a, &t[2..]].concat());
+    client.ask("BEGIN TRAN; ALTER TABLE a SWITCH TO t PARTITION 2; ROLLBACK");
+    assert_eq!(numbers(&mut client, "a"), t[1..2]);
+    client.ask("ALTER TABLE a SWITCH TO t PARTITION 2; ALTER TABLE staging SWITCH TO t PARTITION 1");
+    assert_eq!(numbers(&mut client, "t"), t);
+}
+
+#[test]
+fn a_boundary_makes_or_ends_the_partition_that_it_belongs_to() {
+    let mut client = partitioned();
+    let before = numbers(&mut client, "t");
+    let id = |partitions: &[(String, String)], at: usize| partitions[at].0.clone();
+    client.ask("ALTER PARTITION SCHEME ps NEXT USED [PRIMARY]; ALTER PARTITION FUNCTION pf() SPLIT RANGE (15)");
+    let split = numbers(&mut client, "t");
+    assert_eq!(split.iter().map(|(_, rows)| rows.as_str()).collect::<Vec<_>>(), ["1", "1", "1", "1"]);
+    assert_eq!([0, 1, 3].map(|at| id(&split, at)), [0, 1, 2].map(|at| id(&before, at)));
+    assert!(before.iter().all(|(own, _)| *own != split[2].0));
+    client.ask("BEGIN TRAN; ALTER PARTITION FUNCTION pf() MERGE RANGE (20); ROLLBACK");
+    assert_eq!(numbers(&mut client, "t"), split);
+    client.ask("ALTER PARTITION FUNCTION pf() MERGE RANGE (10)");
+    assert_eq!(numbers(&mut client, "t"), [(id(&split, 0), "2".to_owned()), split[2].clone(), split[3].clone()]);
+}
