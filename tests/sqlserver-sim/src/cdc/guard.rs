@@ -27,7 +27,7 @@ pub fn before_alter(catalog: &Catalog, table: &Table, alterations: &[Alteration]
             Alteration::AddColumns(columns) if columns.iter().any(|column| column.column_set) => {
                 return Err(errors::column_set(&table.name));
             }
-            Alteration::DropIndex(index) | Alteration::DisableIndex(index) => {
+            Alteration::DropIndex(index) | Alteration::DisableIndex(index) | Alteration::ReplaceIndex { index, .. } => {
                 check_index(catalog, table, table.index(*index))?;
             }
             Alteration::DropConstraint(id) => {

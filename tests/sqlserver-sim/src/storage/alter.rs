@@ -55,6 +55,11 @@ pub enum Alteration {
     /// Of a constraint or `CREATE INDEX`. Its number is given here: that of the clustered index where it says so.
     AddIndex(Index),
     DropIndex(IndexId),
+    /// By another of its name, which has its number already.
+    ReplaceIndex {
+        index: IndexId,
+        with: Index,
+    },
     RenameIndex {
         index: IndexId,
         name: Arc<str>,
@@ -96,6 +101,7 @@ impl Alteration {
             Self::Fill { .. }
             | Self::RenameColumn { .. }
             | Self::DropIndex(_)
+            | Self::ReplaceIndex { .. }
             | Self::RenameIndex { .. }
             | Self::DisableIndex(_)
             | Self::RebuildIndex(_)
@@ -187,8 +193,8 @@ impl Transaction {
             }
         }
         let data = state.database_mut(database)?.data_mut(table.object_id)?;
-        data.conform(&table);
-        for index in table.indexes.iter().filter(|index| index.unique && before.index(index.index_id).is_none()) {
+        let built = data.conform(&table);
+        for index in table.indexes.iter().filter(|index| index.unique && built.contains(&index.index_id)) {
             if data.duplicate_in(index.index_id).is_some() {
                 let text = format!(
                     "The CREATE UNIQUE INDEX statement terminated because a duplicate key was found for the object name '{}' and the index name '{}'.",
@@ -353,6 +359,11 @@ fn apply(table: &mut Table, alteration: &Alteration) -> SqlResult<()> {
         }
         Alteration::AddIndex(index) => add_index(table, index)?,
         Alteration::DropIndex(index) => table.indexes.retain(|kept| kept.index_id != *index),
+        Alteration::ReplaceIndex { index, with } => {
+            table.indexes.retain(|kept| kept.index_id != *index);
+            table.indexes.push(with.clone());
+            table.indexes.sort_by_key(|index| index.index_id);
+        }
         Alteration::RenameIndex { index, name } => {
             for found in table.indexes.iter_mut().filter(|found| found.index_id == *index) {
                 found.name = Arc::clone(name);

@@ -141,8 +141,9 @@ impl TableData {
         data
     }
 
-    /// Brings the indexes to what the table's description says.
-    pub fn conform(&mut self, table: &Table) {
+    /// Brings the indexes to what the table's description says. Gives those that had to be built.
+    pub fn conform(&mut self, table: &Table) -> Vec<IndexId> {
+        let mut built = Vec::new();
         let wanted: Vec<&Index> = table.indexes.iter().filter(|index| index.is_kept()).collect();
         let wanted: Vec<IndexData> = wanted.into_iter().map(|index| IndexData::new(table, index)).collect();
         self.indexes.retain(|have| wanted.iter().any(|index| index.is_like(have)));
@@ -151,10 +152,12 @@ impl TableData {
                 for (id, slot) in &self.rows {
                     versions(slot).for_each(|row| index.put(row, *id));
                 }
+                built.push(index.id);
                 self.indexes.push(index);
             }
         }
         self.indexes.sort_by_key(|index| index.id);
+        built
     }
 
     /// A copy without what isn't committed.

@@ -36,9 +36,43 @@ pub fn change(
 pub fn create_index(execution: &mut Execution<'_>, index: &CreateIndex, text: &str) -> SqlResult<()> {
     transaction::atomic(execution, |execution| {
         let target = target::find(execution, &index.table)?;
-        let made = index_of(execution, &target.table, index)?;
-        change(execution, &target, vec![Alteration::AddIndex(made)], text)
+        let alteration = if index.drop_existing {
+            replaced_index(execution, &target.table, index)?
+        } else {
+            Alteration::AddIndex(index_of(execution, &target.table, index)?)
+        };
+        change(execution, &target, vec![alteration], text)
     })
+}
+
+/// `WITH (DROP_EXISTING = ON)`: the index keeps its number, unless it comes to be the clustered one.
+fn replaced_index(execution: &mut Execution<'_>, table: &Table, index: &CreateIndex) -> SqlResult<Alteration> {
+    let old = table.index_named(&index.name).ok_or_else(|| {
+        let text = format!("Could not find any index named '{}' for table '{}'.", index.name, table.name);
+        SqlError::new(7999, 16, text)
+    })?;
+    let mut others = table.clone();
+    others.indexes.retain(|other| other.index_id != old.index_id);
+    let mut made = index_of(execution, &others, index)?;
+    if old.constraint.is_some() {
+        let same = made.unique && made.key == old.key && index.clustered == old.is_clustered();
+        if same && made.included.is_empty() && made.filter.is_none() {
+            return Ok(Alteration::RebuildIndex(old.index_id));
+        }
+        let text = format!(
+            "Cannot recreate index '{}'. The new index definition does not match the constraint being enforced by the existing index.",
+            old.name
+        );
+        return Err(SqlError::new(1907, 16, text));
+    }
+    if old.is_clustered() && !index.clustered {
+        let text = "Cannot convert a clustered index to a nonclustered index by using the DROP_EXISTING option. To change the index type from clustered to nonclustered, delete the clustered index, and then create a nonclustered index by using two separate statements.";
+        return Err(SqlError::new(1925, 16, text));
+    }
+    if !index.clustered {
+        made.index_id = old.index_id;
+    }
+    Ok(Alteration::ReplaceIndex { index: old.index_id, with: made })
 }
 
 pub fn drop_index(

@@ -99,8 +99,13 @@ impl Reader<'_> {
         let columns = if columnstore && !self.is_token(&Token::LParen) { Vec::new() } else { self.key_columns()? };
         let included = if self.take("INCLUDE") { self.parenthesised_names()? } else { Vec::new() };
         let filter = if self.take("WHERE") { Some(self.written(&["WITH", "ON"])?) } else { None };
+        let from = self.at;
         self.skip_storage_options()?;
-        Ok(CreateIndex { name, table, unique, clustered, columns, included, filter, columnstore })
+        let drop_existing = self.lexemes.get(from..self.at).unwrap_or_default().windows(3).any(|option| match option {
+            [name, sign, value] => name.is("DROP_EXISTING") && sign.token == Token::Eq && value.is("ON"),
+            _ => false,
+        });
+        Ok(CreateIndex { name, table, unique, clustered, columns, included, filter, columnstore, drop_existing })
     }
 
     pub(super) fn alter(&mut self) -> SqlResult<Kind> {

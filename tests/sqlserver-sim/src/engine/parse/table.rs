@@ -73,7 +73,17 @@ impl Reader<'_> {
         let columns = self.key_columns()?;
         let filter = if self.take("WHERE") { Some(self.written(&["WITH", "ON"])?) } else { None };
         let table = Name { database: None, schema: None, object: String::new() };
-        Ok(CreateIndex { name, table, unique, clustered, columns, included: Vec::new(), filter, columnstore: false })
+        Ok(CreateIndex {
+            name,
+            table,
+            unique,
+            clustered,
+            columns,
+            included: Vec::new(),
+            filter,
+            columnstore: false,
+            drop_existing: false,
+        })
     }
 
     pub(super) fn begins_constraint(&self) -> bool {

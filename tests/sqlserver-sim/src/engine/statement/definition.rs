@@ -148,6 +148,8 @@ pub struct CreateIndex {
     pub included: Vec<String>,
     pub filter: Option<Written>,
     pub columnstore: bool,
+    /// `DROP_EXISTING = ON`: it takes the place of the index of its name.
+    pub drop_existing: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -164,3 +164,41 @@ fn who_owns_a_schema_is_not_dropped() {
     assert_eq!(client.fails("DROP USER u"), 15_138);
     client.ask("ALTER AUTHORIZATION ON SCHEMA::s TO dbo; DROP USER u");
 }
+
+#[test]
+fn an_index_takes_the_place_of_another() {
+    let mut client = in_database();
+    client.ask("CREATE TABLE t (id int NOT NULL CONSTRAINT pk PRIMARY KEY NONCLUSTERED, a int, b int); INSERT INTO t VALUES (1, 1, 1), (2, 1, 2)");
+    client.ask("CREATE INDEX i ON t (a); CREATE INDEX j ON t (b)");
+    let shown = "SELECT name, index_id, is_unique FROM sys.indexes WHERE object_id = OBJECT_ID('t') AND index_id > 0 ORDER BY name";
+    assert_eq!(client.ask(shown), "i,3,0|j,4,0|pk,2,1");
+    assert_eq!(client.fails("CREATE UNIQUE INDEX i ON t (a) WITH (DROP_EXISTING = ON)"), 1505);
+    client.ask("CREATE UNIQUE INDEX i ON t (b) WITH (DROP_EXISTING = ON, FILLFACTOR = 90)");
+    assert_eq!(client.ask(shown), "i,3,1|j,4,0|pk,2,1");
+    assert_eq!(client.fails("INSERT INTO t VALUES (3, 1, 2)"), 2601);
+    client.ask("CREATE CLUSTERED INDEX j ON t (a) WITH (DROP_EXISTING = ON)");
+    assert_eq!(client.ask(shown), "i,3,1|j,1,0|pk,2,1");
+    assert_eq!(client.ask("SELECT id FROM t WHERE a = 1 ORDER BY id"), "1|2");
+    client.ask("CREATE UNIQUE INDEX pk ON t (id) WITH (DROP_EXISTING = ON)");
+    for (sql, number) in [
+        ("CREATE INDEX nope ON t (a) WITH (DROP_EXISTING = ON)", 7999),
+        ("CREATE INDEX i ON t (a) WITH (DROP_EXISTING = OFF)", 1913),
+        ("CREATE INDEX j ON t (a) WITH (DROP_EXISTING = ON)", 1925),
+        ("CREATE UNIQUE INDEX pk ON t (a) WITH (DROP_EXISTING = ON)", 1907),
+        ("CREATE INDEX pk ON t (id) WITH (DROP_EXISTING = ON)", 1907),
+    ] {
+        assert_eq!(client.fails(sql), number, "{sql}");
+    }
+    client.ask("BEGIN TRAN; CREATE INDEX i ON t (a) WITH (DROP_EXISTING = ON); ROLLBACK");
+    assert_eq!(client.fails("INSERT INTO t VALUES (3, 1, 2)"), 2601);
+}
+
+#[test]
+fn a_unique_index_is_not_built_anew_over_duplicates() {
+    let mut client = in_database();
+    client.ask("CREATE TABLE t (a int); CREATE UNIQUE INDEX i ON t (a); ALTER INDEX i ON t DISABLE");
+    client.ask("INSERT INTO t VALUES (1), (1)");
+    assert_eq!(client.fails("ALTER INDEX i ON t REBUILD"), 1505);
+    client.ask("DELETE TOP (1) FROM t; ALTER INDEX i ON t REBUILD");
+    assert_eq!(client.fails("INSERT INTO t VALUES (1)"), 2601);
+}
