@@ -69,7 +69,7 @@ fn no_agent() -> SqlError {
     SqlError::new(22022, 16, "SQLServerAgent is not currently running so it cannot be notified of this action.")
 }
 
-fn no_job(name: &str) -> SqlError {
+pub(super) fn no_job(name: &str) -> SqlError {
     SqlError::new(14262, 16, format!("The specified @job_name ('{name}') does not exist."))
 }
 
@@ -122,7 +122,7 @@ fn drop_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<Proc
     Ok(ProcedureResult::default())
 }
 
-fn start_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
+pub(super) fn start_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
     check_owner(context)?;
     let job = Job::parse(arguments.first().unwrap_or(&Value::Null))?;
     check_log_reader(context, job)?;
@@ -149,7 +149,7 @@ fn start_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<Pro
     Ok(ProcedureResult::default())
 }
 
-fn stop_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
+pub(super) fn stop_job(context: &mut CdcContext<'_>, arguments: &[Value]) -> SqlResult<ProcedureResult> {
     check_owner(context)?;
     let job = Job::parse(arguments.first().unwrap_or(&Value::Null))?;
     if find(context.transaction, context.database, job)?.is_none() {

@@ -1,6 +1,7 @@
 //! Change data capture: its procedures, functions, jobs and catalog, and the process that reads the log.
 
 pub mod agent;
+mod agent_procedures;
 mod change_table;
 mod changes;
 pub mod cleanup;

@@ -8,7 +8,8 @@ use crate::storage::{Catalog, DatabaseId, Login, PrincipalId, SchemaId, Storage,
 use crate::value::{SqlType, Value};
 
 use super::{
-    changes, cleanup, disable, enable, functions, help, job_procedures, log_stats, net_changes, scan, wrapper,
+    agent_procedures, changes, cleanup, disable, enable, functions, help, job_procedures, log_stats, net_changes, scan,
+    wrapper,
 };
 
 /// Who calls, from where.
@@ -123,6 +124,7 @@ pub fn procedure(name: &str) -> Option<Procedure> {
         enable::PROCEDURES,
         disable::PROCEDURES,
         job_procedures::PROCEDURES,
+        agent_procedures::PROCEDURES,
         cleanup::PROCEDURES,
         scan::PROCEDURES,
         help::PROCEDURES,

@@ -369,6 +369,9 @@ impl Reader<'_> {
         self.expect("TRIGGER")?;
         let names = self.names_or_all()?;
         self.expect("ON")?;
+        if self.is("DATABASE") || (self.is("ALL") && self.is_at(1, "SERVER")) {
+            return Err(SqlError::unsupported("ENABLE and DISABLE of the triggers of a database or the server"));
+        }
         let name = self.name()?;
         Ok(Kind::AlterTable { name, actions: vec![AlterAction::EnableTriggers { enable, names }] })
     }

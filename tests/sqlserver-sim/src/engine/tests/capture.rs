@@ -5,7 +5,11 @@ use crate::value::Length;
 use super::*;
 
 fn captured() -> Client {
-    let mut client = client();
+    captured_in(&storage())
+}
+
+fn captured_in(storage: &Arc<Storage>) -> Client {
+    let mut client = Client::new(storage);
     client.ask(
         "CREATE DATABASE d; USE d; EXEC sys.sp_cdc_enable_db; \
          CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, v nvarchar(20), n decimal(10, 2)); \
@@ -143,4 +147,34 @@ fn numbers_that_rows_get_in_a_new_column_are_no_changes() {
     client.ask("EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N't', @role_name = NULL, @capture_instance = N'second'");
     client.ask("INSERT INTO t (id, v) VALUES (6, N'f'); UPDATE t SET v = N'g' WHERE id = 5; EXEC sys.sp_cdc_scan");
     assert_eq!(client.ask("SELECT __$operation, id, _row_id FROM cdc.second_CT"), "2,6,3|3,5,2|4,5,2");
+}
+
+#[test]
+fn the_agent_starts_and_stops_the_jobs_by_name() {
+    let storage = storage();
+    let mut client = captured_in(&storage);
+    let database = storage.database_named("d").unwrap();
+    let runs = || storage.capture().with(database, |capture| capture.capture.is_some());
+    assert!(runs());
+    let answer = client.answer("EXEC msdb.dbo.sp_stop_job N'cdc.d_capture'", Vec::new());
+    assert_eq!(
+        (answer.errors, answer.messages),
+        (vec![], vec!["Job 'cdc.d_capture' stopped successfully.".to_owned()])
+    );
+    assert!(!runs());
+    assert_eq!(client.fails("EXEC msdb.dbo.sp_stop_job @job_name = 'cdc.d_capture'"), 22_022);
+    client.ask("DECLARE @id uniqueidentifier = (SELECT job_id FROM msdb.dbo.cdc_jobs WHERE job_type = 'capture'); EXEC msdb.dbo.sp_start_job @job_id = @id");
+    assert!(runs());
+    client.ask("USE msdb; EXEC sp_start_job 'cdc.d_cleanup'");
+    for (sql, number) in [
+        ("EXEC msdb.dbo.sp_start_job 'CDC.D_CAPTURE'", 22_022),
+        ("EXEC msdb.dbo.sp_start_job 'nope'", 14_262),
+        ("EXEC msdb.dbo.sp_start_job", 14_294),
+        ("USE d; EXEC sp_start_job 'cdc.d_capture'", 2812),
+        ("DISABLE TRIGGER tr_MScdc_ddl_event ON DATABASE", 40_517),
+    ] {
+        assert_eq!(client.fails(sql), number, "{sql}");
+    }
+    client.ask("CREATE LOGIN l WITH PASSWORD = 'Secret-1'; CREATE USER l FOR LOGIN l; EXECUTE AS LOGIN = 'l'");
+    assert_eq!(client.fails("EXEC msdb.dbo.sp_stop_job 'cdc.d_capture'"), 14_262);
 }
