@@ -19,6 +19,7 @@ use tracing::info;
 use crate::definitions::Definitions;
 use crate::evaluation::{Evaluation, NumberedConfig, Source};
 use crate::key::{DefinitionId, SourceId, TableKey};
+use crate::meaning;
 use crate::meta::{self, ConfigRecord, DefinitionRecord, Deployment, PendingTable, Phase, TableFact};
 use crate::store::{Batch, Keyspace, Read};
 
@@ -61,6 +62,7 @@ impl Stage<'_> {
     /// Compares the given config with what is stored. What has to be stored for it goes into the batch.
     pub(crate) fn plan(&self, batch: &mut Batch) -> Result<Plan, SinkError> {
         let mut definitions = Definitions::load(self.store)?;
+        meaning::renew(self.store, self.sources, &self.given.config, batch)?;
         let serving: Option<ConfigRecord> = meta::read(self.store, meta::SERVING_CONFIG)?;
         let Some(serving) = serving else { return self.first_plan(definitions, batch) };
         let given = fingerprints(&self.given.config);

@@ -17,6 +17,7 @@ mod key;
 pub mod kill;
 mod load;
 mod loader;
+mod meaning;
 mod meta;
 mod op;
 mod queue;

@@ -17,6 +17,8 @@ pub(crate) const CHECKPOINT: &[u8] = b"checkpoint";
 pub(crate) const SERVING_CONFIG: &[u8] = b"config/serving";
 /// The sync config that is being deployed.
 pub(crate) const DEPLOYMENT: &[u8] = b"config/deploying";
+/// Which tables the definitions' queries mean.
+pub(crate) const MEANINGS: &[u8] = b"config/meanings";
 
 const SOURCE: &[u8] = b"source/";
 const DEFINITION: &[u8] = b"definition/";

@@ -1,5 +1,9 @@
 //! Deploying changed sync configs.
 
+use std::sync::Arc;
+
+use millstream_bucket::store::{MemoryStore, Store};
+use millstream_bucket::{BucketSink, BucketSinkOptions, SourceOptions};
 use millstream_core::sink::{PassMode, Sink};
 use millstream_core::table::{TableId, TableState};
 
@@ -32,6 +36,32 @@ async fn another_layout_changes_nothing() {
     world.accept(Vec::new(), commit(3)).await;
     world.reach(3).await;
     assert_eq!((world.buckets(), world.ops("all[]")), before);
+}
+
+/// The wording was the same, so the buckets kept other tables' rows.
+#[test]
+fn names_that_mean_other_tables_than_before_are_refused() {
+    let store = Arc::new(MemoryStore::new());
+    let open = |config: &str, sources: &[(&str, &str)]| {
+        let source = |(name, schema): &(&str, &str)| SourceOptions {
+            name: (*name).to_owned(),
+            default_schema: (*schema).to_owned(),
+        };
+        let options = BucketSinkOptions { sources: sources.iter().map(source).collect(), ..options(config) };
+        BucketSink::with_store(Arc::clone(&store) as Arc<dyn Store>, options).map(drop)
+    };
+    let unqualified = "bucket_definitions: { home: { data: [ 'SELECT id FROM items' ] } }";
+    let qualified = "bucket_definitions: { home: { data: [ 'SELECT id FROM a.shop.items' ] } }";
+    open(unqualified, &[("a", "shop")]).unwrap();
+    open(unqualified, &[("a", "shop"), ("b", "shop")]).unwrap();
+    for sources in [&[("b", "shop"), ("a", "shop")][..], &[("a", "other")], &[("new", "shop"), ("a", "shop")]] {
+        let error = open(unqualified, sources).unwrap_err();
+        assert!(error.diagnosis.contains("`home`") && error.remedy.contains("another name"), "{error}");
+    }
+    // A source of another name is another source.
+    open(unqualified, &[("c", "other")]).unwrap();
+    open(qualified, &[("b", "shop"), ("a", "shop")]).unwrap();
+    open(qualified, &[("a", "other"), ("b", "shop")]).unwrap();
 }
 
 #[tokio::test]
