@@ -15,7 +15,7 @@ use super::key::RowId;
 use super::lock::{LockDuration, LockMode};
 use super::log::{LogChange, Retyped};
 use super::server::State;
-use super::table::{Check, Column, ColumnId, DefaultConstraint, ForeignKey, Index, IndexId, Row, Table};
+use super::table::{Check, Column, ColumnId, DefaultConstraint, ForeignKey, Index, IndexId, Table};
 use super::transaction::{Transaction, Undo};
 
 /// The statement that asks for a change.
@@ -223,7 +223,7 @@ impl Transaction {
         let data = state.database_mut(database)?.data_mut(table.object_id)?;
         for (id, value) in values {
             let Some(row) = data.newest(*id).cloned() else { continue };
-            let row = with_value(table, &row, slot, value.clone());
+            let row = table.with_value(&row, slot, value.clone());
             if data.write(self.id, *id, Some(row), None).is_ok_and(|written| written) {
                 self.undo.push(Undo::Row(database, table.object_id, Written::Version(*id)));
             }
@@ -257,7 +257,7 @@ impl Transaction {
                 continue;
             }
             let converted = stored(value, old.sql_type, new.sql_type, &after.name, &new.name)?;
-            let row = with_value(after, &row, slot, converted);
+            let row = after.with_value(&row, slot, converted);
             if data.write(self.id, id, Some(row), None).is_ok_and(|written| written) {
                 self.undo.push(Undo::Row(database, after.object_id, Written::Version(id)));
             }
@@ -282,24 +282,6 @@ pub fn stored(value: &Value, from: SqlType, to: SqlType, table: &str, column: &s
         return Err(SqlError::new(2628, 16, text));
     }
     convert(value, from, to, None)
-}
-
-/// A copy of the row with one value changed; values that it lacks are those of older rows.
-fn with_value(table: &Table, row: &Row, slot: usize, value: Value) -> Row {
-    let mut values = vec![Value::Null; table.row_width().max(row.len())];
-    for (at, target) in values.iter_mut().enumerate() {
-        match row.get(at) {
-            Some(value) => *target = value.clone(),
-            None => {
-                let column = table.columns.iter().find(|column| column.slot() == Some(at));
-                *target = column.and_then(|column| column.missing.clone()).unwrap_or(Value::Null);
-            }
-        }
-        if at == slot {
-            *target = value.clone();
-        }
-    }
-    Row::from(values)
 }
 
 /// Whether what hangs on a column lets it be altered, dropped or renamed.

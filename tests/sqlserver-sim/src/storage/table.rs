@@ -120,6 +120,24 @@ impl Table {
         }
     }
 
+    /// A copy of the row with one value changed; values that it lacks are those of older rows.
+    pub fn with_value(&self, row: &[Value], slot: usize, value: Value) -> Row {
+        let mut values = vec![Value::Null; self.row_width().max(row.len())];
+        for (at, target) in values.iter_mut().enumerate() {
+            match row.get(at) {
+                Some(value) => *target = value.clone(),
+                None => {
+                    let column = self.columns.iter().find(|column| column.slot() == Some(at));
+                    *target = column.and_then(|column| column.missing.clone()).unwrap_or(Value::Null);
+                }
+            }
+        }
+        if let Some(target) = values.get_mut(slot) {
+            *target = value;
+        }
+        Row::from(values)
+    }
+
     /// A row's length when it is written now.
     pub fn row_width(&self) -> usize {
         usize::try_from(self.column_id_max).unwrap_or(0)

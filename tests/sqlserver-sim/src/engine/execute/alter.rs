@@ -1,20 +1,24 @@
 //! ALTER TABLE, and the indexes of tables that are there.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlparser::ast::Expr;
 
 use crate::error::{SqlError, SqlResult};
-use crate::storage::{Alteration, DatabaseId, DefaultConstraint, IndexId, ObjectId, Part, Table};
-use crate::value::SqlType;
+use crate::storage::{
+    Alteration, DatabaseId, DefaultConstraint, IndexId, ObjectId, Part, ReadRequest, Row, RowId, Table,
+};
 use crate::value::collation::equal;
+use crate::value::{SqlType, Value};
 
 use super::super::bind::{Binder, named_type, table_source};
 use super::super::run;
 use super::super::state::Execution;
 use super::super::statement::{AlterAction, ConstraintDefinition, ConstraintKind, CreateIndex, Name};
-use super::constraint::{check_existing, check_of, constraint_named, foreign_key, index_of, key_index};
+use super::constraint::{check_of, constraint_named, foreign_key, index_of, key_index};
 use super::filling::filling;
+use super::reference::check_children;
 use super::row::Maker;
 use super::table::{column, definition, made_name};
 use super::target::{self, Target};
@@ -192,7 +196,8 @@ fn alter_in(execution: &mut Execution<'_>, target: &mut Target, actions: &[Alter
         alterations.append(&mut fillings);
     }
     for constraint in &constraints {
-        alterations.push(added_constraint(execution, target, &mut shape, constraint)?);
+        let added = added_constraint(execution, target, &mut shape, constraint, &alterations)?;
+        alterations.push(added);
     }
     if !alterations.is_empty() {
         change(execution, target, alterations, text)?;
@@ -216,27 +221,55 @@ fn check_rows(execution: &mut Execution<'_>, target: &Target, enabled: &[Alterat
     table.foreign_keys.retain(|key| wanted(key.object_id));
     table.checks.iter_mut().for_each(|check| check.disabled = false);
     table.foreign_keys.iter_mut().for_each(|key| key.disabled = false);
-    for key in table.foreign_keys.clone() {
-        check_existing(execution, target, &key)?;
-    }
-    satisfied(execution, target, table)
+    satisfied(execution, target, table, &[])
 }
 
-/// Whether the rows that are there satisfy the checks of a table as it will be.
+/// Whether the rows that are there satisfy the checks and references of a table as it will be.
 ///
 /// # Errors
 /// 547 where one doesn't.
-fn satisfied(execution: &mut Execution<'_>, target: &Target, shape: Table) -> SqlResult<()> {
-    let request = crate::storage::ReadRequest::all(target.database, Arc::clone(&target.table));
-    let rows = execution.state.transaction().read_all(&request)?;
-    let shape = Arc::new(shape);
-    let maker = Maker::new(execution, Target { table: Arc::clone(&shape), ..target.clone() })?;
-    let (source, _) = table_source(&mut Binder::new(execution), 0, target.database, &shape)?;
-    for (_, row) in rows {
-        let whole = run::whole_row(execution, &source, row)?;
-        maker.check(execution, &whole, "ALTER TABLE")?;
+fn satisfied(
+    execution: &mut Execution<'_>,
+    target: &Target,
+    shape: Table,
+    alterations: &[Alteration],
+) -> SqlResult<()> {
+    let shape = Target { table: Arc::new(shape), ..target.clone() };
+    let rows = rows_under(execution, target, &shape.table, alterations)?;
+    let maker = Maker::new(execution, shape.clone())?;
+    for row in &rows {
+        maker.check(execution, row, "ALTER TABLE")?;
     }
-    Ok(())
+    check_children(execution, &shape, &rows, "ALTER TABLE")
+}
+
+/// The rows that are there, as a table will have them after what fills its new columns.
+fn rows_under(
+    execution: &mut Execution<'_>,
+    target: &Target,
+    shape: &Arc<Table>,
+    alterations: &[Alteration],
+) -> SqlResult<Vec<Row>> {
+    let fillings = alterations.iter().filter_map(|alteration| match alteration {
+        Alteration::Fill { column, values } => {
+            let values: HashMap<RowId, &Value> = values.iter().map(|(id, value)| (*id, value)).collect();
+            Some((shape.column(*column)?.slot()?, values))
+        }
+        _ => None,
+    });
+    let fillings: Vec<_> = fillings.collect();
+    let request = ReadRequest::all(target.database, Arc::clone(&target.table));
+    let rows = execution.state.transaction().read_all(&request)?;
+    let (source, _) = table_source(&mut Binder::new(execution), 0, target.database, shape)?;
+    let whole = rows.into_iter().map(|(id, mut row)| {
+        for (slot, values) in &fillings {
+            if let Some(value) = values.get(&id) {
+                row = shape.with_value(&row, *slot, Value::clone(value));
+            }
+        }
+        run::whole_row(execution, &source, row)
+    });
+    whole.collect()
 }
 
 fn switch(
@@ -260,6 +293,7 @@ fn added_constraint(
     target: &Target,
     shape: &mut Table,
     constraint: &ConstraintDefinition,
+    alterations: &[Alteration],
 ) -> SqlResult<Alteration> {
     let name = constraint.name.as_deref();
     Ok(match &constraint.kind {
@@ -284,12 +318,16 @@ fn added_constraint(
             let check = check_of(execution, shape, name, check)?;
             let mut with_check = shape.clone();
             with_check.checks = vec![check.clone()];
-            satisfied(execution, target, with_check)?;
+            with_check.foreign_keys.clear();
+            satisfied(execution, target, with_check, alterations)?;
             Alteration::AddCheck(check)
         }
         ConstraintKind::ForeignKey { .. } => {
             let key = foreign_key(execution, shape, name, &constraint.kind)?;
-            check_existing(execution, target, &key)?;
+            let mut with_key = shape.clone();
+            with_key.foreign_keys = vec![key.clone()];
+            with_key.checks.clear();
+            satisfied(execution, target, with_key, alterations)?;
             Alteration::AddForeignKey(key)
         }
         ConstraintKind::Default { column, value } => {

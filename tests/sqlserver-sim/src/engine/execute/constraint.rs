@@ -13,7 +13,7 @@ use super::super::statement::{ConstraintDefinition, ConstraintKind, CreateIndex,
 use super::index_filter::filter_of;
 use super::row::named;
 use super::table::{definition, made_name};
-use super::target::{self, Target};
+use super::target;
 
 fn key_columns(table: &Table, columns: &[super::super::statement::KeyColumn]) -> SqlResult<Vec<KeyColumn>> {
     let key = |column: &super::super::statement::KeyColumn| {
@@ -251,17 +251,6 @@ pub fn index_of(execution: &mut Execution<'_>, table: &Table, index: &CreateInde
         disabled: false,
         filter: filter_of(execution, table, index)?,
     })
-}
-
-/// Rows that are there already must satisfy a new foreign key.
-pub fn check_existing(execution: &mut Execution<'_>, target: &Target, key: &ForeignKey) -> SqlResult<()> {
-    let request = crate::storage::ReadRequest::all(target.database, Arc::clone(&target.table));
-    let rows = execution.state.transaction().read_all(&request)?;
-    let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
-    let mut table = Table::clone(&target.table);
-    table.foreign_keys = vec![key.clone()];
-    let with_key = Target { table: Arc::new(table), ..target.clone() };
-    super::reference::check_children(execution, &with_key, &rows, "ALTER TABLE")
 }
 
 pub fn constraint_named(table: &Table, name: &str) -> Option<ObjectId> {

@@ -154,3 +154,17 @@ fn each_row_that_is_there_gets_a_default_of_its_own() {
     client.ask("ALTER TABLE t ADD u uniqueidentifier NOT NULL DEFAULT NEWID() UNIQUE");
     assert_eq!(client.ask("SELECT COUNT(DISTINCT u) FROM t"), "3");
 }
+
+#[test]
+fn constraints_see_what_rows_get_in_a_new_column() {
+    let mut client = in_database();
+    client.ask("CREATE TABLE p (id int PRIMARY KEY); INSERT INTO p VALUES (1), (2)");
+    client.ask("CREATE TABLE t (a int); INSERT INTO t VALUES (10), (11), (12)");
+    assert_eq!(client.fails("ALTER TABLE t ADD n int IDENTITY CHECK (n < 3)"), 547);
+    assert_eq!(client.fails("ALTER TABLE t ADD n int IDENTITY REFERENCES p (id)"), 547);
+    assert_eq!(client.fails("ALTER TABLE t ADD n int NOT NULL DEFAULT 3 REFERENCES p (id)"), 547);
+    client.ask("INSERT INTO p VALUES (3)");
+    client.ask("ALTER TABLE t ADD n int IDENTITY CHECK (n < 4) REFERENCES p (id), m AS n * 2, CHECK (a + n > 10)");
+    assert_eq!(client.ask("SELECT n, m FROM t ORDER BY n"), "1,2|2,4|3,6");
+    assert_eq!(client.fails("INSERT INTO t VALUES (13)"), 547);
+}
