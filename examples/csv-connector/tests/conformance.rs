@@ -93,6 +93,7 @@ impl Backend for Files {
             (Capability::ChangeKey, "the first column is the key"),
             (Capability::Truncate, "rows that go at once are rows that go"),
             (Capability::SwapTables, "files are renamed one by one"),
+            (Capability::RenamesInLog, "what a file was called between two looks is gone"),
             (Capability::RetypeColumn, "every value is text"),
             (Capability::CutConnections, "there are no connections"),
             (Capability::RestartSource, "there is no server"),

@@ -28,12 +28,17 @@ struct SqlServer {
     proxy: FaultProxy,
 }
 
-const LACKS: [(Capability, &str); 2] = [
+const LACKS: [(Capability, &str); 3] = [
     (Capability::Truncate, "the server refuses it while the table is captured"),
     (Capability::RenameColumn, "the server refuses it while the column is captured"),
+    (Capability::RenamesInLog, "change data capture has no word of a table's name"),
 ];
-const SIMULATOR_IMAGE_LACKS: [(Capability, &str); 3] =
-    [LACKS[0], LACKS[1], (Capability::RestartSource, "the simulated server in a container keeps nothing when it ends")];
+const SIMULATOR_IMAGE_LACKS: [(Capability, &str); 4] = [
+    LACKS[0],
+    LACKS[1],
+    LACKS[2],
+    (Capability::RestartSource, "the simulated server in a container keeps nothing when it ends"),
+];
 
 #[async_trait]
 impl Backend for SqlServer {

@@ -35,6 +35,9 @@ pub enum Capability {
     RenameTable,
     /// [`Operation::SwapTables`].
     SwapTables,
+    /// The log has a place for each change of a table's name. Without it, a name that is changed and changed back between
+    /// two looks at the catalog leaves no trace.
+    RenamesInLog,
     /// [`Operation::AddColumn`] without a default.
     AddColumn,
     /// [`Operation::AddColumn`] with a default that existing rows get.
@@ -66,6 +69,7 @@ impl fmt::Display for Capability {
             Capability::Truncate => "removing all rows at once",
             Capability::RenameTable => "renaming tables",
             Capability::SwapTables => "swapping the names of tables",
+            Capability::RenamesInLog => "changes of tables' names in the log",
             Capability::AddColumn => "adding columns",
             Capability::AddColumnWithDefault => "adding columns with a default",
             Capability::DropColumn => "removing columns",

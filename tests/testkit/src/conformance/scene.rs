@@ -27,6 +27,8 @@ pub struct Scene<B> {
     pub(super) writer: Writer<B>,
     pub(super) replica: Replica<B>,
     pub(super) seed: u64,
+    /// Whether tables got other names since the replica was current.
+    pub(super) is_renamed: bool,
 }
 
 impl<B: Backend> Scene<B> {
@@ -40,7 +42,7 @@ impl<B: Backend> Scene<B> {
         let history = Arc::new(History::new(lacks::<B>(Capability::Transactions).is_none()));
         let writer = Writer::new(Arc::clone(&backend), Arc::clone(&history), seed);
         let replica = Replica::new(Arc::clone(&backend), history);
-        Self { backend, writer, replica, seed }
+        Self { backend, writer, replica, seed, is_renamed: false }
     }
 
     pub(super) fn selection(&self) -> Selection {
