@@ -50,7 +50,11 @@ async fn a_reset_log(flavor: Flavor, reset: &str) {
     let history = workspace.json(&["schema", "--history"]);
     let lost: Vec<_> = history.iter().filter(|line| line["change"] == "log lost").collect();
     assert_eq!(lost.len(), 5, "{history:?}\n{}", followed.stderr);
-    assert!(lost.iter().all(|line| line["effect"] == "reconcile" && line["rows_read"].as_u64() > Some(10)), "{lost:?}");
+    // A reset may be noticed before the first row of the new log is written.
+    assert!(
+        lost.iter().all(|line| line["effect"] == "reconcile" && line["rows_read"].as_u64() >= Some(10)),
+        "{lost:?}"
+    );
     // What was deleted while the log was away is gone.
     server
         .sql_in(&database, &format!("SET sql_log_bin = 0; DELETE FROM t WHERE id < 5; SET sql_log_bin = 1; {reset}"))

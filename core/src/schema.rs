@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::row::RowRef;
 
+/// The longest key that stands for itself.
+const ROW_KEY_BYTES_MAX: usize = 16 << 10;
+/// What the hash of a longer one begins with. Values begin with smaller numbers.
+pub const LONG_KEY: u8 = 0xff;
+
 /// The full name of a table, in the source's own spelling.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TableName {
@@ -129,15 +134,18 @@ impl TableSchema {
     /// Writes the bytes that name `row` within this table into `key`, replacing what it held.
     ///
     /// Equal identities give equal bytes and no others do. Without any key the bytes are a 128-bit hash of all
-    /// values, as whole rows would make keys of any length.
+    /// values, as whole rows would make keys of any length; and so they are for a key of more than 16 KiB, behind a byte
+    /// that no encoded value begins with: a key on the first letters of a column names rows by all of its letters.
     pub fn row_key(&self, row: RowRef<'_>, key: &mut Vec<u8>) {
         key.clear();
         for index in &self.identity.columns {
             row.get(*index).unwrap_or(crate::value::ValueRef::Null).encode_into(key);
         }
-        if self.identity.kind == IdentityKind::WholeRow {
+        let is_long = key.len() > ROW_KEY_BYTES_MAX;
+        if is_long || self.identity.kind == IdentityKind::WholeRow {
             let hash = xxhash_rust::xxh3::xxh3_128(key);
             key.clear();
+            key.extend((is_long && self.identity.kind != IdentityKind::WholeRow).then_some(LONG_KEY));
             key.extend_from_slice(&hash.to_be_bytes());
         }
     }
@@ -150,5 +158,45 @@ pub struct SchemaVersion(u64);
 impl fmt::Display for SchemaVersion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:016x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::RowBatch;
+    use crate::value::ValueRef;
+
+    fn key(kind: IdentityKind, value: &str) -> Vec<u8> {
+        let column = Column {
+            name: "k".into(),
+            source_type: "text".into(),
+            nullable: false,
+            collation: None,
+            generated: None,
+            default: None,
+        };
+        let schema = TableSchema {
+            table: TableName::new("shop", "t"),
+            columns: vec![column],
+            identity: Identity { kind, columns: vec![0] },
+            origin: None,
+        };
+        let mut row = RowBatch::new(1);
+        row.push(ValueRef::Text(value)).unwrap();
+        let mut key = Vec::new();
+        schema.row_key(row.row(0).unwrap(), &mut key);
+        key
+    }
+
+    #[test]
+    fn a_key_is_never_long() {
+        let long = "x".repeat(50_000);
+        let hashed = key(IdentityKind::PrimaryKey, &long);
+        assert_eq!((hashed.len(), hashed[0]), (17, LONG_KEY));
+        assert_eq!(hashed, key(IdentityKind::PrimaryKey, &long));
+        assert_ne!(hashed, key(IdentityKind::PrimaryKey, &format!("{long}y")));
+        assert_ne!(hashed, key(IdentityKind::WholeRow, &long));
+        assert_eq!(key(IdentityKind::PrimaryKey, "x"), [3, 0, 0, 0, 0, 0, 0, 0, 1, b'x']);
     }
 }

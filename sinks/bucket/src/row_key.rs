@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use millstream_core::schema::{IdentityKind, TableSchema};
+use millstream_core::schema::{IdentityKind, LONG_KEY, TableSchema};
 
 use crate::record::{Cursor, Malformed};
 
@@ -14,6 +14,9 @@ const TEXT_SHOWN_MAX: usize = 100;
 pub(crate) fn readable(key: &[u8], schema: Option<&TableSchema>) -> String {
     if schema.is_some_and(|schema| schema.identity.kind == IdentityKind::WholeRow) {
         return format!("the row with hash {}", hexadecimal(key));
+    }
+    if let Some((&LONG_KEY, hash)) = key.split_first() {
+        return format!("the row with the long key of hash {}", hexadecimal(hash));
     }
     let Ok(values) = values(key) else { return format!("the row with key {}", hexadecimal(key)) };
     let mut names = schema.into_iter().flat_map(TableSchema::identity_names);
@@ -116,5 +119,10 @@ mod tests {
         let schema = schema(IdentityKind::WholeRow);
         let text = readable(&key(&schema), Some(&schema));
         assert_eq!(text.len(), "the row with hash ".len() + 32, "{text}");
+    }
+
+    #[test]
+    fn a_long_key_is_shown_by_its_hash() {
+        assert_eq!(readable(&[LONG_KEY, 1, 0xab], None), "the row with the long key of hash 01ab");
     }
 }
