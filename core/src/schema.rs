@@ -141,11 +141,13 @@ impl TableSchema {
         for index in &self.identity.columns {
             row.get(*index).unwrap_or(crate::value::ValueRef::Null).encode_into(key);
         }
-        let is_long = key.len() > ROW_KEY_BYTES_MAX;
-        if is_long || self.identity.kind == IdentityKind::WholeRow {
+        let is_whole = self.identity.kind == IdentityKind::WholeRow;
+        if is_whole || key.len() > ROW_KEY_BYTES_MAX {
             let hash = xxhash_rust::xxh3::xxh3_128(key);
             key.clear();
-            key.extend((is_long && self.identity.kind != IdentityKind::WholeRow).then_some(LONG_KEY));
+            if !is_whole {
+                key.push(LONG_KEY);
+            }
             key.extend_from_slice(&hash.to_be_bytes());
         }
     }

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use super::catalog::Catalog;
 use super::instance::Instance;
 use super::statements;
-use super::table::{CapturedTable, Former, Want};
+use super::table::{CapturedTable, Want};
 use crate::config::{CaptureInstances, Settings};
 use crate::connect::{Connection, Connector};
 use crate::error::{QueryError, number};
@@ -48,8 +48,6 @@ pub(crate) struct Caretaker {
     told: HashSet<Want>,
     /// Since which place each table is read through the instance that it is, or through none.
     in_use_since: HashMap<TableName, (Option<i32>, Lsn)>,
-    /// How each table was captured that has been seen with an instance, and when that was the last time, by object id.
-    former: HashMap<i32, (Former, Instant)>,
 }
 
 /// Why statements couldn't be run, by their tables.
@@ -92,7 +90,6 @@ impl Caretaker {
             failures,
             told: HashSet::new(),
             in_use_since: HashMap::new(),
-            former: HashMap::new(),
         }
     }
 
@@ -140,12 +137,11 @@ impl Caretaker {
             }
         }
         let taken = |name: &str| catalog.is_taken(name);
-        self.remember(catalog);
         let mut errands = BTreeSet::new();
         for (name, table) in catalog.tables() {
             let want = match table.instances.len() {
-                0 => match self.former.get(&table.object) {
-                    Some((_, seen)) if self.is_active() && seen.elapsed() < WITHOUT_MAX => None,
+                0 => match catalog.former(table.object) {
+                    Some((_, gone)) if self.is_active() && gone.elapsed() < WITHOUT_MAX => None,
                     Some((former, _)) => table.wanted_like(former, taken),
                     None => table.wanted_first(taken),
                 },
@@ -165,18 +161,6 @@ impl Caretaker {
                 });
             }
             None => self.tell(catalog, &errands),
-        }
-    }
-
-    /// Takes note of how tables are captured, as nothing tells any more once their instances are gone.
-    fn remember(&mut self, catalog: &Catalog) {
-        let now = Instant::now();
-        let objects: HashSet<i32> = catalog.tables().values().map(|table| table.object).collect();
-        self.former.retain(|object, _| objects.contains(object));
-        for table in catalog.tables().values() {
-            if let Some(former) = table.former() {
-                self.former.insert(table.object, (former, now));
-            }
         }
     }
 

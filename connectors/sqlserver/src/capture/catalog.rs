@@ -5,6 +5,7 @@
 //! nothing else can have.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Instant;
 
 use millstream_core::schema::TableName;
 use millstream_core::selection::Selection;
@@ -12,7 +13,7 @@ use tiberius::Row;
 
 use super::instance::{CapturedColumn, Instance, InstanceOptions, Statement};
 use super::partitions::{MARKS, PartitionMark};
-use super::table::CapturedTable;
+use super::table::{CapturedTable, Former};
 use crate::connect::Connection;
 use crate::discover::{self, LiveTable, Which};
 use crate::error::{QueryError, number};
@@ -32,6 +33,9 @@ pub(crate) struct Catalog {
     tables: BTreeMap<TableName, CapturedTable>,
     /// What each table's details were read for, by object id.
     marks: HashMap<i32, Mark>,
+    /// How tables without an instance were captured that have lost theirs, and since when, by object id: nothing tells it
+    /// any more.
+    former: HashMap<i32, (Former, Instant)>,
     /// The names of all instances in the database.
     instance_names: HashSet<String>,
     /// Whether change data capture is on for the database.
@@ -71,6 +75,11 @@ impl Catalog {
     /// The tables by name.
     pub(crate) fn tables(&self) -> &BTreeMap<TableName, CapturedTable> {
         &self.tables
+    }
+
+    /// How a table was captured that has lost its instances, and since when it has none.
+    pub(crate) fn former(&self, object: i32) -> Option<&(Former, Instant)> {
+        self.former.get(&object)
     }
 
     /// Whether any instance in the database has this name.
@@ -135,10 +144,18 @@ impl Catalog {
             std::mem::take(&mut self.tables).into_values().map(|table| (table.object, table)).collect();
         let mut marks = HashMap::new();
         for glance in glances {
-            let Some(mut table) = details.remove(&glance.object).or_else(|| known.remove(&glance.object)) else {
+            let before = known.remove(&glance.object);
+            let has_none = details.get(&glance.object).is_some_and(|table| table.instances.is_empty());
+            let lost = before.as_ref().filter(|_| has_none).and_then(CapturedTable::former);
+            let Some(mut table) = details.remove(&glance.object).or(before) else {
                 // Dropped between the queries.
                 continue;
             };
+            match lost {
+                Some(former) => drop(self.former.insert(glance.object, (former, Instant::now()))),
+                None if !table.instances.is_empty() => drop(self.former.remove(&glance.object)),
+                None => {}
+            }
             // Cleanup raises starts, and the capture process sets them, without anything else to show for it; and rows
             // are switched.
             for instance in &mut table.instances {
@@ -149,6 +166,7 @@ impl Catalog {
             marks.insert(glance.object, glance.mark());
             self.tables.insert(glance.name, table);
         }
+        self.former.retain(|object, _| marks.contains_key(object));
         self.marks = marks;
         self.learn_names(connection).await
     }

@@ -135,11 +135,12 @@ impl CapturedTable {
     /// one that was left out on purpose. The statement lies before the instance in the log, so when the instance is ready
     /// the history of the one before tells.
     pub(crate) fn overlooked_by(&self, instance: &Instance) -> Vec<&LiveColumn> {
-        if !statements::is_own_name(&instance.name) {
+        // Mostly there is no other, and no history has to be read.
+        let mut others = self.instances.iter().filter(|other| other.change_table != instance.change_table).peekable();
+        if others.peek().is_none() || !statements::is_own_name(&instance.name) {
             return Vec::new();
         }
         let behind = self.added_behind(instance);
-        let others = self.instances.iter().filter(|other| other.change_table != instance.change_table);
         let is_overlooked = |column: &&LiveColumn| !instance.captures(column.column_id) && !behind.contains(column);
         others.flat_map(|other| self.added_behind(other)).filter(is_overlooked).collect()
     }
