@@ -316,7 +316,7 @@ async fn a_store_that_this_release_cannot_read() {
     workspace.run(&["run", "--until-current"]).good();
     let marker = workspace.path("millstream-data/store/format");
     let text = fs::read_to_string(&marker).unwrap();
-    fs::write(&marker, text.replace("format 2", "format 99")).unwrap();
+    fs::write(&marker, text.replace("format 3", "format 99")).unwrap();
     for command in ["run", "status", "buckets", "check"] {
         let said = workspace.run(&[command]).failed(1);
         assert!(said.contains("format 99") && said.contains("newer"), "{said}");

@@ -46,12 +46,22 @@ pub struct Column {
     /// The character set and collation of texts, as the source names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collation: Option<String>,
-    /// The expression of a generated (computed) column.
+    /// How a generated (computed) column comes by its values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generated: Option<String>,
+    pub generated: Option<Generated>,
     /// What rows that exist hold in this column right after it is added, when that isn't NULL: the default's text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
+}
+
+/// How a generated (computed) column comes by its values. Both hold the expression.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Generated {
+    /// Computed when the row is written, and stored with it.
+    Stored(String),
+    /// Computed whenever the row is read, by the session that reads it.
+    Virtual(String),
 }
 
 /// Why these columns name a row.
@@ -105,7 +115,11 @@ impl TableSchema {
             text(&column.name);
             text(&column.source_type);
             text(if column.nullable { "null" } else { "not null" });
-            for part in [&column.collation, &column.generated, &column.default] {
+            let generated = column.generated.as_ref().map(|generated| match generated {
+                Generated::Stored(expression) => format!("stored {expression}"),
+                Generated::Virtual(expression) => format!("virtual {expression}"),
+            });
+            for part in [&column.collation, &generated, &column.default] {
                 text(part.as_deref().map_or("-", |_| "+"));
                 text(part.as_deref().unwrap_or_default());
             }

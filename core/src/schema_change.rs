@@ -199,7 +199,7 @@ pub struct HistoryEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{Identity, IdentityKind};
+    use crate::schema::{Generated, Identity, IdentityKind};
 
     fn column(name: &str, source_type: &str) -> Column {
         Column {
@@ -243,7 +243,7 @@ mod tests {
         let computed = table(vec![
             column("id", "int"),
             column("wide", "varchar(10)"),
-            Column { generated: Some("wide = 'X'".into()), ..column("g", "int") },
+            Column { generated: Some(Generated::Stored("wide = 'X'".into())), ..column("g", "int") },
         ]);
         let mut wider = computed.clone();
         wider.columns[1].source_type = "varchar(20)".into();

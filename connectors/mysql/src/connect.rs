@@ -235,9 +235,10 @@ impl Server {
 
 /// Settings of the session that queries of ours rely on, whatever the server's own are.
 async fn prepare(conn: &mut impl Session, server: &Server) -> Result<(), Error> {
-    // Instants as UTC, as the log has them; no limits on long scans; no wait without end for a table's lock.
+    // Instants as UTC, as the log has them; names quoted, as those who read definitions and grants expect; no limits on
+    // long scans; no wait without end for a table's lock.
     let mut settings = format!(
-        "SET SESSION time_zone = '+00:00', sql_mode = '', lock_wait_timeout = {LOCK_WAIT_SECONDS}, \
+        "SET SESSION time_zone = '+00:00', sql_mode = '', sql_quote_show_create = ON, lock_wait_timeout = {LOCK_WAIT_SECONDS}, \
          sql_select_limit = {NO_SELECT_LIMIT}, sql_big_selects = ON, net_write_timeout = 600, wait_timeout = 28800"
     );
     match server.version.flavor {
@@ -251,6 +252,10 @@ async fn prepare(conn: &mut impl Session, server: &Server) -> Result<(), Error> 
                 // Rows in the log carry a generated invisible primary key, so schemas must show it.
                 settings.push_str(", show_gipk_in_create_table_and_information_schema = ON");
             }
+        }
+        // Rows as they are now, not as of the moment that the server may name for all its sessions.
+        Flavor::MariaDb if server.version.at_least(10, 3, 4) => {
+            settings.push_str(", max_statement_time = 0, system_versioning_asof = DEFAULT");
         }
         Flavor::MariaDb => settings.push_str(", max_statement_time = 0"),
     }

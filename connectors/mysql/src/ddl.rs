@@ -25,7 +25,7 @@ mod values_on_servers;
 
 pub(crate) use body::Body;
 pub(crate) use columns::values_kept;
-pub(crate) use lexer::SqlMode;
+pub(crate) use lexer::{Lexer, SqlMode, Token};
 pub(crate) use names::NameCase;
 pub(crate) use statement::{Dml, Statement, Suspects, Transaction, Xid};
 

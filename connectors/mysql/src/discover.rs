@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_core::error::SourceError;
-use millstream_core::schema::{Column, Identity, IdentityKind, TableName, TableSchema};
+use millstream_core::schema::{Column, Generated, Identity, IdentityKind, TableName, TableSchema};
 use millstream_core::selection::{Selection, TablePattern};
 
 use crate::connect::Connection;
-use crate::version::Flavor;
+use crate::decode::is_row_end;
+use crate::version::{Flavor, Version};
+use crate::virtual_columns::session_dependent;
 
 /// Everything in the catalog that a selection matches and that holds rows of its own; views don't.
 ///
@@ -71,7 +73,7 @@ pub(crate) fn quoted(name: &str) -> String {
 
 /// Values of the catalog; NULL where there is none.
 type Field = Option<Vec<u8>>;
-type ColumnFields = (Field, Field, Field, Field, Field, Field, Field, Field);
+type ColumnFields = (Field, Field, Field, Field, Field, Field, Field, Field, Field);
 type KeyFields = (Field, Field, Field, Field, Field, Field, Field);
 
 fn text(field: Field) -> String {
@@ -97,10 +99,10 @@ async fn read(
         match text(table_type).as_str() {
             "BASE TABLE" => {}
             // Its keys have the end of a row's life besides, which is the same for all rows that exist.
-            "SYSTEM VERSIONED" => keys.retain(|part| !is_row_end(part, &columns)),
+            "SYSTEM VERSIONED" => keys.retain(|part| !is_end_of_life(part, &columns)),
             _ => continue,
         }
-        let identity = identity(&columns, &keys);
+        let identity = identity(&columns, &keys, connection.server.version.flavor);
         found.insert(name.clone(), TableSchema { table: name, columns, identity, origin: None });
     }
     Ok(found)
@@ -111,27 +113,46 @@ async fn read_columns(
     limit: Duration,
     condition: &str,
 ) -> Result<BTreeMap<TableName, Vec<Column>>, SourceError> {
-    let (flavor, names) = (connection.server.version.flavor, connection.server.names);
+    let (version, names) = (connection.server.version, connection.server.names);
     let query = format!(
         "SELECT table_schema, table_name, column_name, column_type, is_nullable, collation_name, \
-         generation_expression, column_default FROM information_schema.columns WHERE {condition} \
+         generation_expression, extra, column_default FROM information_schema.columns WHERE {condition} \
          ORDER BY table_schema, table_name, ordinal_position"
     );
     let columns: Vec<ColumnFields> = connection.rows(limit, "read the tables' columns", &query).await?;
     let mut columns_of: BTreeMap<TableName, Vec<Column>> = BTreeMap::new();
-    for (schema, table, name, source_type, nullable, collation, generated, default) in columns {
+    for (schema, table, name, source_type, nullable, collation, expression, extra, default) in columns {
         let default = default.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         columns_of.entry(names.table(&text(schema), &text(table))).or_default().push(Column {
             name: text(name),
             source_type: text(source_type),
             nullable: text(nullable) == "YES",
             collation: collation.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-            generated: Some(text(generated)).filter(|expression| !expression.is_empty()),
+            generated: generated(version, text(expression), &text(extra)),
             // MariaDB writes the default NULL as the word, and a text that reads NULL with quotes.
-            default: default.filter(|default| flavor == Flavor::MySql || default != "NULL"),
+            default: default.filter(|default| version.flavor == Flavor::MySql || default != "NULL"),
         });
     }
     Ok(columns_of)
+}
+
+fn generated(version: Version, expression: String, extra: &str) -> Option<Generated> {
+    let expression = match version.flavor {
+        // It stands there as within a string.
+        Flavor::MySql if version.at_least(8, 0, 0) => unescaped(&expression),
+        Flavor::MySql | Flavor::MariaDb => expression,
+    };
+    match () {
+        () if expression.is_empty() => None,
+        () if extra.to_ascii_uppercase().contains("VIRTUAL") => Some(Generated::Virtual(expression)),
+        () => Some(Generated::Stored(expression)),
+    }
+}
+
+fn unescaped(text: &str) -> String {
+    let mut letters = text.chars();
+    std::iter::from_fn(|| letters.next().and_then(|letter| if letter == '\\' { letters.next() } else { Some(letter) }))
+        .collect()
 }
 
 async fn read_keys(
@@ -160,12 +181,9 @@ async fn read_keys(
 }
 
 /// Whether a key's part is the column that MariaDB adds to the keys of a versioned table, declared or hidden.
-fn is_row_end(part: &KeyPart, columns: &[Column]) -> bool {
+fn is_end_of_life(part: &KeyPart, columns: &[Column]) -> bool {
     let Some(name) = &part.column else { return false };
-    match columns.iter().find(|column| column.name == *name) {
-        Some(column) => column.generated.as_deref() == Some("ROW END"),
-        None => true,
-    }
+    columns.iter().find(|column| column.name == *name).is_none_or(is_row_end)
 }
 
 /// One column, or expression, of a unique key.
@@ -179,8 +197,8 @@ struct KeyPart {
 }
 
 /// The primary key; else the unique key with the fewest columns, by name among several, of whole columns that are
-/// never NULL; else the whole row.
-fn identity(columns: &[Column], parts: &[KeyPart]) -> Identity {
+/// never NULL and the same for every session; else the whole row.
+fn identity(columns: &[Column], parts: &[KeyPart], flavor: Flavor) -> Identity {
     let index_of = |part: &KeyPart| {
         let name = part.column.as_deref()?;
         columns.iter().position(|column| column.name == name)
@@ -195,7 +213,9 @@ fn identity(columns: &[Column], parts: &[KeyPart]) -> Identity {
         let mut parts = parts.iter().filter(|part| part.index == **name);
         parts.all(|part| !part.nullable && !part.prefix && !part.hash)
     };
-    let keys = names.into_iter().filter(usable).filter_map(key);
+    let dependent = session_dependent(columns, flavor);
+    let is_the_same = |key: &Vec<usize>| key.iter().all(|column| dependent.get(*column) == Some(&false));
+    let keys = names.into_iter().filter(usable).filter_map(key).filter(is_the_same);
     match keys.min_by_key(Vec::len) {
         Some(columns) => Identity { kind: IdentityKind::UniqueKey, columns },
         None => Identity { kind: IdentityKind::WholeRow, columns: (0..columns.len()).collect() },
@@ -225,7 +245,7 @@ mod tests {
     fn the_identity_is_the_best_key() {
         let columns = [column("a"), column("b"), column("c")];
         let of = |parts: &[KeyPart]| {
-            let identity = identity(&columns, parts);
+            let identity = identity(&columns, parts, Flavor::MySql);
             (identity.kind, identity.columns)
         };
         let primary = [part("PRIMARY", Some("c")), part("PRIMARY", Some("a")), part("u", Some("b"))];

@@ -21,6 +21,7 @@ pub(crate) mod read;
 mod stored_objects;
 mod stream;
 mod version;
+mod virtual_columns;
 mod wire;
 
 pub use config::{MySqlConfig, ServerUri, Tls, TlsMode};

@@ -50,7 +50,7 @@ impl ServerOptions {
         }
     }
 
-    /// Makes the server speak TLS with a certificate for 127.0.0.1 and `localhost`, signed by an authority made for this
+    /// Makes the server speak TLS with a certificate for 127.0.0.1, not `localhost`, signed by an authority made for this
     /// server: [`Endpoint::ca_certificate`](crate::Endpoint::ca_certificate). Without it MySQL has a certificate of its
     /// own that names no host, and MariaDB has no TLS.
     #[must_use]

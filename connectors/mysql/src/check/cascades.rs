@@ -246,7 +246,6 @@ async fn listed_rules(
 
 /// The statement that would make a table; empty if the user may not see it or the table is gone.
 async fn definition(connection: &mut Connection, limit: Duration, table: &TableName) -> Result<String, SourceError> {
-    connection.execute(limit, "read a table's definition", "SET SESSION sql_quote_show_create = 1").await?;
     let statement = format!("SHOW CREATE TABLE {}.{}", quoted(&table.schema), quoted(&table.name));
     let rows: Option<Vec<(String, String)>> = attempt(connection, limit, &statement).await?;
     Ok(rows.into_iter().flatten().map(|(_, definition)| definition).collect())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use millstream_core::error::SourceError;
-use millstream_core::schema::{IdentityKind, TableName, TableSchema};
+use millstream_core::schema::{Column, IdentityKind, TableName, TableSchema};
 use millstream_core::source::{Problem, Severity};
 use mysql_async::prelude::Queryable;
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ use crate::connect::Connection;
 use crate::discover::{literal, quoted};
 use crate::error::classify_read;
 use crate::version::{Flavor, Version};
+use crate::virtual_columns::{is_never_the_same, session_dependent};
 
 /// Storage engines whose changes are part of transactions.
 const TRANSACTIONAL: &[&str] = &["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"];
@@ -35,6 +36,7 @@ pub(super) async fn problems(
     for (name, schema) in found {
         problems.extend(unreadable(connection, limit, schema, grants).await?);
         problems.extend(key_problem(schema, version));
+        problems.extend(virtual_column_problem(schema, version.flavor));
         problems.extend(engines.get(name).and_then(|engine| engine_problem(name, engine)));
     }
     Ok(problems)
@@ -115,6 +117,42 @@ fn key_problem(schema: &TableSchema, version: Version) -> Option<Problem> {
          looked for by all its values, and the table is read in one piece",
         remedy,
     ))
+}
+
+/// Columns that are never taken from the log, at the price of queries; on MariaDB also those that no two reads agree on.
+fn virtual_column_problem(schema: &TableSchema, flavor: Flavor) -> Option<Problem> {
+    let dependent = session_dependent(&schema.columns, flavor);
+    let dependent: Vec<&Column> =
+        schema.columns.iter().zip(dependent).filter_map(|(column, dependent)| dependent.then_some(column)).collect();
+    let restless: Vec<&Column> = dependent.iter().copied().filter(|column| is_never_the_same(column, flavor)).collect();
+    let names = |columns: &[&Column]| {
+        let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
+        names.join(", ")
+    };
+    let table = &schema.table;
+    let (found, remedy) = match (dependent.as_slice(), restless.as_slice()) {
+        ([], _) => return None,
+        (_, []) => {
+            let found = format!(
+                "what the virtual columns {} give may depend on the session (its time zone, language or SQL mode), so \
+                 that each changed row is read again instead of taken from the log",
+                names(&dependent)
+            );
+            (
+                found,
+                "If the table changes much, make them STORED columns, or leave them out and compute them in the sync config",
+            )
+        }
+        (_, restless) => {
+            let found = format!(
+                "what the virtual columns {} give differs between any two reads, so that no copy can equal the table: \
+                 the buckets hold what they gave when the row was last read, and `verify` finds differences",
+                names(restless)
+            );
+            (found, "Drop them from the table, or leave them out of the queries of the sync config")
+        }
+    };
+    Some(problem(Severity::Warning, format!("table {table}"), found, remedy))
 }
 
 fn engine_problem(table: &TableName, engine: &str) -> Option<Problem> {

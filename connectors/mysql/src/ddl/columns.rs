@@ -226,6 +226,8 @@ fn labels(arguments: &str) -> Option<Vec<&str>> {
 
 #[cfg(test)]
 mod tests {
+    use millstream_core::schema::Generated;
+
     use super::*;
 
     fn column(source_type: &str) -> Column {
@@ -319,7 +321,7 @@ mod tests {
         let moment = column("timestamp");
         assert!(!keeps_values(&moment, &Column { nullable: false, ..moment.clone() }, true));
         assert!(!keeps_values(&column("datetime"), &column("datetime(3)"), false));
-        let generated = Column { generated: Some("a + 1".into()), ..nullable.clone() };
+        let generated = Column { generated: Some(Generated::Stored("a + 1".into())), ..nullable.clone() };
         assert!(!keeps_values(&generated, &Column { source_type: "bigint".into(), ..generated.clone() }, true));
     }
 }

@@ -6,7 +6,7 @@ use crate::version::{Flavor, Version};
 
 /// One token. Numbers are words: nothing here needs to tell them apart but [`Token::is_number`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Token<'a> {
+pub(crate) enum Token<'a> {
     /// Letters, digits, `_`, `$` and everything beyond ASCII: a keyword, an unquoted name or a number.
     Word(&'a str),
     /// A quoted name, without its quotes.
@@ -24,7 +24,7 @@ impl Token<'_> {
     }
 
     /// Whether this is one of the given keywords.
-    pub(super) fn is_any(&self, keywords: &[&str]) -> bool {
+    pub(crate) fn is_any(&self, keywords: &[&str]) -> bool {
         keywords.iter().any(|keyword| self.is(keyword))
     }
 
@@ -86,7 +86,7 @@ impl SqlMode {
 
 /// Tokens of one text, read as they are asked for: a statement may be longer than memory should hold twice.
 #[derive(Debug, Clone)]
-pub(super) struct Lexer<'a> {
+pub(crate) struct Lexer<'a> {
     rest: &'a str,
     mode: SqlMode,
     version: Version,
@@ -95,7 +95,7 @@ pub(super) struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(text: &'a str, mode: SqlMode, version: Version) -> Self {
+    pub(crate) fn new(text: &'a str, mode: SqlMode, version: Version) -> Self {
         Self { rest: text, mode, version, in_version_comment: false, damaged: false }
     }
 

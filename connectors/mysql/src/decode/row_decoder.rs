@@ -15,6 +15,7 @@ use super::rows::{Present, RowsEvent, RowsKind};
 use super::table_map::TableMap;
 use super::versioning::{has_ended, is_period, row_end};
 use crate::version::Flavor;
+use crate::virtual_columns::session_dependent;
 
 const ROW: &str = "a row";
 
@@ -33,6 +34,10 @@ pub(crate) struct RowDecoder {
     row_end: Option<usize>,
     /// For each column whether it is generated: an image that lacks it says nothing about it.
     generated: Vec<bool>,
+    /// Whether some column's value isn't ours to take from the log, because it depends on the session that wrote it.
+    depends_on_session: bool,
+    /// Whether such a column is part of the identity, so that no image tells it.
+    identity_depends_on_session: bool,
     /// How many columns may be concerned by partial updates.
     json_columns: usize,
 }
@@ -73,6 +78,7 @@ impl RowDecoder {
         let is_generated = |column: &Column| column.generated.is_some() && !is_period(column);
         let generated: Vec<bool> = schema.columns.iter().map(is_generated).collect();
         let identity = schema.identity.columns.clone();
+        let dependent = session_dependent(&schema.columns, flavor);
         Ok(RowDecoder {
             width: schema.columns.len(),
             has_key: schema.identity.kind != IdentityKind::WholeRow,
@@ -80,6 +86,8 @@ impl RowDecoder {
                 && !map.has_metadata
                 && identity.iter().any(|index| generated.get(*index) == Some(&true)),
             row_end: (flavor == Flavor::MariaDb).then(|| row_end(map, schema)).flatten(),
+            depends_on_session: dependent.contains(&true),
+            identity_depends_on_session: identity.iter().any(|index| dependent.get(*index) == Some(&true)),
             identity,
             generated,
             json_columns: columns.iter().filter(|column| column.is_json()).count(),
@@ -209,8 +217,8 @@ impl<'d, 'a> Rows<'d, 'a> {
     /// The row after exists.
     fn upsert(&mut self, changes: &mut RowChanges) -> Result<Decoded, DecodeError> {
         let decoder = self.decoder;
-        let is_whole = self.after.iter().take(decoder.width).all(|field| *field != Field::Absent);
-        if is_whole && self.push_whole(changes)? {
+        let is_whole = || self.after.iter().take(decoder.width).all(|field| *field != Field::Absent);
+        if !decoder.depends_on_session && is_whole() && self.push_whole(changes)? {
             changes.changes.push(RowChange::Upsert);
             return Ok(Decoded::Whole);
         }
@@ -267,7 +275,7 @@ impl RowDecoder {
 
     fn has_identity(&self, image: &[Field<'_>]) -> bool {
         let is_there = |index: &usize| matches!(image.get(*index), Some(Field::Null | Field::Raw(_)));
-        self.identity.iter().all(is_there)
+        !self.identity_depends_on_session && self.identity.iter().all(is_there)
     }
 
     /// Appends a row of which only the identity's columns hold their values.
@@ -322,7 +330,7 @@ fn read_image<'a>(
 mod tests {
     use std::sync::Arc;
 
-    use millstream_core::schema::{Identity, TableName};
+    use millstream_core::schema::{Generated, Identity, TableName};
 
     use super::*;
 
@@ -333,12 +341,12 @@ mod tests {
             source_type: "tinyint".to_owned(),
             nullable: true,
             collation: None,
-            generated: generated.map(str::to_owned),
+            generated: generated.map(|expression| Generated::Virtual(expression.to_owned())),
             default: None,
         };
         let schema = TableSchema {
             table: TableName::new("d", "t"),
-            columns: vec![column("a", None), column("v", Some("a * 2"))],
+            columns: vec![column("a", None), column("v", Some("`a` * 2"))],
             identity: Identity { kind: IdentityKind::WholeRow, columns: vec![0, 1] },
             origin: None,
         };

@@ -4,7 +4,7 @@
 //! shows an update as an update of the row and an insert of what it was; a delete as an update that ends the row. A
 //! row that has ended is history: queries don't show it unless they ask, and so it doesn't exist for us.
 
-use millstream_core::schema::{Column, TableSchema};
+use millstream_core::schema::{Column, Generated, TableSchema};
 
 use super::column_type::ColumnType;
 use super::table_map::{MapColumn, TableMap, WireType};
@@ -24,12 +24,17 @@ pub(super) fn has_ended(row_end: &[u8]) -> bool {
 
 /// Whether a column is one of the two, as the schema tells.
 pub(super) fn is_period(column: &Column) -> bool {
-    matches!(column.generated.as_deref(), Some("ROW START" | "ROW END"))
+    matches!(&column.generated, Some(Generated::Stored(moment)) if moment == "ROW START") || is_row_end(column)
+}
+
+/// Whether a column is declared to tell a row's end.
+pub(crate) fn is_row_end(column: &Column) -> bool {
+    matches!(&column.generated, Some(Generated::Stored(moment)) if moment == "ROW END")
 }
 
 /// The index of the column that tells a row's end.
 pub(super) fn row_end(map: &TableMap, schema: &TableSchema) -> Option<usize> {
-    let declared = schema.columns.iter().position(|column| column.generated.as_deref() == Some("ROW END"));
+    let declared = schema.columns.iter().position(is_row_end);
     let second_hidden = schema.columns.len() + 1;
     let hidden = || map.columns.get(second_hidden).filter(|column| is_moment(column)).map(|_| second_hidden);
     declared.or_else(hidden)

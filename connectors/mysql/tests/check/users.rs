@@ -72,6 +72,22 @@ async fn privileges_by_a_mariadb_role_count() {
     roles(Flavor::MariaDb).await;
 }
 
+/// Grants are read as the server writes them to our sessions, whatever it writes to others.
+#[tokio::test(flavor = "multi_thread")]
+async fn privileges_count_where_the_server_writes_names_without_quotes() {
+    require_server!(Flavor::MySql);
+    require_server!(Flavor::MariaDb);
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        let server = Server::start(flavor, ServerOptions::new()).await.unwrap();
+        server.sql("SET GLOBAL sql_quote_show_create = OFF").await.unwrap();
+        server.sql("CREATE DATABASE d; CREATE TABLE d.item (id INT PRIMARY KEY)").await.unwrap();
+        let grants = "GRANT SELECT ON d.* TO u; GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO u";
+        server.sql(&format!("CREATE USER u IDENTIFIED BY 'pw'; {grants}")).await.unwrap();
+        let problems = about_privileges(check_uri(&server.uri("u", "pw", ""), &["d.item"]).await);
+        assert_eq!(subjects(&problems), [""; 0], "{flavor}: {problems:#?}");
+    }
+}
+
 async fn roles(flavor: Flavor) {
     let server = shared(flavor).await.unwrap();
     let database = server.create_database("roles").await.unwrap();

@@ -79,7 +79,7 @@ impl Bed {
         (discovery.position, schema)
     }
 
-    fn selection(&self) -> Selection {
+    pub fn selection(&self) -> Selection {
         Selection { patterns: vec![TablePattern { schema: self.database.clone(), table: "t".into() }] }
     }
 

@@ -58,4 +58,5 @@ mod numbers;
 mod server_columns;
 mod temporals;
 mod texts;
+mod virtual_columns;
 mod widths;

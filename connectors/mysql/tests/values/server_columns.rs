@@ -1,5 +1,7 @@
 //! Columns that are computed, unseen, or the server's own.
 
+use millstream_testkit::{Flavor, Server, ServerOptions, require_server};
+
 use super::bed::Bed;
 
 on_servers!(generated_columns, generated_identities);
@@ -70,6 +72,16 @@ const LIVES: &str =
 async fn versioned_tables(bed: &Bed) {
     let rows = bed.rows("id INT PRIMARY KEY, a INT) WITH SYSTEM VERSIONING", LIVES).await;
     assert_eq!(rows, ["1,4"]);
+}
+
+/// The server can show all its sessions what rows were at some moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn versioned_tables_where_sessions_look_back() {
+    require_server!(Flavor::MariaDb);
+    let server = Server::start(Flavor::MariaDb, ServerOptions::new()).await.unwrap();
+    server.sql("SET GLOBAL system_versioning_asof = '2020-01-01'").await.unwrap();
+    let bed = Bed::on(server.endpoint()).await;
+    versioned_tables(&bed).await;
 }
 
 async fn versioned_tables_with_declared_periods(bed: &Bed) {

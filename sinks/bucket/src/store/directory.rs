@@ -25,7 +25,7 @@ const MAGIC: &str = "millstream bucket store";
 
 /// The version of everything on disk: the engine, its settings that matter for reading, and the keyspaces. How the sink
 /// encodes keys and values is part of it.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
