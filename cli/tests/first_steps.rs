@@ -167,6 +167,8 @@ async fn an_empty_database_is_followed_until_it_has_something() {
     let workspace = Workspace::on(&server, &database).await;
     workspace.run(&["run", "--until-current"]).good();
     assert_eq!(workspace.rows(), []);
+    let status = workspace.run(&["status"]).good();
+    assert!(status.contains("checkpoint: op 0 at "), "{status}");
     server.sql_in(&database, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)").await.unwrap();
     workspace.run(&["run", "--until-current"]).good();
     assert_eq!(workspace.rows(), [("t/1".to_owned(), json!({"id": "1"}))]);
@@ -187,6 +189,8 @@ async fn before_the_first_run_there_is_nothing_to_see_and_nothing_is_created() {
     for command in [&["schema", "--history"][..], &["buckets"], &["buckets", "dump"]] {
         assert_eq!(workspace.json(command), [] as [serde_json::Value; 0]);
     }
+    let said = workspace.run(&["buckets", "dump", "nope"]).failed(1);
+    assert!(said.contains("there is no bucket `nope`"), "{said}");
     let said = workspace.run(&["verify"]).failed(2);
     assert!(said.contains("nothing is stored") && said.contains("millstream run"), "{said}");
     assert!(!workspace.path("millstream-data").exists());

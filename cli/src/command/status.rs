@@ -112,18 +112,14 @@ fn print(status: &StatusReport, out: &mut Out) -> Result<(), Failure> {
         }
         print_tables(source, out)?;
     }
-    match status.checkpoint.op_id {
-        0 => out.line("checkpoint: none yet"),
-        op_id => match &status.checkpoint.positions[..] {
-            several @ [_, _, ..] => {
-                out.line(format!("checkpoint: op {op_id}"))?;
-                several.iter().try_for_each(|(name, position)| out.line(format!("  {name} at {position}")))
-            }
-            _ => {
-                let position = checkpoint_position(&status.checkpoint).unwrap_or_default();
-                out.line(format!("checkpoint: op {op_id} at {position}"))
-            }
-        },
+    let CheckpointReport { op_id, positions } = &status.checkpoint;
+    match &positions[..] {
+        [] => out.line("checkpoint: none yet"),
+        [(_, position)] => out.line(format!("checkpoint: op {op_id} at {position}")),
+        several => {
+            out.line(format!("checkpoint: op {op_id}"))?;
+            several.iter().try_for_each(|(name, position)| out.line(format!("  {name} at {position}")))
+        }
     }
 }
 

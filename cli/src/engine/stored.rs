@@ -73,6 +73,7 @@ impl Service for StoredService {
                 };
                 replies.send(Reply::Status(report)).await
             }
+            (None, Request::Rows { bucket: Some(name) } | Request::Ops { bucket: Some(name) }) => Err(no_bucket(&name)),
             // Nothing stored, nothing to tell.
             (None, _) => Ok(()),
         }
@@ -232,11 +233,13 @@ fn named_buckets(reader: &BucketReader, name: Option<String>) -> Result<Vec<Stri
         ControlFlow::Continue(())
     })?;
     match name {
-        Some(name) if names.is_empty() => {
-            Err(Failure::new(format!("there is no bucket `{name}`"), "`millstream buckets` lists their names"))
-        }
+        Some(name) if names.is_empty() => Err(no_bucket(&name)),
         _ => Ok(names),
     }
+}
+
+fn no_bucket(name: &str) -> Failure {
+    Failure::new(format!("there is no bucket `{name}`"), "`millstream buckets` lists their names")
 }
 
 fn schema_report(source: &str, record: &TableRecord) -> SchemaReport {

@@ -255,10 +255,14 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text as a YAML scalar: plain where that is safe.
+/// A text as a YAML scalar: plain where that is safe, with escapes where it has what no line can show.
 fn scalar(text: &str) -> String {
+    if text.contains(char::is_control) {
+        // A JSON string is one of YAML.
+        return serde_json::Value::from(text).to_string();
+    }
     let begins_plainly = text.starts_with(|first: char| first.is_ascii_alphanumeric() || "./_".contains(first));
-    let holds_marks = text.contains(": ") || text.contains(" #") || text.ends_with([':', ' ']) || text.contains('\n');
+    let holds_marks = text.contains(": ") || text.contains(" #") || text.ends_with([':', ' ']);
     let is_null = text.eq_ignore_ascii_case("null");
     if begins_plainly && !holds_marks && !is_null { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
 }
@@ -344,7 +348,10 @@ mod tests {
         let elsewhere = sync_config("shop", "dbo", &tables.map(Arc::new));
         assert!(elsewhere.contains("      - SELECT * FROM \"shop\".\"orders\" AS \"shop_orders\"\n"), "{elsewhere}");
         assert!(elsewhere.contains("      # shop.log: has no key"), "{elsewhere}");
-        for text in [text, elsewhere, moments, sync_config("shop", "shop", &[])] {
+        let odd = [table("two\nlines\t\u{85}", &[("id", "int")], &[0]), table("a\n", &[("a", "int")], &[])];
+        let odd = sync_config("shop", "shop", &odd.map(Arc::new));
+        assert!(odd.contains("      - \"SELECT * FROM \\\"two\\nlines"), "{odd}");
+        for text in [text, elsewhere, moments, odd, sync_config("shop", "shop", &[])] {
             let parsed = millstream_sync_config::SyncConfig::parse(&text, "sync-config.yaml");
             assert_eq!(parsed.map(|config| config.warnings().to_vec()), Ok(Vec::new()), "{text}");
         }
