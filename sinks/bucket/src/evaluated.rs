@@ -6,6 +6,7 @@ use std::sync::Arc;
 use millstream_core::schema::TableSchema;
 use millstream_sync_config::{EvaluatedLookup, EvaluatedRow};
 
+use crate::former_keys::KeyColumns;
 use crate::key::DefinitionId;
 
 /// What the key of a row mostly takes, in bytes.
@@ -23,6 +24,16 @@ pub(crate) struct EvaluatedRows {
     keys: Vec<u8>,
     /// All texts, one after the other.
     text: String,
+    /// What the rows were called by keys that their table had before.
+    former_keys: Vec<FormerRowKeys>,
+}
+
+/// What the rows are called by a former key.
+#[derive(Debug)]
+struct FormerRowKeys {
+    columns: Arc<KeyColumns>,
+    keys: Vec<u8>,
+    ends: Vec<usize>,
 }
 
 /// Only ends are kept: everything begins where its predecessor ends.
@@ -97,6 +108,7 @@ impl EvaluatedRows {
             lookups: Vec::new(),
             keys: Vec::new(),
             text: String::new(),
+            former_keys: Vec::new(),
         }
     }
 
@@ -181,6 +193,32 @@ impl EvaluatedRows {
         });
     }
 
+    /// Begins to tell what the rows are called by a former key.
+    pub(crate) fn begin_former_keys(&mut self, columns: &Arc<KeyColumns>) {
+        let ends = Vec::with_capacity(self.rows.len());
+        self.former_keys.push(FormerRowKeys { columns: Arc::clone(columns), keys: Vec::new(), ends });
+    }
+
+    /// Adds the next row's key.
+    pub(crate) fn push_former_key(&mut self, key: &[u8]) {
+        if let Some(former) = self.former_keys.last_mut() {
+            former.keys.extend_from_slice(key);
+            former.ends.push(former.keys.len());
+        }
+    }
+
+    /// Which of the former keys that the rows tell has these columns.
+    pub(crate) fn former_key_of(&self, columns: &KeyColumns) -> Option<usize> {
+        self.former_keys.iter().position(|former| *former.columns == *columns)
+    }
+
+    /// What a row is called by one of them.
+    pub(crate) fn former_key(&self, former: usize, row: usize) -> Option<&[u8]> {
+        let former = self.former_keys.get(former)?;
+        let start = row.checked_sub(1).map_or(Some(0), |before| former.ends.get(before).copied())?;
+        former.keys.get(start..*former.ends.get(row)?)
+    }
+
     fn push_text(&mut self, text: &str) -> usize {
         let start = self.text.len();
         self.text.push_str(text);
@@ -194,6 +232,7 @@ impl EvaluatedRows {
             + self.lookups.len() * size_of::<Lookup>()
             + self.keys.len()
             + self.text.len()
+            + self.former_keys.iter().map(FormerRowKeys::size_bytes).sum::<usize>()
     }
 
     /// How many rows there are.
@@ -215,6 +254,12 @@ impl EvaluatedRows {
             (key_start, outputs_start, lookups_start) = (row.key_end, row.outputs_end, row.lookups_end);
             fresh
         })
+    }
+}
+
+impl FormerRowKeys {
+    fn size_bytes(&self) -> usize {
+        self.keys.len() + self.ends.len() * size_of::<usize>()
     }
 }
 
@@ -343,5 +388,19 @@ mod tests {
         assert!(all[1].is_deleted && all[1].outputs().next().is_none());
         let outputs: Vec<_> = all[2].outputs().map(|output| output.data).collect();
         assert_eq!(outputs, ["{\"new\":1}"]);
+    }
+
+    #[test]
+    fn rows_tell_what_they_were_called() {
+        let mut rows = EvaluatedRows::new(schema());
+        let columns = Arc::new(KeyColumns::of(&schema()));
+        assert_eq!(rows.former_key_of(&columns), None);
+        [b"k1", b"k2"].iter().for_each(|key| rows.end_row(*key, false));
+        rows.begin_former_keys(&columns);
+        [&b"one"[..], b""].iter().for_each(|key| rows.push_former_key(key));
+        assert_eq!(rows.former_key_of(&columns), Some(0));
+        let told: Vec<_> = (0..3).map(|row| rows.former_key(0, row)).collect();
+        assert_eq!(told, [Some(&b"one"[..]), Some(b""), None]);
+        assert_eq!(rows.former_key(1, 0), None);
     }
 }

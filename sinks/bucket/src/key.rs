@@ -63,6 +63,11 @@ impl TableKey {
         KeyRange::between(&self.filed(IdentityNumber::default()), &self.filed(identity))
     }
 
+    /// The addresses of all rows that are filed under this identity or later ones.
+    pub(crate) fn rows_from(self, identity: IdentityNumber) -> KeyRange {
+        self.rows().starting_at(&self.filed(identity))
+    }
+
     /// What the addresses of all rows begin with that are filed under an identity.
     pub(crate) fn filed(self, identity: IdentityNumber) -> [u8; Self::FILED_BYTES] {
         let [a, b, c, d, e, f] = self.bytes();

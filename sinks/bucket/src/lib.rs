@@ -13,6 +13,7 @@ mod definitions;
 mod deployment;
 mod evaluated;
 mod evaluation;
+mod former_keys;
 mod key;
 pub mod kill;
 mod load;

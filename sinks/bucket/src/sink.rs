@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
+use millstream_core::change::RowChanges;
 use millstream_core::error::SinkError;
 use millstream_core::position::Position;
 use millstream_core::selection::Selection;
@@ -16,6 +17,7 @@ use tracing::error;
 
 use crate::deployment::{DeployedConfig, Plan, Rollout, Stage};
 use crate::evaluation::{Evaluator, Source};
+use crate::former_keys::FormerKeys;
 use crate::key::{self, SourceId, TableKey};
 use crate::kill::KillPoints;
 use crate::load;
@@ -84,6 +86,7 @@ pub struct BucketSink {
     store: Arc<dyn Store>,
     sources: HashMap<String, SourceEnd>,
     evaluator: Arc<Evaluator>,
+    former_keys: Arc<FormerKeys>,
     counts: Arc<RowCounts>,
     queue: Queue,
     checkpoints: watch::Receiver<Option<Checkpoint>>,
@@ -150,11 +153,13 @@ impl BucketSink {
         let (checkpoint_sender, checkpoints) = watch::channel(None);
         let counts = Arc::new(RowCounts::default());
         let evaluator = Arc::new(Evaluator::new(evaluation));
+        let former_keys = Arc::new(FormerKeys::default());
         let writer = Writer::open(WriterStart {
             store: Arc::clone(&store),
             definitions,
             rollout,
             evaluator: Arc::clone(&evaluator),
+            former_keys: Arc::clone(&former_keys),
             sources: writer_sources,
             counts: Arc::clone(&counts),
             checkpoints: checkpoint_sender,
@@ -171,7 +176,7 @@ impl BucketSink {
         };
         let thread = std::thread::Builder::new().name("bucket-writer".to_string()).spawn(work).map_err(no_thread)?;
         let thread = Mutex::new(Some(thread));
-        Ok(Arc::new(BucketSink { store, sources: ends, evaluator, counts, queue, checkpoints, thread }))
+        Ok(Arc::new(BucketSink { store, sources: ends, evaluator, former_keys, counts, queue, checkpoints, thread }))
     }
 
     /// What readers see: the state at the newest checkpoint.
@@ -208,10 +213,9 @@ impl BucketSink {
         match item {
             WriteItem::Stream { table, generation, pass_active, changes } => {
                 let key = TableKey { source: source.id, table };
-                let slices = self
-                    .evaluator
-                    .evaluate(source, key, &changes.schema, &changes.rows, Some(&changes.changes))
-                    .await?;
+                let RowChanges { schema, rows, changes } = &changes;
+                let mut slices = self.evaluator.evaluate(source, key, schema, rows, Some(changes)).await?;
+                self.former_keys.tell(key, schema, rows, &mut slices);
                 for rows in slices {
                     out.bytes += rows.size_bytes();
                     out.items.push(Item::Stream { table, generation, pass_active, rows });
@@ -219,7 +223,9 @@ impl BucketSink {
             }
             WriteItem::Chunk { table, generation, mode, schema, rows } => {
                 let key = TableKey { source: source.id, table };
-                for rows in self.evaluator.evaluate(source, key, &schema, &rows, None).await? {
+                let mut slices = self.evaluator.evaluate(source, key, &schema, &rows, None).await?;
+                self.former_keys.tell(key, &schema, &rows, &mut slices);
+                for rows in slices {
                     out.bytes += rows.size_bytes();
                     out.items.push(Item::Chunk { table, generation, mode, rows });
                 }
@@ -229,7 +235,10 @@ impl BucketSink {
             }
             WriteItem::Clear { table, reply } => out.items.push(Item::Clear { table, reply }),
             WriteItem::Table(record) => out.items.push(Item::Table(record)),
-            WriteItem::Forget { table } => out.items.push(Item::Forget { table }),
+            WriteItem::Forget { table } => {
+                self.former_keys.forget(TableKey { source: source.id, table });
+                out.items.push(Item::Forget { table });
+            }
             WriteItem::History { id, entry } => out.items.push(Item::History { id, entry }),
         }
         Ok(())

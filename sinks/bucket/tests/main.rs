@@ -7,6 +7,7 @@
     reason = "what a test doesn't expect ends it"
 )]
 
+mod another_key;
 mod client;
 mod compaction;
 mod deployment;

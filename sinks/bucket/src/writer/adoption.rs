@@ -10,13 +10,17 @@
 //! An object in a bucket belongs to exactly one row's state at any time: taking it over removes it from the one state
 //! and adds it to the other, in one batch. So the sweep, which removes what the states of unread rows still have,
 //! removes exactly what nobody has taken over; and after a crash in the middle the objects taken over so far are found
-//! with their new rows, the others with their old ones. The list that objects are found by only says where to look:
-//! whether an object is still there is told by the state. Two objects never tell the same address in the same bucket: no
+//! with their new rows, the others with their old ones. Where to look is told by the row itself, if the columns of the
+//! former key are still there as they were ([`crate::former_keys`]), or else by a list of all objects; whether an object
+//! is still there is told by the state. Two objects never tell the same address in the same bucket: no
 //! row gets an address of a former identity, so whatever tells one has come over.
 //!
-//! Which object a row takes over matters only where several rows left the same one (same bucket, type and id) behind.
-//! One of the same content is as good as any other. If none is, and there are several, the row takes none, as the rows
-//! that they belong to may come yet: it puts its own, and the sweep removes the one that is left.
+//! By its former key a row finds what it has put itself. If that key's values have changed since the table's identity did,
+//! it is another row, as it would have been before: it puts its own object, and the sweep removes the one that is left.
+//!
+//! By the list it matters which object a row takes over where several rows left the same one (same bucket, type and id)
+//! behind. One of the same content is as good as any other. If none is, and there are several, the row takes none, as the
+//! rows that they belong to may come yet.
 
 use std::sync::Arc;
 
@@ -24,7 +28,7 @@ use millstream_core::error::SinkError;
 
 use super::ledger::Ledger;
 use super::placing::{Placed, Placing};
-use crate::evaluated::FreshRow;
+use crate::evaluated::{EvaluatedRows, FreshRow};
 use crate::key::{self, BucketId, IdentityNumber, TableKey};
 use crate::op::ObjectRef;
 use crate::row_state::{Output, Place, RowState};
@@ -35,11 +39,53 @@ use crate::store::{Direction, KeyRange, Keyspace};
 const LISTED_LOOKED_AT_MAX: usize = 64;
 
 /// How a slice of rows is filed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Filed {
     pub(super) identity: IdentityNumber,
-    /// Whether objects may come over from rows of former identities.
-    pub(super) may_adopt: bool,
+    pub(super) finding: Finding,
+}
+
+/// How the objects are found that rows of former identities have left.
+#[derive(Debug, Default)]
+pub(super) enum Finding {
+    /// There are none, or nobody takes them over.
+    #[default]
+    Nothing,
+    /// The rows tell under which keys they were filed: by which identity, and which of the keys that they tell.
+    ByFormerKeys(Vec<(IdentityNumber, usize)>),
+    /// All of them are listed.
+    ByList,
+}
+
+/// Where the objects are that a row takes over.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Adopting<'a> {
+    Nothing,
+    /// With the rows of these addresses, which are the same row.
+    From(&'a [Vec<u8>]),
+    /// With the rows that are listed with the object.
+    ByList,
+}
+
+impl Filed {
+    /// The addresses under which a row was filed before, the newest first.
+    pub(super) fn former_addresses(&self, table: TableKey, rows: &EvaluatedRows, row: usize, into: &mut Vec<Vec<u8>>) {
+        into.clear();
+        let Finding::ByFormerKeys(former) = &self.finding else { return };
+        into.extend(former.iter().filter_map(|(identity, told)| {
+            let key = rows.former_key(*told, row)?;
+            Some([&table.filed(*identity), key].concat())
+        }));
+    }
+
+    /// Where a row of these addresses takes objects over from.
+    pub(super) fn adopting<'a>(&self, former: &'a [Vec<u8>]) -> Adopting<'a> {
+        match self.finding {
+            Finding::Nothing => Adopting::Nothing,
+            Finding::ByFormerKeys(_) => Adopting::From(former),
+            Finding::ByList => Adopting::ByList,
+        }
+    }
 }
 
 /// An object that has come over.
@@ -81,7 +127,7 @@ impl Ledger {
                 let slot = self.bucket(output.definition, output.bucket)?;
                 let wanted = self.wanted(slot, &output)?;
                 if !before.outputs.iter().any(|old| old.is_same_object(&wanted))
-                    && let Some(from) = self.find_left(table, &wanted)?
+                    && let Some(from) = self.find_left(table, placing.adopting, &wanted)?
                 {
                     adopted = self.adopt(placing.address, &from, &wanted, placed)?;
                 }
@@ -92,7 +138,32 @@ impl Ledger {
     }
 
     /// The row that has left an object behind which another should take over.
-    fn find_left(&mut self, table: TableKey, wanted: &Output<'_>) -> Result<Option<LeftRow>, SinkError> {
+    fn find_left(
+        &mut self,
+        table: TableKey,
+        adopting: Adopting<'_>,
+        wanted: &Output<'_>,
+    ) -> Result<Option<LeftRow>, SinkError> {
+        match adopting {
+            Adopting::Nothing => Ok(None),
+            Adopting::From(former) => self.find_among(former, wanted),
+            Adopting::ByList => self.find_listed(table, wanted),
+        }
+    }
+
+    /// The first of some rows that has an object.
+    fn find_among(&self, addresses: &[Vec<u8>], wanted: &Output<'_>) -> Result<Option<LeftRow>, SinkError> {
+        for address in addresses {
+            if let Some(state) = self.row(address)?
+                && has_adoptable(&RowState::decode(&state)?, wanted)
+            {
+                return Ok(Some(LeftRow { address: address.clone(), state }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn find_listed(&mut self, table: TableKey, wanted: &Output<'_>) -> Result<Option<LeftRow>, SinkError> {
         let object = key::left_object(table, wanted.bucket, wanted.object_type, wanted.object_id);
         let equal = key::left_content(object.clone(), wanted.content_hash);
         if let Some(found) = self.listed(&equal, wanted, 1)?.pop() {
@@ -111,9 +182,8 @@ impl Ledger {
             let (listed, _) = pair?;
             let address = key::left_row(&listed)?;
             let state = self.row(address)?;
-            let has_it = |state: &RowState<'_>| state.outputs.iter().any(|output| is_adoptable(output, wanted));
             match state {
-                Some(state) if has_it(&RowState::decode(&state)?) => {
+                Some(state) if has_adoptable(&RowState::decode(&state)?, wanted) => {
                     found.push(LeftRow { address: address.to_vec(), state });
                 }
                 _ => self.batch.delete(Keyspace::Lookups, &listed),
@@ -179,6 +249,10 @@ impl Ledger {
             Place::Staged { .. } => None,
         }))
     }
+}
+
+fn has_adoptable(state: &RowState<'_>, wanted: &Output<'_>) -> bool {
+    state.outputs.iter().any(|output| is_adoptable(output, wanted))
 }
 
 /// Whether it is the wanted object, and in the log.

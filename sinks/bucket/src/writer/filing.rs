@@ -3,7 +3,8 @@
 //! A row's address tells the number of the identity that its key is of, which grows when the table's identity changes.
 //! So rows of before and of after never meet at one address, though a key of the one may have the bytes of a key of the
 //! other. What is filed under former identities is *left behind*: the pass that follows the change finds the same rows
-//! under the new one, where they take their objects over ([`super::adoption`]), and its sweep removes the rest.
+//! under the new one, where they take their objects over ([`super::adoption`]), and its sweep removes the rest. Rows that
+//! don't tell what they were called before need a list of all objects that are left, which is made in one go.
 //!
 //! The number grows with the first row that is written under the new identity, in the same batch, and never goes back.
 //! Where a stream starts over, or the process does, before the change is committed, rows of before the change come once
@@ -21,8 +22,10 @@ use tracing::info;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Writer;
-use super::adoption::Filed;
+use super::adoption::{Filed, Finding};
 use super::jobs::{Progress, Slice};
+use crate::evaluated::EvaluatedRows;
+use crate::former_keys::{FORMER_KEYS_MAX, KeyColumns};
 use crate::key::{self, IdentityNumber, TableKey};
 use crate::row_state::{Place, RowState};
 use crate::store::{Direction, KeyRange, Keyspace};
@@ -33,6 +36,19 @@ pub(super) struct Filing {
     number: IdentityNumber,
     identity: Identity,
     left: Left,
+    /// The columns of the identity; `None` in stores that are older than this field, until rows come.
+    #[serde(default)]
+    columns: Option<KeyColumns>,
+    /// The identities that rows may be left of, the newest last; `None` if not all are known.
+    #[serde(default)]
+    former: Option<Vec<Former>>,
+}
+
+/// A former identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Former {
+    number: IdentityNumber,
+    columns: KeyColumns,
 }
 
 /// What can be told of an identity without its rows.
@@ -49,7 +65,7 @@ struct Identity {
 #[serde(rename_all = "lowercase")]
 enum Left {
     Nothing,
-    /// There are some, and not all of their objects can be found yet.
+    /// There are some, and their objects aren't listed: where rows tell their former keys they needn't be.
     Unlisted,
     /// There may be some, and [`key::left_of`] tells where each object is.
     Listed,
@@ -73,8 +89,36 @@ impl Identity {
 }
 
 impl Filing {
-    fn filed(&self) -> Filed {
-        Filed { identity: self.number, may_adopt: self.left == Left::Listed }
+    /// The first of a table.
+    fn first(identity: Identity, columns: KeyColumns) -> Filing {
+        let (number, left) = (IdentityNumber::default(), Left::Nothing);
+        Filing { number, identity, left, columns: Some(columns), former: Some(Vec::new()) }
+    }
+
+    /// The one that follows, of which no row is stored.
+    fn next(&self, identity: Identity, columns: KeyColumns, left: Left) -> Result<Filing, SinkError> {
+        let number = self.number.0.checked_add(1).map(IdentityNumber).ok_or_else(too_many_identities)?;
+        let former = if left == Left::Nothing { Some(Vec::new()) } else { self.with_former() };
+        Ok(Filing { number, identity, left, columns: Some(columns), former })
+    }
+
+    /// This identity and those before that rows may be left of; `None` if not all are known, or they are too many.
+    fn with_former(&self) -> Option<Vec<Former>> {
+        let mut former = if self.has_left() { self.former.clone()? } else { Vec::new() };
+        former.push(Former { number: self.number, columns: self.columns.clone()? });
+        (former.len() <= FORMER_KEYS_MAX).then_some(former)
+    }
+
+    /// By which of the keys that the rows tell each of the former identities names them, the newest first; `None` if one
+    /// of these keys isn't told.
+    fn told_by(&self, rows: &EvaluatedRows) -> Option<Vec<(IdentityNumber, usize)>> {
+        let told = |former: &Former| Some((former.number, rows.former_key_of(&former.columns)?));
+        self.former.as_ref()?.iter().rev().map(told).collect()
+    }
+
+    /// What can be told of the identities, the newest and those before.
+    pub(super) fn columns(&self) -> Option<(&KeyColumns, impl Iterator<Item = &KeyColumns>)> {
+        Some((self.columns.as_ref()?, self.former.iter().flatten().map(|former| &former.columns)))
     }
 
     /// Whether rows of former identities may be there.
@@ -88,25 +132,51 @@ impl Filing {
 }
 
 impl Writer {
-    /// How rows of this shape and generation are filed. `is_written` tells that they are not only compared.
+    /// How rows of a generation are filed. `is_written` tells that they are not only compared.
     pub(super) fn file(
+        &mut self,
+        key: TableKey,
+        generation: u64,
+        rows: &EvaluatedRows,
+        is_written: bool,
+    ) -> Result<Filed, SinkError> {
+        self.identify(key, generation, &rows.schema, is_written)?;
+        let Some(filing) = self.tables.get(key).and_then(|table| table.filing.as_ref()) else {
+            return Ok(Filed::default());
+        };
+        let identity = filing.number;
+        if !is_written || filing.left == Left::Nothing {
+            return Ok(Filed { identity, finding: Finding::Nothing });
+        }
+        if let Some(former) = filing.told_by(rows) {
+            return Ok(Filed { identity, finding: Finding::ByFormerKeys(former) });
+        }
+        if filing.left == Left::Unlisted {
+            self.list_left(key)?;
+        }
+        Ok(Filed { identity, finding: Finding::ByList })
+    }
+
+    /// Takes notice of the identity of rows of this shape and generation.
+    fn identify(
         &mut self,
         key: TableKey,
         generation: u64,
         schema: &Arc<TableSchema>,
         is_written: bool,
-    ) -> Result<Filed, SinkError> {
+    ) -> Result<(), SinkError> {
         let table = self.tables.entry(key);
-        if let (Some(filing), Some((filed, of))) = (&table.filing, &table.last_filed)
+        if table.filing.is_some()
+            && let Some((filed, of)) = &table.last_filed
             && *of == generation
             && Arc::ptr_eq(filed, schema)
         {
-            return Ok(filing.filed());
+            return Ok(());
         }
         let identity = Identity::of(schema);
         let is_other = match &table.filing {
             None => {
-                table.set_filing(Filing { number: IdentityNumber::default(), identity, left: Left::Nothing });
+                table.set_filing(Filing::first(identity, KeyColumns::of(schema)));
                 false
             }
             // A wider type alone is no reason, unless the table is read again anyway: it leaves the rows where they are.
@@ -115,7 +185,7 @@ impl Writer {
                 let is_other =
                     filing.identity.names != identity.names || has_other_types && self.is_read_again(key, generation);
                 if is_other && is_written {
-                    self.begin_identity(key, identity)?;
+                    self.begin_identity(key, identity, KeyColumns::of(schema))?;
                 }
                 is_other
             }
@@ -125,11 +195,10 @@ impl Writer {
         if is_written || !is_other {
             table.last_filed = Some((Arc::clone(schema), generation));
         }
-        if table.filing.as_ref().is_some_and(|filing| filing.left == Left::Unlisted) {
-            self.list_left(key)?;
+        if !is_other {
+            table.note_columns(schema);
         }
-        let filing = self.tables.entry(key).filing.as_ref();
-        Ok(filing.map(Filing::filed).unwrap_or_default())
+        Ok(())
     }
 
     /// Whether a repairing pass of this generation is on its way, by what is known of the table at this place.
@@ -141,17 +210,21 @@ impl Writer {
         record.is_some_and(|record| record.generation == generation && record.pass.is_some())
     }
 
-    fn begin_identity(&mut self, key: TableKey, identity: Identity) -> Result<(), SinkError> {
+    fn begin_identity(&mut self, key: TableKey, identity: Identity, columns: KeyColumns) -> Result<(), SinkError> {
         // What is pending isn't found by looking into the store.
         self.flush(false)?;
-        let before = self.tables.entry(key).filing.as_ref().map_or(IdentityNumber::default(), Filing::number);
-        let number = before.0.checked_add(1).map(IdentityNumber).ok_or_else(too_many_identities)?;
-        let mut left = self.ledger.store.scan(Keyspace::Rows, &key.rows_before(number), Direction::Forward);
-        let left = if left.next().transpose()?.is_some() { Left::Unlisted } else { Left::Nothing };
+        // So far every row of the table is of this identity or of those before.
+        let left =
+            if self.ledger.first(Keyspace::Rows, &key.rows())?.is_some() { Left::Unlisted } else { Left::Nothing };
         let table = self.tables.entry(key);
-        table.set_filing(Filing { number, identity, left });
+        let filing = match &table.filing {
+            Some(before) => before.next(identity, columns, left)?,
+            None => Filing::first(identity, columns),
+        };
+        let number = filing.number.0;
+        table.set_filing(filing);
         table.forget_look();
-        info!(table = key.table.0, identity = number.0, "another identity names the rows of the table");
+        info!(table = key.table.0, identity = number, "another identity names the rows of the table");
         Ok(())
     }
 
@@ -169,7 +242,7 @@ impl Writer {
         while self.list_slice(key, &mut rest)? == Progress::More {
             self.flush_if_full()?;
         }
-        self.tables.entry(key).set_left(Left::Listed);
+        self.tables.entry(key).set_listed();
         let took_ms = began.elapsed().as_millis();
         info!(table = key.table.0, took_ms, "listed the objects of rows of former identities");
         self.flush(false)
@@ -229,7 +302,8 @@ impl Writer {
         }
         let progress = self.unlist_slice(listed)?;
         if progress == Progress::Done {
-            self.tables.entry(key).set_left(Left::Nothing);
+            let gone = self.tables.entry(key).forget_left();
+            self.former_keys.forget_former(key, &gone);
         }
         Ok(progress)
     }
@@ -253,9 +327,27 @@ impl super::tables::Table {
         self.filing_changed = true;
     }
 
-    fn set_left(&mut self, left: Left) {
+    fn set_listed(&mut self) {
         if let Some(filing) = &mut self.filing {
-            filing.left = left;
+            filing.left = Left::Listed;
+            self.filing_changed = true;
+        }
+    }
+
+    /// Notes that no row of a former identity is left; gives by which keys there may have been some.
+    fn forget_left(&mut self) -> Vec<KeyColumns> {
+        let Some(filing) = &mut self.filing else { return Vec::new() };
+        filing.left = Left::Nothing;
+        self.filing_changed = true;
+        let former = filing.former.replace(Vec::new()).unwrap_or_default();
+        former.into_iter().map(|former| former.columns).collect()
+    }
+
+    /// Notes the columns that the identity has now: their types may have become wider.
+    fn note_columns(&mut self, schema: &TableSchema) {
+        let Some(filing) = &mut self.filing else { return };
+        if !filing.columns.as_ref().is_some_and(|columns| columns.are_of(schema)) {
+            filing.columns = Some(KeyColumns::of(schema));
             self.filing_changed = true;
         }
     }

@@ -57,6 +57,7 @@ use crate::bucket::BucketRecord;
 use crate::definitions::Definitions;
 use crate::deployment::Rollout;
 use crate::evaluation::Evaluator;
+use crate::former_keys::FormerKeys;
 use crate::key::{self, BucketId, SourceId, TableKey};
 use crate::kill::{KillPoint, KillPoints};
 use crate::meta::{self, Checkpoint, SourceRecord};
@@ -76,6 +77,7 @@ pub(crate) struct WriterStart {
     pub(crate) definitions: Definitions,
     pub(crate) rollout: Option<Rollout>,
     pub(crate) evaluator: Arc<Evaluator>,
+    pub(crate) former_keys: Arc<FormerKeys>,
     pub(crate) sources: Vec<(String, SourceRecord, watch::Sender<Option<Position>>)>,
     pub(crate) counts: Arc<RowCounts>,
     pub(crate) checkpoints: watch::Sender<Option<Checkpoint>>,
@@ -96,6 +98,7 @@ pub(crate) struct Writer {
     /// The sync config that is being deployed.
     rollout: Option<Rollout>,
     evaluator: Arc<Evaluator>,
+    former_keys: Arc<FormerKeys>,
     /// Reports of what is pending, to be sent once it is on disk.
     replies: Vec<(oneshot::Sender<PassReport>, PassReport)>,
     /// Those who wait until what is pending is on disk.
@@ -120,8 +123,24 @@ enum Next {
 impl Writer {
     /// Takes up what an earlier process has left, jobs included.
     pub(crate) fn open(start: WriterStart) -> Result<Writer, SinkError> {
-        let WriterStart { store, definitions, rollout, evaluator, sources, counts, checkpoints, tuning, kill } = start;
+        let WriterStart {
+            store,
+            definitions,
+            rollout,
+            evaluator,
+            former_keys,
+            sources,
+            counts,
+            checkpoints,
+            tuning,
+            kill,
+        } = start;
         let tables = Tables::load(&*store, counts)?;
+        for (table, filing) in tables.filings() {
+            if let Some((newest, former)) = filing.columns() {
+                former_keys.load(table, newest.clone(), former.cloned());
+            }
+        }
         let jobs = Jobs::load(&*store)?;
         let checkpoint: Option<Checkpoint> = meta::read(&*store, meta::CHECKPOINT)?;
         checkpoints.send_replace(checkpoint.clone());
@@ -138,6 +157,7 @@ impl Writer {
             is_survey_due: true,
             rollout,
             evaluator,
+            former_keys,
             replies: Vec::new(),
             syncs: Vec::new(),
             checkpoint,

@@ -3,6 +3,7 @@
 use millstream_core::error::SinkError;
 use millstream_core::sink::{DIFFERENCES_SHOWN_MAX, DifferenceKind};
 
+use super::adoption::Adopting;
 use super::buckets::Slot;
 use super::ledger::{Ledger, Put};
 use crate::evaluated::{FreshLookup, FreshOutput, FreshRow};
@@ -26,8 +27,8 @@ pub(super) struct Placing<'a> {
     pub(super) leaves_tombstone: bool,
     /// Whether it goes by the load: nothing is stored of it, nothing is pending, and readers see nothing yet.
     pub(super) is_loaded: bool,
-    /// Whether it takes over what rows of former identities have left behind.
-    pub(super) may_adopt: bool,
+    /// Where it takes over what rows of former identities have left behind.
+    pub(super) adopting: Adopting<'a>,
     /// Whether only some of its outputs are told yet: what else is stored of it stays as it is, its stamp included, as
     /// if nothing had been written.
     pub(super) is_partial: bool,
@@ -44,7 +45,7 @@ impl<'a> Placing<'a> {
             is_staged: false,
             leaves_tombstone: false,
             is_loaded: false,
-            may_adopt: false,
+            adopting: Adopting::Nothing,
             is_partial: false,
             spelt_out_max: SPELT_OUT_MAX,
         }
@@ -126,7 +127,9 @@ impl Ledger {
         let op_before = self.last_op();
         self.retain_live(&mut before);
         let adopted = match fresh {
-            Some(fresh) if placing.may_adopt => self.adopt_all(placing, &before, fresh, &mut placed)?,
+            Some(fresh) if !matches!(placing.adopting, Adopting::Nothing) => {
+                self.adopt_all(placing, &before, fresh, &mut placed)?
+            }
             _ => Vec::new(),
         };
         let mut after = RowState::tombstone(placing.generation);

@@ -8,6 +8,7 @@ use millstream_core::schema::IdentityKind;
 use millstream_core::sink::PassMode;
 
 use super::Writer;
+use super::adoption::{Adopting, Filed, Finding};
 use super::known_rows::{AHEAD_ROWS_MAX, Addresses};
 use super::placing::{DifferencePlace, Placed, Placing, SPELT_OUT_MAX};
 use crate::evaluated::{EvaluatedRows, FreshRow};
@@ -26,15 +27,17 @@ impl Writer {
         rows: &EvaluatedRows,
     ) -> Result<(), SinkError> {
         self.ledger.dissolve_load();
+        let filed = self.file(key, generation, rows, true)?;
         if pass_active {
             self.look(key, generation)?;
         }
-        let filed = self.file(key, generation, &rows.schema, true)?;
         let is_staged = self.is_staged(key);
         let read_generation = self.tables.entry(key).read_generation;
         let mut address = key.filed(filed.identity).to_vec();
-        for row in rows.rows() {
+        let mut former = Vec::new();
+        for (index, row) in rows.rows().enumerate() {
             set_row_key(&mut address, row.key);
+            filed.former_addresses(key, rows, index, &mut former);
             let placing = Placing {
                 address: &address,
                 generation,
@@ -42,7 +45,7 @@ impl Writer {
                 // Once everything has been read no chunk can bring the row back.
                 leaves_tombstone: pass_active && generation > read_generation,
                 is_loaded: false,
-                may_adopt: filed.may_adopt,
+                adopting: filed.adopting(&former),
                 is_partial: false,
                 spelt_out_max: SPELT_OUT_MAX,
             };
@@ -92,20 +95,24 @@ impl Writer {
             // It looks into the op log and the parameter index themselves, which lack what is pending.
             self.flush(false)?;
         }
-        let filed = self.file(key, generation, &rows.schema, mode == PassMode::Repair)?;
+        let filed = self.file(key, generation, rows, mode == PassMode::Repair)?;
         // Equal rows of a table without a key are one stored row, which is counted when the first of them comes.
         let tells_rows_apart = rows.schema.identity.kind != IdentityKind::WholeRow;
         if tells_rows_apart {
             self.tables.entry(key).tally.of(generation).rows_compared += rows.len() as u64;
         }
-        if tells_rows_apart && self.are_new(key, generation, rows)? && mode == PassMode::Repair {
+        let are_new = tells_rows_apart && self.are_new(key, generation, rows)? && mode == PassMode::Repair;
+        if are_new && matches!(filed.finding, Finding::Nothing) {
             return self.new_rows(key, filed.identity, generation, is_staged, rows);
         }
         self.ledger.dissolve_load();
+        self.look_ahead_to_adopt(key, &filed, rows)?;
         let mut address = key.filed(filed.identity).to_vec();
-        for row in rows.rows() {
+        let mut former = Vec::new();
+        for (index, row) in rows.rows().enumerate() {
             set_row_key(&mut address, row.key);
-            let stored = self.ledger.row(&address)?;
+            filed.former_addresses(key, rows, index, &mut former);
+            let stored = if are_new { None } else { self.ledger.row(&address)? };
             if let Some(stored) = &stored
                 && RowState::decode(stored)?.generation >= generation
             {
@@ -123,7 +130,7 @@ impl Writer {
                         is_staged,
                         leaves_tombstone: false,
                         is_loaded: false,
-                        may_adopt: filed.may_adopt,
+                        adopting: filed.adopting(&former),
                         is_partial: false,
                         spelt_out_max,
                     };
@@ -137,7 +144,21 @@ impl Writer {
             }
             self.flush_if_full()?;
         }
+        self.ledger.forget_ahead();
         Ok(())
+    }
+
+    /// Looks up the rows that rows of a chunk were before.
+    fn look_ahead_to_adopt(&mut self, key: TableKey, filed: &Filed, rows: &EvaluatedRows) -> Result<(), SinkError> {
+        if !matches!(filed.finding, Finding::ByFormerKeys(_)) {
+            return Ok(());
+        }
+        let (mut addresses, mut former) = (Addresses::default(), Vec::new());
+        for row in 0..rows.len() {
+            filed.former_addresses(key, rows, row, &mut former);
+            former.iter().for_each(|address| addresses.push(address, b""));
+        }
+        self.ledger.look_ahead(&addresses)
     }
 
     /// Writes all but the last outputs of a row that come to more than a batch by themselves, part by part, so that its
@@ -166,8 +187,8 @@ impl Writer {
 
     /// Whether nothing is known of any of the rows: not stored, not pending, and not one of them twice.
     ///
-    /// That is so if the table was empty when the pass began and nothing has been written since where they belong, and
-    /// if their keys grow. Only this and the rows of the stream bring rows into a table, and both are noted.
+    /// That is so if nothing was filed under their identity when the pass began, nothing has been written since where they
+    /// belong, and if their keys grow. Only this and the rows of the stream bring rows into a table, and both are noted.
     fn are_new(&mut self, key: TableKey, generation: u64, rows: &EvaluatedRows) -> Result<bool, SinkError> {
         self.look(key, generation)?;
         let Some(coverage) = &mut self.tables.entry(key).coverage else { return Ok(false) };
@@ -181,14 +202,17 @@ impl Writer {
         Ok(coverage.add(lowest, highest) && are_growing)
     }
 
-    /// Looks, when the first row of a pass's generation comes, whether the table is empty.
+    /// Looks, when the first row of a pass's generation comes, whether the table is empty, or nothing is filed under its
+    /// newest identity.
     fn look(&mut self, key: TableKey, generation: u64) -> Result<(), SinkError> {
         if self.tables.entry(key).looked_generation == generation {
             return Ok(());
         }
         self.flush(false)?;
+        let newest = self.tables.identity(key).unwrap_or_default();
         let is_empty = self.ledger.first(Keyspace::Rows, &key.rows())?.is_none();
-        self.tables.entry(key).note_look(generation, is_empty);
+        let is_newest_empty = is_empty || self.ledger.first(Keyspace::Rows, &key.rows_from(newest))?.is_none();
+        self.tables.entry(key).note_look(generation, is_empty, is_newest_empty);
         Ok(())
     }
 
@@ -210,7 +234,7 @@ impl Writer {
                 is_staged,
                 leaves_tombstone: false,
                 is_loaded: !is_staged && !self.ledger.has_checkpoint(),
-                may_adopt: false,
+                adopting: Adopting::Nothing,
                 is_partial: false,
                 spelt_out_max: self.tables.entry(key).tally.of(generation).spelt_out_max(),
             };

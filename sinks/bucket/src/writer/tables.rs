@@ -55,7 +55,7 @@ pub(super) struct Table {
     pub(super) is_withdrawn: bool,
     /// The newest generation whose pass has been read to its end: nothing can bring its rows back any more.
     pub(super) read_generation: u64,
-    /// What has been written of it since it was seen to be empty; `None` if it wasn't.
+    /// What has been written of it under its newest identity since nothing was seen to be there; `None` if something was.
     pub(super) coverage: Option<Coverage>,
     /// The pass at whose beginning it was looked whether it is empty.
     pub(super) looked_generation: u64,
@@ -73,10 +73,10 @@ impl Table {
         }
     }
 
-    /// Notes at the beginning of a pass whether there are any rows or tombstones.
-    pub(super) fn note_look(&mut self, generation: u64, is_empty: bool) {
+    /// Notes at the beginning of a pass whether there are no rows or tombstones, and none under the newest identity.
+    pub(super) fn note_look(&mut self, generation: u64, is_empty: bool, is_newest_empty: bool) {
         self.looked_generation = generation;
-        self.coverage = is_empty.then(Coverage::default);
+        self.coverage = is_newest_empty.then(Coverage::default);
         self.is_all_of_pass = is_empty;
     }
 
@@ -88,7 +88,7 @@ impl Table {
 
     /// Forgets what was seen of it: nothing is known to be new.
     pub(super) fn forget_look(&mut self) {
-        self.note_look(0, false);
+        self.note_look(0, false, false);
     }
 
     /// Notes that the stream has written a row, which leaves a tombstone if it isn't stored.
@@ -151,6 +151,11 @@ impl Tables {
     pub(super) fn entry(&mut self, key: TableKey) -> &mut Table {
         self.touched.insert(key);
         self.tables.entry(key).or_default()
+    }
+
+    /// The tables, with how their rows are filed.
+    pub(super) fn filings(&self) -> impl Iterator<Item = (TableKey, &Filing)> {
+        self.tables.iter().filter_map(|(key, table)| Some((*key, table.filing.as_ref()?)))
     }
 
     /// The identity that a table's newest rows are filed under.

@@ -11,9 +11,9 @@ use rand::Rng;
 
 use super::passes::{Table, is_right};
 use super::pipeline::{Downloads, Pipeline};
-use super::source::{CONFIGS, IDENTITIES, TABLES, config, expected, expected_lookup};
+use super::source::{CONFIGS, IDENTITIES_MAX, TABLES, config, expected, expected_lookup, shape};
 use crate::client::Client;
-use crate::world::{Objects, objects, position, schema_by, summaries};
+use crate::world::{Objects, objects, position, summaries};
 
 impl Pipeline {
     /// Whether readers see what the source had at the checkpoint's position, as far as tables are live there.
@@ -152,7 +152,7 @@ impl Pipeline {
         }
     }
 
-    /// Gives all tables other identities, dying half way now and then: clients get nothing for it.
+    /// Gives all tables other identities, dying or changing them again half way now and then: clients get nothing for it.
     async fn change_identities(&mut self) {
         self.restart(true).await;
         self.end_passes().await;
@@ -162,25 +162,34 @@ impl Pipeline {
             all.map(|summary| (summary.name, summary.counters.rows, summary.counters.checksum)).collect()
         };
         let before = noticed(&self.sink);
-        for name in self.tables.keys().copied().collect::<Vec<_>>() {
-            let identity = self.random.random_range(0..IDENTITIES.len());
-            let table = self.tables.get_mut(name).unwrap();
-            table.record.schema = Some(schema_by(name, IDENTITIES[identity]));
-            table.begin_pass(self.generation_floor, "another identity");
-            let item = WriteItem::Table(Box::new(table.record.clone()));
-            self.accept_between(vec![item]).await;
-        }
+        self.begin_identities().await;
         for _ in 0..self.random.random_range(0..3) {
             for _ in 0..self.random.random_range(0..12) {
                 self.read_chunk();
                 self.go_on_with_passes().await;
             }
-            self.restart(false).await;
+            if self.random.random_bool(0.5) {
+                self.restart(false).await;
+            } else {
+                // Before the rows of the one before have all come over.
+                self.begin_identities().await;
+            }
         }
         self.end_passes().await;
         assert_eq!(self.ops_of_passes, 0, "another identity takes no op");
         self.restart(true).await;
         assert_eq!(noticed(&self.sink), before);
+    }
+
+    async fn begin_identities(&mut self) {
+        for name in self.tables.keys().copied().collect::<Vec<_>>() {
+            let identity = self.random.random_range(0..IDENTITIES_MAX);
+            let table = self.tables.get_mut(name).unwrap();
+            table.record.schema = Some(shape(name, identity));
+            table.begin_pass(self.generation_floor, "another identity");
+            let item = WriteItem::Table(Box::new(table.record.clone()));
+            self.accept_between(vec![item]).await;
+        }
     }
 }
 

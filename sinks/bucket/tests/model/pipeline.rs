@@ -13,9 +13,9 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::oneshot;
 
 use super::passes::Table;
-use super::source::{CONFIGS, Event, IDENTITIES, Identities, Source, TABLES, Values};
+use super::source::{CONFIGS, Event, Identities, Source, TABLES, Values, shape};
 use crate::client::Client;
-use crate::world::{batch, commit, options, schema, schema_by};
+use crate::world::{batch, commit, options, schema};
 
 pub struct Pipeline {
     seed: u64,
@@ -181,7 +181,7 @@ impl Pipeline {
         let record = TableRecord {
             id,
             name: schema(name).table.clone(),
-            schema: Some(schema_by(name, IDENTITIES[identity])),
+            schema: Some(shape(name, identity)),
             visible: state == TableState::Live,
             state: state.clone(),
             generation: 0,
@@ -252,7 +252,7 @@ impl Pipeline {
                 Event::Delete { table, id, before } => items.extend(self.row(table, *id, Some(before), None)),
                 Event::Rekeyed { table, identity } => {
                     if let Some(known) = self.tables.get_mut(table) {
-                        known.record.schema = Some(schema_by(table, IDENTITIES[*identity]));
+                        known.record.schema = Some(shape(table, *identity));
                         known.begin_pass(self.generation_floor, "another identity");
                         items.push(WriteItem::Table(Box::new(known.record.clone())));
                     }

@@ -10,7 +10,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use crate::world::{Objects, WHOLE_ROW, batch, schema};
+use crate::world::{Objects, WHOLE_ROW, batch, schema, schema_by};
 
 /// Owner and note.
 pub type Values = (String, String);
@@ -18,8 +18,23 @@ pub type Values = (String, String);
 /// A table's rows by id.
 pub type TableRows = BTreeMap<i64, Values>;
 
-/// Which columns a table's identity may have.
-pub const IDENTITIES: [&[usize]; 4] = [&[0], &[2, 0], WHOLE_ROW, &[1, 0]];
+/// Which columns a table's identity may have, and whether their types are other ones: then rows don't tell what they were
+/// called before.
+const IDENTITIES: [(&[usize], bool); 6] =
+    [(&[0], false), (&[2, 0], false), (WHOLE_ROW, false), (&[1, 0], false), (&[0], true), (&[2, 0], true)];
+
+/// How many there are.
+pub const IDENTITIES_MAX: usize = IDENTITIES.len();
+
+/// A table's shape with one of its identities.
+pub fn shape(table: &str, identity: usize) -> Arc<TableSchema> {
+    let (columns, is_retyped) = IDENTITIES[identity];
+    let mut shape = TableSchema::clone(&schema_by(table, columns));
+    if is_retyped {
+        shape.columns.iter_mut().for_each(|column| column.source_type.insert_str(0, "wide "));
+    }
+    Arc::new(shape)
+}
 
 /// The identity of each table, by its index.
 pub type Identities = BTreeMap<&'static str, usize>;
@@ -176,7 +191,7 @@ impl Source {
                 Event::Truncated { table }
             }
             (Some(_), 2..4) => {
-                let identity = random.random_range(0..IDENTITIES.len());
+                let identity = random.random_range(0..IDENTITIES_MAX);
                 self.identities.insert(table, identity);
                 Event::Rekeyed { table, identity }
             }
