@@ -16,6 +16,10 @@ use crate::key::SourceId;
 /// How much may wait for the writer. A single write that is larger is let in when nothing else waits.
 const QUEUE_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
+/// How much of that the rows of passes may take. What the stream brings waits until they are worked off, and rows that have
+/// to be looked up take ten times as long as new ones.
+const CHUNKS_BYTES_MAX: u32 = 4 * 1024 * 1024;
+
 /// What a write takes of that at least, so that no more than 4096 of them wait.
 const WRITE_BYTES_MIN: u32 = 4 * 1024;
 
@@ -39,7 +43,7 @@ pub(crate) struct Accepted {
     pub(crate) items: Vec<Item>,
     pub(crate) commit: Option<Commit>,
     /// Gives the queue's room back when the write has been worked off.
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    pub(crate) permits: Vec<OwnedSemaphorePermit>,
 }
 
 /// The items of a write, evaluated; see [`WriteItem`](millstream_core::sink::WriteItem).
@@ -67,9 +71,16 @@ impl Item {
 /// The sink's end.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    room: Arc<Semaphore>,
+    room: Room,
     sender: Mutex<Option<mpsc::Sender<Message>>>,
     state: Arc<WriterState>,
+}
+
+/// What is left of the queue's room, in bytes.
+#[derive(Debug, Clone)]
+struct Room {
+    all: Arc<Semaphore>,
+    chunks: Arc<Semaphore>,
 }
 
 /// What the writer's thread and the sink tell each other besides the queue.
@@ -84,6 +95,14 @@ pub(crate) struct WriterState {
 struct Failure {
     diagnosis: String,
     remedy: String,
+}
+
+impl Room {
+    /// Nobody waits any more.
+    fn close(&self) {
+        self.all.close();
+        self.chunks.close();
+    }
 }
 
 impl WriterState {
@@ -114,15 +133,20 @@ impl Queue {
     pub(crate) fn new() -> (Queue, mpsc::Receiver<Message>, Arc<WriterState>) {
         let (sender, receiver) = mpsc::channel();
         let state = Arc::new(WriterState::default());
-        let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX as usize));
+        let room = |bytes: u32| Arc::new(Semaphore::new(bytes as usize));
+        let room = Room { all: room(QUEUE_BYTES_MAX), chunks: room(CHUNKS_BYTES_MAX) };
         (Queue { room, sender: Mutex::new(Some(sender)), state: Arc::clone(&state) }, receiver, state)
     }
 
     /// Sends a write of a size, once there is room. Cancelling sends it or doesn't.
     pub(crate) async fn send_write(&self, mut write: Accepted, bytes: usize) -> Result<(), SinkError> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(WRITE_BYTES_MIN, QUEUE_BYTES_MAX);
-        let permit = Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(|_| self.state.error())?;
-        write.permit = Some(permit);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(WRITE_BYTES_MIN);
+        let has_chunk = write.items.iter().any(|item| matches!(item, Item::Chunk { .. }));
+        let chunks = has_chunk.then_some((&self.room.chunks, CHUNKS_BYTES_MAX));
+        for (room, bytes_max) in chunks.into_iter().chain([(&self.room.all, QUEUE_BYTES_MAX)]) {
+            let permit = Arc::clone(room).acquire_many_owned(bytes.min(bytes_max)).await;
+            write.permits.push(permit.map_err(|_| self.state.error())?);
+        }
         self.send(Message::Write(write))
     }
 
@@ -157,13 +181,13 @@ impl Queue {
 
     /// What the writer's thread holds while it runs.
     pub(crate) fn watch(&self) -> WriterWatch {
-        WriterWatch { room: Arc::clone(&self.room), state: Arc::clone(&self.state) }
+        WriterWatch { room: self.room.clone(), state: Arc::clone(&self.state) }
     }
 }
 
 /// Sees to it, when the writer's thread ends in whichever way, that nobody waits for room for ever.
 pub(crate) struct WriterWatch {
-    room: Arc<Semaphore>,
+    room: Room,
     state: Arc<WriterState>,
 }
 

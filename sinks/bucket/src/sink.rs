@@ -279,7 +279,7 @@ impl Sink for BucketSink {
             self.evaluate(source, item, &mut evaluation).await?;
         }
         let Evaluation { items, bytes } = evaluation;
-        let write = Accepted { source: source.id, items, commit: write.commit, permit: None };
+        let write = Accepted { source: source.id, items, commit: write.commit, permits: Vec::new() };
         self.queue.send_write(write, bytes).await
     }
 

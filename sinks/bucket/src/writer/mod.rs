@@ -235,7 +235,7 @@ impl Writer {
     }
 
     fn write(&mut self, write: Accepted) -> Result<(), SinkError> {
-        let Accepted { source, items, commit, permit } = write;
+        let Accepted { source, items, commit, permits } = write;
         // What is pending may be stored at any time from here on, so the source counts as being inside a transaction.
         let is_part_of_stream = |item: &Item| matches!(item, Item::Stream { .. } | Item::Clear { .. });
         if items.iter().any(is_part_of_stream)
@@ -258,7 +258,7 @@ impl Writer {
             }
         }
         // What is pending from here on is bounded by itself.
-        drop(permit);
+        drop(permits);
         match commit {
             Some(commit) => self.commit(source, &commit),
             None => Ok(()),
