@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::Scoped;
 use crate::command::{OUTDATED, OUTDATED_REMEDY};
-use crate::control::{CheckpointReport, Reply, Request, SourceReport, StatusReport, TableReport};
+use crate::control::{CheckpointReport, Reply, Request, SourceReport, StatusReport, TableReport, WaitingReport};
 use crate::failure::Failure;
 use crate::output::{Align, Grid, Out, bytes, count, duration_ms, rate};
 use crate::session::{Session, unexpected};
@@ -68,6 +68,13 @@ fn as_json(status: &StatusReport) -> Value {
             several.iter().map(|(name, position)| (name.clone(), json!(position))).collect();
         checkpoint.insert("positions".into(), positions.into());
     }
+    let waiting = |waiting: &WaitingReport| {
+        let WaitingReport { definition, source, table, reason } = waiting;
+        json!({"definition": definition, "source": source, "table": table, "reason": reason})
+    };
+    if let (false, Some(object)) = (status.waiting.is_empty(), all.as_object_mut()) {
+        object.insert("waiting".into(), status.waiting.iter().map(waiting).collect());
+    }
     if let (false, Some(object)) = (status.outdated_files.is_empty(), all.as_object_mut()) {
         object.insert("outdated_files".into(), json!(status.outdated_files));
     }
@@ -111,6 +118,14 @@ fn print(status: &StatusReport, out: &mut Out) -> Result<(), Failure> {
             out.line(format!("  head      {}", source.head.as_deref().unwrap_or("unknown")))?;
         }
         print_tables(source, out)?;
+    }
+    for WaitingReport { definition, table, reason, .. } in &status.waiting {
+        let waiting = style("waiting:").yellow();
+        out.line(format!(
+            "{waiting} the changed `{definition}` of the sync config isn't deployed yet: {table} is held"
+        ))?;
+        out.line(format!("  {reason}"))?;
+        out.line("  until then the former one goes on, so that clients keep the rows")?;
     }
     let CheckpointReport { op_id, positions } = &status.checkpoint;
     match &positions[..] {
@@ -219,6 +234,7 @@ mod tests {
                     },
                 ],
             }],
+            waiting: Vec::new(),
             checkpoint: CheckpointReport { op_id: 17, positions: vec![("shop".into(), "binlog.000002:1547".into())] },
         }
     }
@@ -244,6 +260,21 @@ mod tests {
         assert_eq!(as_json(&status).get("outdated_files"), None);
         status.outdated_files.push("sync-config.yaml".into());
         assert_eq!(as_json(&status)["outdated_files"], json!(["sync-config.yaml"]));
+    }
+
+    #[test]
+    fn a_definition_that_waits_is_named_with_its_table() {
+        let mut status = status();
+        assert_eq!(as_json(&status).get("waiting"), None);
+        status.waiting.push(WaitingReport {
+            definition: "mine".into(),
+            source: "shop".into(),
+            table: "shop.log".into(),
+            reason: "it can't be read".into(),
+        });
+        let waiting =
+            json!([{"definition": "mine", "source": "shop", "table": "shop.log", "reason": "it can't be read"}]);
+        assert_eq!(as_json(&status)["waiting"], waiting);
     }
 
     #[test]

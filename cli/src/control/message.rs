@@ -62,7 +62,19 @@ pub(crate) struct StatusReport {
     #[serde(default)]
     pub(crate) outdated_files: Vec<String>,
     pub(crate) sources: Vec<SourceReport>,
+    /// What of a changed sync config isn't deployed yet because of tables that are held.
+    #[serde(default)]
+    pub(crate) waiting: Vec<WaitingReport>,
     pub(crate) checkpoint: CheckpointReport,
+}
+
+/// A changed definition that a held table keeps from taking the place of the one by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WaitingReport {
+    pub(crate) definition: String,
+    pub(crate) source: String,
+    pub(crate) table: String,
+    pub(crate) reason: String,
 }
 
 /// The newest consistent state for readers.

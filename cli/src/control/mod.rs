@@ -18,7 +18,7 @@ pub(crate) use client::{Answers, connect};
 pub(crate) use message::{
     BucketReport, ChangeReport, CheckpointReport, ColumnReport, DifferenceReport, NotComparedReport, OpReport,
     ProgressReport, ReloadReport, Reply, Request, RowReport, SchemaReport, SourceReport, StatusReport, TableReport,
-    TroubleReport, VerifiedTableReport, VerifyReport,
+    TroubleReport, VerifiedTableReport, VerifyReport, WaitingReport,
 };
 pub(crate) use server::ControlSocket;
 

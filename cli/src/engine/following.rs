@@ -16,8 +16,8 @@ use crate::control::{
     StatusReport, TableReport, TroubleReport, VerifiedTableReport, VerifyReport,
 };
 use crate::engine::naming::{Candidate, find};
-use crate::engine::stored::{answer_from, checkpoint_report, table_report};
-use crate::engine::{Followed, Waiting, blocking, busy, is_deploying};
+use crate::engine::stored::{answer_from, checkpoint_report, table_report, waiting_reports};
+use crate::engine::{Followed, Waiting, blocking, busy, deployment};
 use crate::failure::Failure;
 
 /// How often whoever waits for a reading is told of its progress.
@@ -48,7 +48,7 @@ impl FollowingService {
 
     /// Whether a changed sync config is on its way into the buckets.
     pub(super) async fn is_deploying(&self) -> Result<bool, Failure> {
-        is_deploying(&self.sink).await
+        Ok(deployment(&self.sink).await?.is_under_way)
     }
 
     /// What is stored comes from one moment of the store, so that position, tables and checkpoint fit together; the
@@ -68,7 +68,8 @@ impl FollowingService {
             });
             let sources = reports.collect::<Result<_, Failure>>()?;
             let checkpoint = checkpoint_report(&reader);
-            Ok(StatusReport { running: true, at_work, outdated_files, sources, checkpoint })
+            let waiting = waiting_reports(&reader)?;
+            Ok(StatusReport { running: true, at_work, outdated_files, sources, waiting, checkpoint })
         })
         .await
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use millstream_bucket::store::{FjallStore, StoreError};
-use millstream_bucket::{BucketReader, BucketSink};
+use millstream_bucket::{BucketReader, BucketSink, DeploymentProgress};
 use millstream_core::pipeline::{Handle, Pipeline, PipelineError, PipelineOptions};
 use millstream_core::sink::Sink;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -112,19 +112,22 @@ impl Engine {
     }
 
     /// A future that waits until everything committed at the sources before this call is in the buckets and
-    /// checkpointed, every table is live, or held until somebody changes something, and a changed sync config is deployed.
+    /// checkpointed, every table is live, or held until somebody changes something, and a changed sync config is deployed,
+    /// but for what waits for tables that are held.
     pub(crate) fn until_current(&self) -> impl Future<Output = Result<(), Failure>> + use<> {
         let (sources, sink) = (self.sources.clone(), Arc::clone(&self.sink));
         async move {
             loop {
-                let was_deploying = is_deploying(&sink).await?;
+                let before = deployment(&sink).await?;
                 is_current(&sources, &sink).await?;
                 // Readers see the buckets of a changed sync config from one of the next checkpoints on; only then are
                 // its tables the only ones that the sources are followed for.
-                while is_deploying(&sink).await? {
+                let mut progress = deployment(&sink).await?;
+                while progress.is_under_way {
                     sleep(DEPLOYMENT_POLL).await;
+                    progress = deployment(&sink).await?;
                 }
-                if !was_deploying {
+                if progress == before {
                     return Ok(());
                 }
             }
@@ -176,9 +179,9 @@ async fn is_current(sources: &[Followed], sink: &BucketSink) -> Result<(), Failu
     }
 }
 
-async fn is_deploying(sink: &Arc<BucketSink>) -> Result<bool, Failure> {
+async fn deployment(sink: &Arc<BucketSink>) -> Result<DeploymentProgress, Failure> {
     let sink = Arc::clone(sink);
-    blocking(move || Ok(sink.reader()?.is_deploying()?)).await
+    blocking(move || Ok(sink.reader()?.deployment()?)).await
 }
 
 fn of_pipeline(error: &PipelineError) -> Failure {

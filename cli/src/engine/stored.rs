@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::config::{Config, SourceConfig};
 use crate::control::{
     BucketReport, ChangeReport, CheckpointReport, ColumnReport, OpReport, ProgressReport, Replies, Reply, Request,
-    RowReport, SchemaReport, Service, SourceReport, StatusReport, TableReport, TroubleReport,
+    RowReport, SchemaReport, Service, SourceReport, StatusReport, TableReport, TroubleReport, WaitingReport,
 };
 use crate::engine::{blocking, store_folder, try_open_store};
 use crate::failure::Failure;
@@ -50,7 +50,8 @@ impl StoredService {
         });
         let sources = join_all(reports).await.into_iter().collect::<Result<_, Failure>>()?;
         let checkpoint = checkpoint_report(reader);
-        Ok(StatusReport { running: false, at_work: None, outdated_files: Vec::new(), sources, checkpoint })
+        let waiting = waiting_reports(reader)?;
+        Ok(StatusReport { running: false, at_work: None, outdated_files: Vec::new(), sources, waiting, checkpoint })
     }
 }
 
@@ -69,6 +70,7 @@ impl Service for StoredService {
                     at_work: None,
                     outdated_files: Vec::new(),
                     sources: reports,
+                    waiting: Vec::new(),
                     checkpoint: CheckpointReport::default(),
                 };
                 replies.send(Reply::Status(report)).await
@@ -139,6 +141,16 @@ pub(super) fn table_report(source: &str, StoredTable { record, rows }: &StoredTa
         _ => None,
     };
     TableReport { table, state: record.state.word().to_owned(), rows: *rows, reason, progress }
+}
+
+pub(super) fn waiting_reports(reader: &BucketReader) -> Result<Vec<WaitingReport>, Failure> {
+    let reports = reader.deployment()?.waiting.into_iter().map(|waiting| WaitingReport {
+        definition: waiting.definition,
+        source: waiting.source,
+        table: waiting.table.to_string(),
+        reason: format!("{}. {}", waiting.reason, waiting.remedy),
+    });
+    Ok(reports.collect())
 }
 
 pub(super) fn checkpoint_report(reader: &BucketReader) -> CheckpointReport {

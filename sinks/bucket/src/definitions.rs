@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use millstream_core::error::SinkError;
+use millstream_core::schema::TableName;
+use millstream_core::table::TableRecord;
 
-use crate::key::DefinitionId;
-use crate::meta::{self, DefinitionRecord, Phase};
+use crate::key::{DefinitionId, SourceId, TableKey};
+use crate::meta::{self, DefinitionRecord, PendingTable, Phase};
 use crate::store::{Batch, Keyspace, Read};
 
 /// All that aren't entirely removed.
@@ -24,19 +26,14 @@ impl Definitions {
         Ok(Definitions { records: meta::definitions(from)?.into_iter().collect(), last_id })
     }
 
-    /// How far a definition has come; `None` if it is gone.
-    pub(crate) fn phase(&self, id: DefinitionId) -> Option<Phase> {
-        self.records.get(&id).map(|record| record.phase)
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
     }
 
     /// Whether anything is written for it.
     pub(crate) fn is_live(&self, id: DefinitionId) -> bool {
-        matches!(self.phase(id), Some(Phase::Serving | Phase::Deploying))
-    }
-
-    /// Whether readers see it.
-    pub(crate) fn is_serving(&self, id: DefinitionId) -> bool {
-        self.phase(id) == Some(Phase::Serving)
+        self.records.get(&id).is_some_and(|record| record.phase != Phase::Retired)
     }
 
     /// The live definition of a wording.
@@ -45,8 +42,59 @@ impl Definitions {
         self.records.iter().find(|(_, record)| is_it(record)).map(|(id, _)| *id)
     }
 
-    pub(crate) fn in_phase(&self, phase: Phase) -> impl Iterator<Item = (DefinitionId, &DefinitionRecord)> {
-        self.records.iter().filter(move |(_, record)| record.phase == phase).map(|(id, record)| (*id, record))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (DefinitionId, &DefinitionRecord)> {
+        self.records.iter().map(|(id, record)| (*id, record))
+    }
+
+    /// Those that readers see. No two have the same name.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (DefinitionId, &DefinitionRecord)> {
+        self.iter().filter(|(_, record)| matches!(record.phase, Phase::Serving | Phase::Leaving))
+    }
+
+    /// Those that readers see until others take their place.
+    pub(crate) fn leaving(&self) -> impl Iterator<Item = (DefinitionId, &DefinitionRecord)> {
+        self.iter().filter(|(_, record)| record.phase == Phase::Leaving)
+    }
+
+    /// Those that are being filled in, with the tables that they haven't evaluated to the end.
+    pub(crate) fn deploying(&self) -> impl Iterator<Item = (DefinitionId, &DefinitionRecord, &[PendingTable])> {
+        self.iter().filter_map(|(id, record)| match &record.phase {
+            Phase::Deploying { pending } => Some((id, record, pending.as_slice())),
+            Phase::Serving | Phase::Leaving | Phase::Retired => None,
+        })
+    }
+
+    /// The stored tables of a source that must be read again. A pass that was begun for that already just goes on.
+    pub(crate) fn stale(&self, source: SourceId, records: &[TableRecord]) -> Vec<TableName> {
+        let is_stale = |record: &&TableRecord| {
+            let key = TableKey { source, table: record.id };
+            let is_behind = |pending: &PendingTable| record.pass.is_none() || record.generation <= pending.generation;
+            let mut pending = self.deploying().flat_map(|(_, _, pending)| pending);
+            pending.any(|pending| pending.table == key && is_behind(pending))
+        };
+        records.iter().filter(is_stale).map(|record| record.name.clone()).collect()
+    }
+
+    /// All stored rows of a table have been evaluated by all live definitions, in a pass of this generation, or because
+    /// there are none (without a generation).
+    pub(crate) fn settle(
+        &mut self,
+        table: TableKey,
+        generation: Option<u64>,
+        batch: &mut Batch,
+    ) -> Result<(), SinkError> {
+        let is_settled = |pending: &PendingTable| {
+            pending.table == table && generation.is_none_or(|generation| generation > pending.generation)
+        };
+        let deploying = self.deploying().filter(|(_, _, pending)| pending.iter().any(is_settled));
+        for id in deploying.map(|(id, ..)| id).collect::<Vec<_>>() {
+            self.change(id, batch, |record| {
+                if let Phase::Deploying { pending } = &mut record.phase {
+                    pending.retain(|pending| !is_settled(pending));
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// Adds a definition in a new wording.

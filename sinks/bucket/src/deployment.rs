@@ -2,26 +2,31 @@
 //!
 //! Definitions are told apart by the fingerprint of their wording. Those that both configs have keep their buckets. For
 //! those that only the new one has, the tables that they read are read again, while rows are evaluated by both: the old
-//! ones' buckets stay readable and up to date, the new ones' fill out of sight. When every such pass has ended, one
-//! checkpoint shows the new definitions instead of the old, and what belongs to these is removed. A deployment survives
-//! restarts; one that a third config interrupts is taken back.
+//! ones' buckets stay readable and up to date, the new ones' fill out of sight. What then shows the new ones is in
+//! [`rollout`](crate::rollout).
+//!
+//! How far each definition has come stands in its own record and nowhere else. So a restart goes on where it was, and a
+//! third config that comes meanwhile is compared with the definitions that there are, whatever config each is from: it
+//! keeps those that it has as well, shown or not, and lets the others go. The configs' texts are kept for the wording
+//! only. Which of them a definition is taken from doesn't matter, as the same wording says the same in all.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_core::error::SinkError;
-use millstream_core::schema::TableName;
 use millstream_core::selection::TablePattern;
 use millstream_core::table::TableRecord;
 use millstream_sync_config::{BucketDefinition, SyncConfig};
 use tracing::info;
 
 use crate::definitions::Definitions;
-use crate::evaluation::{Evaluation, NumberedConfig, Source};
-use crate::key::{DefinitionId, SourceId, TableKey};
+use crate::evaluation::{Evaluation, Source};
+use crate::key::{SourceId, TableKey};
 use crate::meaning;
-use crate::meta::{self, ConfigRecord, DefinitionRecord, Deployment, PendingTable, Phase, TableFact};
-use crate::store::{Batch, Keyspace, Read};
+use crate::meta::{self, ConfigRecord, DefinitionRecord, PendingTable, Phase, TableFact};
+use crate::record::Malformed;
+use crate::rollout::{Configs, FormerConfig, Rollout};
+use crate::store::{Batch, Read};
 
 /// A parsed sync config and the text that it was parsed from.
 #[derive(Debug, Clone)]
@@ -44,13 +49,6 @@ pub(crate) struct Plan {
     pub(crate) rollout: Option<Rollout>,
 }
 
-/// A deployment on its way.
-pub(crate) struct Rollout {
-    deployment: Deployment,
-    config: Arc<SyncConfig>,
-    patterns: Vec<(SourceId, TablePattern)>,
-}
-
 /// What is deployed, and on what.
 pub(crate) struct Stage<'a> {
     pub(crate) store: &'a dyn Read,
@@ -58,59 +56,118 @@ pub(crate) struct Stage<'a> {
     pub(crate) given: &'a DeployedConfig,
 }
 
+/// The tables that a definition reads.
+pub(crate) type Reads = Vec<(SourceId, TablePattern)>;
+
 impl Stage<'_> {
     /// Compares the given config with what is stored. What has to be stored for it goes into the batch.
     pub(crate) fn plan(&self, batch: &mut Batch) -> Result<Plan, SinkError> {
         let mut definitions = Definitions::load(self.store)?;
         meaning::renew(self.store, self.sources, &self.given.config, batch)?;
-        let serving: Option<ConfigRecord> = meta::read(self.store, meta::SERVING_CONFIG)?;
-        let Some(serving) = serving else { return self.first_plan(definitions, batch) };
-        let given = fingerprints(&self.given.config);
-        self.take_back(&mut definitions, &given, batch)?;
-        let served: BTreeSet<u64> =
-            definitions.in_phase(Phase::Serving).map(|(_, record)| record.fingerprint).collect();
-        self.renew_priorities(&mut definitions, batch)?;
-        if served == given {
-            if serving != self.given.record {
-                meta::put(batch, meta::SERVING_CONFIG, &self.given.record)?;
+        let newest: Option<ConfigRecord> = meta::read(self.store, meta::SERVING_CONFIG)?;
+        let former = match &newest {
+            Some(newest) => {
+                self.mark(&mut definitions, batch)?;
+                let former = self.former(&definitions, newest)?;
+                self.begin(&mut definitions, &former, batch)?;
+                former
             }
-            batch.delete(Keyspace::Meta, meta::DEPLOYMENT);
-            let evaluation = Evaluation { configs: vec![self.numbered(&definitions, &self.given.config, |_| true)] };
-            return Ok(Plan { definitions, evaluation, rollout: None });
-        }
-        let rollout = self.roll_out(&mut definitions, batch)?;
-        let old = parse_stored(&serving)?;
-        let evaluation = Evaluation {
-            configs: vec![
-                self.numbered(&definitions, &old, |phase| phase == Phase::Serving),
-                self.numbered(&definitions, &self.given.config, |phase| phase == Phase::Deploying),
-            ],
+            None if definitions.is_empty() => {
+                for definition in self.given.config.definitions() {
+                    definitions.add(record(definition, Phase::Serving), batch)?;
+                }
+                Vec::new()
+            }
+            None => return Err(Malformed("definitions without a sync config").into()),
         };
-        Ok(Plan { definitions, evaluation, rollout: Some(rollout) })
-    }
-
-    fn first_plan(&self, mut definitions: Definitions, batch: &mut Batch) -> Result<Plan, SinkError> {
-        for definition in self.given.config.definitions() {
-            definitions.add(record(definition, Phase::Serving), batch)?;
+        self.renew_priorities(&mut definitions, batch)?;
+        if newest.as_ref() != Some(&self.given.record) {
+            meta::put(batch, meta::SERVING_CONFIG, &self.given.record)?;
         }
-        meta::put(batch, meta::SERVING_CONFIG, &self.given.record)?;
-        let evaluation = Evaluation { configs: vec![self.numbered(&definitions, &self.given.config, |_| true)] };
-        Ok(Plan { definitions, evaluation, rollout: None })
+        let mut configs = Configs { given: Arc::clone(&self.given.config), former };
+        let evaluation = configs.evaluation(&definitions, batch)?;
+        let reads = |definition: &BucketDefinition| self.reads(definition);
+        let rollout = Rollout::of(configs, &definitions, reads);
+        Ok(Plan { definitions, evaluation, rollout })
     }
 
-    /// Retires what an interrupted deployment has begun and the given config doesn't want.
-    fn take_back(
+    /// Lets go what the given config hasn't got: at once where it isn't shown, else as soon as what comes instead is. What
+    /// it has again stays.
+    fn mark(&self, definitions: &mut Definitions, batch: &mut Batch) -> Result<(), SinkError> {
+        let given = fingerprints(&self.given.config);
+        let next = |record: &DefinitionRecord| match (&record.phase, given.contains(&record.fingerprint)) {
+            (Phase::Serving, false) => Some(Phase::Leaving),
+            (Phase::Leaving, true) => Some(Phase::Serving),
+            (Phase::Deploying { .. }, false) => Some(Phase::Retired),
+            (Phase::Serving | Phase::Deploying { .. }, true) | (Phase::Leaving, false) | (Phase::Retired, _) => None,
+        };
+        let changed: Vec<_> = definitions.iter().filter_map(|(id, record)| Some((id, next(record)?))).collect();
+        changed.into_iter().try_for_each(|(id, phase)| definitions.change(id, batch, |record| record.phase = phase))
+    }
+
+    /// The configs that have the definitions which are leaving.
+    fn former(&self, definitions: &Definitions, newest: &ConfigRecord) -> Result<Vec<FormerConfig>, SinkError> {
+        let mut missing: BTreeSet<u64> = definitions.leaving().map(|(_, record)| record.fingerprint).collect();
+        let older: Vec<ConfigRecord> = meta::read(self.store, meta::FORMER_CONFIGS)?.unwrap_or_default();
+        let mut former = Vec::new();
+        for record in std::iter::once(newest).chain(&older) {
+            if missing.is_empty() {
+                break;
+            }
+            let config = parse_stored(record)?;
+            let found = fingerprints(&config);
+            missing.retain(|fingerprint| !found.contains(fingerprint));
+            former.push(FormerConfig { record: record.clone(), config });
+        }
+        Ok(former)
+    }
+
+    /// Begins to fill in what the given config has and nothing else had.
+    fn begin(
         &self,
         definitions: &mut Definitions,
-        given: &BTreeSet<u64>,
+        former: &[FormerConfig],
         batch: &mut Batch,
     ) -> Result<(), SinkError> {
-        let unwanted: Vec<DefinitionId> = definitions
-            .in_phase(Phase::Deploying)
-            .filter(|(_, record)| !given.contains(&record.fingerprint))
-            .map(|(id, _)| id)
-            .collect();
-        unwanted.into_iter().try_for_each(|id| definitions.change(id, batch, |record| record.phase = Phase::Retired))
+        let tables: Vec<(TableKey, TableRecord)> = meta::table_facts(self.store, TableFact::Record)?;
+        let mut to_read = BTreeSet::new();
+        for definition in self.given.config.definitions() {
+            if definitions.live(definition.fingerprint()).is_some() {
+                continue;
+            }
+            let reads = self.reads(definition);
+            let shown = self.predecessor(definition, definitions, former).map_or_else(Vec::new, |old| self.reads(old));
+            let concerned = tables.iter().filter(|(table, record)| reads_table(&reads, *table, record));
+            let pending: Vec<_> = concerned
+                .map(|(table, record)| PendingTable {
+                    table: *table,
+                    generation: record.generation,
+                    has_rows_to_lose: reads_table(&shown, *table, record),
+                })
+                .collect();
+            to_read.extend(pending.iter().map(|pending| pending.table));
+            definitions.add(record(definition, Phase::Deploying { pending }), batch)?;
+        }
+        if !to_read.is_empty() {
+            info!(tables = to_read.len(), "deploying a changed sync config: tables to be read again");
+        }
+        Ok(())
+    }
+
+    /// The definition that readers see and whose place a new one takes: the one of the same name. A release that
+    /// evaluates otherwise than that which filled it gives it another fingerprint.
+    fn predecessor<'a>(
+        &self,
+        definition: &BucketDefinition,
+        definitions: &Definitions,
+        former: &'a [FormerConfig],
+    ) -> Option<&'a BucketDefinition> {
+        let (_, leaving) = definitions.leaving().find(|(_, record)| record.name == definition.name())?;
+        let named = || {
+            let all = former.iter().flat_map(|former| former.config.definitions());
+            all.filter(|former| former.name() == definition.name())
+        };
+        named().find(|former| former.fingerprint() == leaving.fingerprint).or_else(|| named().next())
     }
 
     fn renew_priorities(&self, definitions: &mut Definitions, batch: &mut Batch) -> Result<(), SinkError> {
@@ -122,134 +179,16 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Begins a deployment, or goes on with it if it is the one that was interrupted.
-    fn roll_out(&self, definitions: &mut Definitions, batch: &mut Batch) -> Result<Rollout, SinkError> {
-        let interrupted: Option<Deployment> = meta::read(self.store, meta::DEPLOYMENT)?;
-        let mut is_continued = interrupted.is_some();
-        for definition in self.given.config.definitions() {
-            if definitions.live(definition.fingerprint()).is_none() {
-                is_continued = false;
-                definitions.add(record(definition, Phase::Deploying), batch)?;
-            }
-        }
-        let patterns = self.patterns_of_new(definitions);
-        let pending = match interrupted.filter(|_| is_continued) {
-            Some(interrupted) => interrupted.pending,
-            None => self.tables_matching(&patterns)?,
-        };
-        info!(tables = pending.len(), "deploying a changed sync config: tables to be read again");
-        let deployment = Deployment { config: self.given.record.clone(), pending };
-        meta::put(batch, meta::DEPLOYMENT, &deployment)?;
-        Ok(Rollout { deployment, config: Arc::clone(&self.given.config), patterns })
-    }
-
-    fn patterns_of_new(&self, definitions: &Definitions) -> Vec<(SourceId, TablePattern)> {
-        let is_new = |definition: &&BucketDefinition| {
-            let id = definitions.live(definition.fingerprint());
-            id.and_then(|id| definitions.phase(id)) == Some(Phase::Deploying)
-        };
-        let new = self.given.config.definitions().iter().filter(is_new);
-        let of_source = |definition: &BucketDefinition, source: &Source| -> Vec<_> {
+    fn reads(&self, definition: &BucketDefinition) -> Reads {
+        let of_source = |source: &Source| -> Reads {
             definition.patterns(source.scope()).into_iter().map(|pattern| (source.id, pattern)).collect()
         };
-        new.flat_map(|definition| self.sources.iter().flat_map(move |source| of_source(definition, source))).collect()
-    }
-
-    fn tables_matching(&self, patterns: &[(SourceId, TablePattern)]) -> Result<Vec<PendingTable>, SinkError> {
-        let records = meta::table_facts::<TableRecord>(self.store, TableFact::Record)?;
-        let concerned = records.into_iter().filter(|(table, record)| matches(patterns, *table, &record.name));
-        Ok(concerned.map(|(table, record)| PendingTable { table, generation: record.generation }).collect())
-    }
-
-    /// A config with the numbers of those of its definitions that are in a phase.
-    fn numbered(
-        &self,
-        definitions: &Definitions,
-        config: &Arc<SyncConfig>,
-        is_wanted: impl Fn(Phase) -> bool,
-    ) -> NumberedConfig {
-        numbered(definitions, config, is_wanted)
+        self.sources.iter().flat_map(of_source).collect()
     }
 }
 
-impl Rollout {
-    /// The stored tables of a source that must be read again. A pass that was begun for that already just goes on.
-    pub(crate) fn stale(&self, source: SourceId, records: &[TableRecord]) -> Vec<TableName> {
-        let is_stale = |record: &&TableRecord| {
-            let key = TableKey { source, table: record.id };
-            let pending = self.deployment.pending.iter().find(|pending| pending.table == key);
-            pending.is_some_and(|pending| record.pass.is_none() || record.generation <= pending.generation)
-        };
-        records.iter().filter(is_stale).map(|record| record.name.clone()).collect()
-    }
-
-    /// The tables that must be read again, as far as they haven't been.
-    pub(crate) fn pending(&self) -> &[PendingTable] {
-        &self.deployment.pending
-    }
-
-    /// Whether a new definition reads the table.
-    pub(crate) fn concerns(&self, table: TableKey, name: &TableName) -> bool {
-        matches(&self.patterns, table, name)
-    }
-
-    /// All stored rows of a table have been evaluated by the new definitions, if their pass had a generation above that
-    /// at which the deployment began, or if there are none (without a generation).
-    pub(crate) fn settle(
-        &mut self,
-        table: TableKey,
-        generation: Option<u64>,
-        batch: &mut Batch,
-    ) -> Result<(), SinkError> {
-        let before = self.deployment.pending.len();
-        let is_settled = |pending: &PendingTable| {
-            pending.table == table && generation.is_none_or(|generation| generation > pending.generation)
-        };
-        self.deployment.pending.retain(|pending| !is_settled(pending));
-        if self.deployment.pending.len() == before {
-            return Ok(());
-        }
-        meta::put(batch, meta::DEPLOYMENT, &self.deployment)
-    }
-
-    /// Makes the new definitions the ones that readers see. Gives what rows are to be evaluated by from here on, and
-    /// what is to be removed.
-    pub(crate) fn switch(
-        self,
-        definitions: &mut Definitions,
-        batch: &mut Batch,
-    ) -> Result<(Evaluation, Vec<DefinitionId>), SinkError> {
-        let wanted = fingerprints(&self.config);
-        let old: Vec<DefinitionId> = definitions
-            .in_phase(Phase::Serving)
-            .filter(|(_, record)| !wanted.contains(&record.fingerprint))
-            .map(|(id, _)| id)
-            .collect();
-        let new: Vec<DefinitionId> = definitions.in_phase(Phase::Deploying).map(|(id, _)| id).collect();
-        for id in &old {
-            definitions.change(*id, batch, |record| record.phase = Phase::Retired)?;
-        }
-        for id in &new {
-            definitions.change(*id, batch, |record| record.phase = Phase::Serving)?;
-        }
-        meta::put(batch, meta::SERVING_CONFIG, &self.deployment.config)?;
-        batch.delete(Keyspace::Meta, meta::DEPLOYMENT);
-        info!(shown = new.len(), removed = old.len(), "the changed sync config is deployed");
-        let evaluation = Evaluation { configs: vec![numbered(definitions, &self.config, |_| true)] };
-        Ok((evaluation, old))
-    }
-}
-
-fn matches(patterns: &[(SourceId, TablePattern)], table: TableKey, name: &TableName) -> bool {
-    patterns.iter().any(|(source, pattern)| *source == table.source && pattern.matches(name))
-}
-
-fn numbered(definitions: &Definitions, config: &Arc<SyncConfig>, is_wanted: impl Fn(Phase) -> bool) -> NumberedConfig {
-    let number = |definition: &BucketDefinition| {
-        let id = definitions.live(definition.fingerprint())?;
-        definitions.phase(id).filter(|phase| is_wanted(*phase)).map(|_| id)
-    };
-    NumberedConfig { config: Arc::clone(config), definitions: config.definitions().iter().map(number).collect() }
+pub(crate) fn reads_table(reads: &Reads, table: TableKey, record: &TableRecord) -> bool {
+    reads.iter().any(|(source, pattern)| *source == table.source && pattern.matches(&record.name))
 }
 
 fn fingerprints(config: &SyncConfig) -> BTreeSet<u64> {

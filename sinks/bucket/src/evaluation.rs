@@ -8,7 +8,7 @@ use millstream_core::error::SinkError;
 use millstream_core::row::RowBatch;
 use millstream_core::schema::TableSchema;
 use millstream_core::selection::{Selection, TablePattern};
-use millstream_sync_config::{Evaluated, EvaluationFault, SourceScope, SyncConfig, TableEvaluator};
+use millstream_sync_config::{BucketDefinition, Evaluated, EvaluationFault, SourceScope, SyncConfig, TableEvaluator};
 use tracing::warn;
 
 use crate::evaluated::EvaluatedRows;
@@ -43,7 +43,15 @@ pub(crate) struct NumberedConfig {
     pub(crate) definitions: Vec<Option<DefinitionId>>,
 }
 
-/// What rows are evaluated by: one sync config, or two while the second is being deployed.
+impl NumberedConfig {
+    /// The definitions that this config evaluates.
+    fn numbered(&self) -> impl Iterator<Item = &BucketDefinition> {
+        let all = self.config.definitions().iter().zip(&self.definitions);
+        all.filter(|(_, number)| number.is_some()).map(|(definition, _)| definition)
+    }
+}
+
+/// What rows are evaluated by: one sync config, or several while the newest is being deployed.
 #[derive(Debug)]
 pub(crate) struct Evaluation {
     pub(crate) configs: Vec<NumberedConfig>,
@@ -84,8 +92,9 @@ impl Evaluator {
     /// The tables that any of the definitions read.
     pub(crate) fn selection(&self, source: &Source) -> Selection {
         let evaluation = self.evaluation();
-        let patterns = evaluation.configs.iter().flat_map(|numbered| numbered.config.patterns(source.scope()));
-        let mut patterns: Vec<TablePattern> = patterns.collect();
+        let definitions = evaluation.configs.iter().flat_map(NumberedConfig::numbered);
+        let mut patterns: Vec<TablePattern> =
+            definitions.flat_map(|definition| definition.patterns(source.scope())).collect();
         patterns.sort_unstable();
         patterns.dedup();
         Selection { patterns }

@@ -24,6 +24,7 @@ mod op;
 mod queue;
 mod reader;
 mod record;
+mod rollout;
 mod row_key;
 mod row_state;
 mod sink;
@@ -33,5 +34,8 @@ mod writer;
 pub use self::bucket::Counters;
 pub use self::deployment::DeployedConfig;
 pub use self::meta::Checkpoint;
-pub use self::reader::{BucketChange, BucketOp, BucketReader, BucketSummary, LiveRow, StoredSource, StoredTable};
+pub use self::reader::{
+    BucketChange, BucketOp, BucketReader, BucketSummary, DeploymentProgress, LiveRow, StoredSource, StoredTable,
+    WaitingDefinition,
+};
 pub use self::sink::{BucketSink, BucketSinkOptions, SourceOptions, Tuning};

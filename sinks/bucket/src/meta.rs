@@ -13,10 +13,10 @@ use crate::store::{Batch, Direction, KeyRange, Keyspace, Read};
 
 pub(crate) const SEQUENCE: &[u8] = b"sequence";
 pub(crate) const CHECKPOINT: &[u8] = b"checkpoint";
-/// The sync config whose buckets readers see.
+/// The newest sync config: readers see its definitions, or will.
 pub(crate) const SERVING_CONFIG: &[u8] = b"config/serving";
-/// The sync config that is being deployed.
-pub(crate) const DEPLOYMENT: &[u8] = b"config/deploying";
+/// Older ones, while readers see a definition of theirs that the newest hasn't.
+pub(crate) const FORMER_CONFIGS: &[u8] = b"config/former";
 /// Which tables the definitions' queries mean.
 pub(crate) const MEANINGS: &[u8] = b"config/meanings";
 
@@ -116,19 +116,14 @@ pub(crate) struct ConfigRecord {
     pub(crate) text: String,
 }
 
-/// A deployment on its way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Deployment {
-    pub(crate) config: ConfigRecord,
-    pub(crate) pending: Vec<PendingTable>,
-}
-
-/// A table that must be read again before the new definitions can be shown.
+/// A table that must be read again before a definition can be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PendingTable {
     pub(crate) table: TableKey,
-    /// Only a pass with a larger generation counts: one with this has evaluated rows without the new definitions.
+    /// Only a pass with a larger generation counts: one with this has evaluated rows without the definition.
     pub(crate) generation: u64,
+    /// Whether the definition whose place is taken reads the table, too, so that readers may see rows of it.
+    pub(crate) has_rows_to_lose: bool,
 }
 
 /// A definition in one wording.
@@ -142,13 +137,18 @@ pub(crate) struct DefinitionRecord {
 }
 
 /// How far a definition has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
     /// Its buckets are being filled and not visible yet.
-    Deploying,
+    Deploying {
+        /// The tables that it hasn't evaluated to the end.
+        pending: Vec<PendingTable>,
+    },
     /// Readers see its buckets.
     Serving,
+    /// Readers see its buckets until another takes its place: the newest sync config hasn't got it any more.
+    Leaving,
     /// Nobody sees its buckets any more, they are being removed.
     Retired,
 }

@@ -1,21 +1,23 @@
 //! What readers see: the buckets at the newest checkpoint.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use millstream_core::error::SinkError;
+use millstream_core::schema::TableName;
 use millstream_core::schema_change::HistoryEntry;
-use millstream_core::table::TableRecord;
+use millstream_core::table::{TableRecord, TableState};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::bucket::{BucketRecord, Counters};
 use crate::definitions::Definitions;
 use crate::key::{self, BucketId, SourceId, TableKey};
-use crate::meta::{self, Checkpoint, Deployment, Phase, SourceRecord, TableFact};
+use crate::meta::{self, Checkpoint, SourceRecord, TableFact};
 use crate::op::{ObjectRef, Op, OpKind};
 use crate::record::Malformed;
+use crate::rollout::Filling;
 use crate::store::{Direction, FjallStore, Keyspace, Read, Store};
 use crate::writer::LOOKUP_PRESENT;
 
@@ -118,6 +120,31 @@ pub struct StoredSource {
     pub committed_at_ms: i64,
 }
 
+/// How far a changed sync config has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeploymentProgress {
+    /// Whether definitions are being filled in, out of sight of readers, or are about to take the place of others.
+    pub is_under_way: bool,
+    /// What isn't shown yet for the sake of rows that clients would lose.
+    pub waiting: Vec<WaitingDefinition>,
+}
+
+/// A changed definition, and a held table that it can't be shown without. Until then readers see the one by its name that
+/// was there before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingDefinition {
+    /// Its name.
+    pub definition: String,
+    /// The table's source.
+    pub source: String,
+    /// The table.
+    pub table: TableName,
+    /// Why the table is held.
+    pub reason: String,
+    /// What ends that.
+    pub remedy: String,
+}
+
 /// What is stored about a table.
 #[derive(Debug, Clone)]
 pub struct StoredTable {
@@ -163,9 +190,9 @@ impl BucketReader {
     /// All buckets that have ops, by definition and name.
     pub fn buckets(&self, visit: &mut dyn FnMut(BucketSummary) -> ControlFlow<()>) -> Result<(), SinkError> {
         let Some(checkpoint) = self.checkpoint_op() else { return Ok(()) };
-        let mut serving: Vec<_> = self.definitions.in_phase(Phase::Serving).collect();
-        serving.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
-        for (definition, record) in serving {
+        let mut shown: Vec<_> = self.definitions.shown().collect();
+        shown.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
+        for (definition, record) in shown {
             for pair in self.read.scan(Keyspace::Buckets, &key::bucket_names_of(definition), Direction::Forward) {
                 let id = BucketId { definition, number: bucket_number(&pair?.1)? };
                 let Some(bucket) = self.bucket_record(id)? else { continue };
@@ -275,8 +302,8 @@ impl BucketReader {
     /// counts from 0; both are as [`EvaluatedLookup`](millstream_sync_config::EvaluatedLookup) has them.
     pub fn lookup(&self, definition: &str, query: usize, lookup: &str) -> Result<Vec<String>, SinkError> {
         let Some(checkpoint) = self.checkpoint_op() else { return Ok(Vec::new()) };
-        let serving = self.definitions.in_phase(Phase::Serving).find(|(_, record)| record.name == definition);
-        let (Some((id, _)), Ok(query)) = (serving, u32::try_from(query)) else { return Ok(Vec::new()) };
+        let shown = self.definitions.shown().find(|(_, record)| record.name == definition);
+        let (Some((id, _)), Ok(query)) = (shown, u32::try_from(query)) else { return Ok(Vec::new()) };
         let range = crate::store::KeyRange::prefix(&key::lookup(id, query, lookup));
         let mut outputs: Vec<String> = Vec::new();
         let mut newest: Option<(Vec<u8>, Vec<u8>)> = None;
@@ -296,9 +323,39 @@ impl BucketReader {
         Ok(outputs)
     }
 
-    /// Whether a changed sync config is being filled in, out of sight of readers.
-    pub fn is_deploying(&self) -> Result<bool, SinkError> {
-        Ok(meta::read::<Deployment>(&*self.read, meta::DEPLOYMENT)?.is_some())
+    /// How far a changed sync config has come.
+    pub fn deployment(&self) -> Result<DeploymentProgress, SinkError> {
+        let mut progress = DeploymentProgress::default();
+        if self.definitions.leaving().next().is_none() && self.definitions.deploying().next().is_none() {
+            return Ok(progress);
+        }
+        let records: HashMap<TableKey, TableRecord> =
+            meta::table_facts(&*self.read, TableFact::Record)?.into_iter().collect();
+        let sources: HashMap<SourceId, String> =
+            meta::sources(&*self.read)?.into_iter().map(|(name, record)| (record.id, name)).collect();
+        let mut replaced_later = HashSet::new();
+        for (_, definition, pending) in self.definitions.deploying() {
+            let Filling::Waiting(tables) = Filling::of(pending, |table| records.get(&table)) else {
+                progress.is_under_way = true;
+                continue;
+            };
+            replaced_later.insert(definition.name.as_str());
+            progress.waiting.extend(tables.iter().filter_map(|table| {
+                let TableRecord { name, state: TableState::Held { reason, remedy }, .. } = records.get(table)? else {
+                    return None;
+                };
+                Some(WaitingDefinition {
+                    definition: definition.name.clone(),
+                    source: sources.get(&table.source)?.clone(),
+                    table: name.clone(),
+                    reason: reason.clone(),
+                    remedy: remedy.clone(),
+                })
+            }));
+        }
+        let mut leaving = self.definitions.leaving();
+        progress.is_under_way |= leaving.any(|(_, record)| !replaced_later.contains(record.name.as_str()));
+        Ok(progress)
     }
 
     /// The sources that have ever been followed into this store and are still configured.
@@ -347,7 +404,7 @@ impl BucketReader {
     /// A bucket by its name, with what the checkpoint shows of it.
     fn find(&self, name: &str) -> Result<Option<(BucketId, Counters, u64)>, SinkError> {
         let Some(checkpoint) = self.checkpoint_op() else { return Ok(None) };
-        for (definition, _) in self.definitions.in_phase(Phase::Serving) {
+        for (definition, _) in self.definitions.shown() {
             let Some(number) = self.read.get(Keyspace::Buckets, &key::bucket_name(definition, name))? else { continue };
             let id = BucketId { definition, number: bucket_number(&number)? };
             return Ok(self.bucket_record(id)?.map(|record| (id, record.at(checkpoint), checkpoint)));

@@ -15,7 +15,8 @@ use millstream_core::table::{TableId, TableRecord};
 use tokio::sync::{oneshot, watch};
 use tracing::error;
 
-use crate::deployment::{DeployedConfig, Plan, Rollout, Stage};
+use crate::definitions::Definitions;
+use crate::deployment::{DeployedConfig, Plan, Stage};
 use crate::evaluation::{Evaluator, Source};
 use crate::former_keys::FormerKeys;
 use crate::key::{self, SourceId, TableKey};
@@ -145,7 +146,7 @@ impl BucketSink {
         let mut writer_sources = Vec::new();
         for (source, record) in sources.into_iter().zip(records) {
             let (sender, durable) = watch::channel(record.position.clone());
-            let restored = Mutex::new(Some(restored(&*store, &record, rollout.as_ref())?));
+            let restored = Mutex::new(Some(restored(&*store, &record, &definitions)?));
             writer_sources.push((source.name.clone(), record, sender));
             ends.insert(source.name.clone(), SourceEnd { source, durable, restored });
         }
@@ -352,7 +353,7 @@ fn number_sources(
     Ok(records)
 }
 
-fn restored(store: &dyn Read, record: &SourceRecord, rollout: Option<&Rollout>) -> Result<Restored, SinkError> {
+fn restored(store: &dyn Read, record: &SourceRecord, definitions: &Definitions) -> Result<Restored, SinkError> {
     let tables: Vec<TableRecord> = meta::table_facts::<TableRecord>(store, TableFact::Record)?
         .into_iter()
         .filter(|(table, _)| table.source == record.id)
@@ -363,7 +364,7 @@ fn restored(store: &dyn Read, record: &SourceRecord, rollout: Option<&Rollout>) 
         Some(line) => key::history_id(&line?.0)?,
         None => 0,
     };
-    let stale = rollout.map(|rollout| rollout.stale(record.id, &tables)).unwrap_or_default();
+    let stale = definitions.stale(record.id, &tables);
     Ok(Restored {
         position: record.position.clone(),
         tables,

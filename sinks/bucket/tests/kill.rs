@@ -23,7 +23,10 @@ const CONFIG_INDEX: &str = "MILLSTREAM_TEST_CONFIG";
 const NOTES: TableId = TableId(2);
 const LAST: u128 = 16;
 
-const CONFIGS: [&str; 2] = [
+/// With the last one `notes` can't be read, so that `all` stays as it is.
+const WITH_HELD: usize = 2;
+
+const CONFIGS: [&str; 3] = [
     r"
 bucket_definitions:
   all: { data: [ 'SELECT id, owner, note FROM items', 'SELECT id, note FROM notes' ] }
@@ -33,6 +36,11 @@ bucket_definitions:
 bucket_definitions:
   all: { data: [ 'SELECT id, owner, note FROM items', 'SELECT id, note FROM notes' ] }
   other: { data: [ 'SELECT id, owner FROM items' ] }
+",
+    r"
+bucket_definitions:
+  all: { data: [ 'SELECT id, owner FROM items', 'SELECT id, note AS name FROM notes' ] }
+  other: { data: [ 'SELECT id, note FROM items' ] }
 ",
 ];
 
@@ -69,9 +77,11 @@ async fn child() {
         load_bytes_min: 1,
     };
     let store = Arc::new(FjallStore::open(Path::new(&path)).unwrap());
-    let world = World::tuned(store, CONFIGS[config.parse::<usize>().unwrap()], &tuning).await;
-    let is_deployment = config != "0";
-    let mut script = Script { generation: u64::from(world.restored.incarnation) << 32, world };
+    let config: usize = config.parse().unwrap();
+    let world = World::tuned(store, CONFIGS[config], &tuning).await;
+    let is_deployment = config != 0;
+    let generation = u64::from(world.restored.incarnation) << 32;
+    let mut script = Script { generation, world, is_held: config == WITH_HELD };
     script.run().await;
     // What nobody waits for ends with the process, so it gets its turns here: one at least with each of these.
     for _ in 0..if is_deployment { 40 } else { 0 } {
@@ -83,6 +93,8 @@ async fn child() {
 struct Script {
     world: World,
     generation: u64,
+    /// Whether `notes` can't be read.
+    is_held: bool,
 }
 
 impl Script {
@@ -90,7 +102,9 @@ impl Script {
         let at = self.world.restored.position.as_ref().map_or(0, |position| position.order());
         for restored in self.world.restored.tables.clone() {
             let is_stale = self.world.restored.stale.contains(&restored.name);
-            if restored.state != TableState::Live || is_stale {
+            if self.is_held && restored.id == NOTES {
+                self.world.accept(vec![table(held(NOTES, "notes", restored.generation))], commit(at)).await;
+            } else if restored.state != TableState::Live || is_stale {
                 self.pass(restored.id, restored.visible, at).await;
             }
         }
@@ -177,14 +191,18 @@ fn every_place_can_be_died_at() {
     let deployed = seen(reference.path());
     assert_eq!(filled["all[]"].len(), 35);
     assert_eq!(deployed.keys().collect::<Vec<_>>(), ["all[]", "other[]"]);
+    assert!(run_child(reference.path(), WITH_HELD, None).success());
+    let in_part = seen(reference.path());
+    assert_eq!(in_part["all[]"], deployed["all[]"]);
+    assert_ne!(in_part["other[]"], deployed["other[]"]);
 
     for point in KillPoint::ALL {
         // Only a deployment dies in the middle of a switch.
-        let configs: &[usize] = if point == KillPoint::MidSwitch { &[1] } else { &[0, 1] };
+        let configs: &[usize] = if point == KillPoint::MidSwitch { &[1, 2] } else { &[0, 1, 2] };
         let mut deaths = 0;
         for count in [1, 3, 9, 30] {
             let store = tempfile::tempdir().unwrap();
-            if configs.len() == 1 {
+            if !configs.contains(&0) {
                 assert!(run_child(store.path(), 0, None).success());
             }
             for config in configs {
@@ -193,7 +211,7 @@ fn every_place_can_be_died_at() {
                     seen(store.path());
                 }
                 assert!(run_child(store.path(), *config, None).success(), "after {} {count}", point.name());
-                let expected = if *config == 0 { &filled } else { &deployed };
+                let expected = [&filled, &deployed, &in_part][*config];
                 assert_eq!(&seen(store.path()), expected, "after {} {count}", point.name());
             }
         }

@@ -104,6 +104,12 @@ pub fn record(table: TableId, name: &str, state: TableState, generation: u64) ->
     TableRecord { id: table, name: schema.table.clone(), schema: Some(schema), state, visible, generation, pass }
 }
 
+/// The record of a table that has been live and can't be read at present.
+pub fn held(table: TableId, name: &str, generation: u64) -> TableRecord {
+    let state = TableState::Held { reason: "it is hidden".to_string(), remedy: "GRANT it".to_string() };
+    TableRecord { visible: true, pass: None, ..record(table, name, state, generation) }
+}
+
 pub fn put(row: Row) -> (RowChange, Row) {
     (RowChange::Upsert, row)
 }
@@ -227,7 +233,18 @@ pub fn table(record: TableRecord) -> WriteItem {
 }
 
 pub fn stream(table: TableId, generation: u64, pass_active: bool, changes: &[(RowChange, Row)]) -> WriteItem {
-    let mut all = RowChanges::new(schema("items"));
+    stream_of("items", table, generation, pass_active, changes)
+}
+
+/// Changes of any of the tables.
+pub fn stream_of(
+    name: &str,
+    table: TableId,
+    generation: u64,
+    pass_active: bool,
+    changes: &[(RowChange, Row)],
+) -> WriteItem {
+    let mut all = RowChanges::new(schema(name));
     all.rows = batch(changes.iter().map(|(_, row)| *row));
     all.changes = changes.iter().map(|(change, _)| *change).collect();
     WriteItem::Stream { table, generation, pass_active, changes: all }

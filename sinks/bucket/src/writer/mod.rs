@@ -55,13 +55,13 @@ use self::sources::{DeferredTable, Source};
 use self::tables::Tables;
 use crate::bucket::BucketRecord;
 use crate::definitions::Definitions;
-use crate::deployment::Rollout;
 use crate::evaluation::Evaluator;
 use crate::former_keys::FormerKeys;
 use crate::key::{self, BucketId, SourceId, TableKey};
 use crate::kill::{KillPoint, KillPoints};
 use crate::meta::{self, Checkpoint, SourceRecord};
 use crate::queue::{Accepted, Item, Message, WriterState};
+use crate::rollout::Rollout;
 use crate::sink::Tuning;
 use crate::store::{Durability, Keyspace, Store};
 

@@ -8,7 +8,6 @@ use super::buckets::Slot;
 use super::ledger::{Ledger, Put};
 use crate::evaluated::{FreshLookup, FreshOutput, FreshRow};
 use crate::key::BucketId;
-use crate::meta::Phase;
 use crate::op::ObjectRef;
 use crate::record::Malformed;
 use crate::row_state::{Lookup, Output, Place, RowState};
@@ -21,7 +20,7 @@ pub(super) const SPELT_OUT_MAX: usize = DIFFERENCES_SHOWN_MAX;
 pub(super) struct Placing<'a> {
     pub(super) address: &'a [u8],
     pub(super) generation: u64,
-    /// Whether objects new to buckets that readers see are kept out of them for now.
+    /// Whether new objects are kept out of the buckets for now.
     pub(super) is_staged: bool,
     /// Whether a row that goes nowhere leaves a tombstone.
     pub(super) leaves_tombstone: bool,
@@ -206,11 +205,10 @@ impl Ledger {
         if let Some(kind) = kind {
             placed.differences.add(kind, || DifferencePlace::Bucket(wanted.bucket));
         }
-        let is_staged = placing.is_staged && self.definitions.is_serving(wanted.bucket.definition);
         match old.map(|old| old.place) {
             // What is in the log already stays there, whatever happened to the table since.
             Some(place @ Place::Log { .. }) if kind.is_none() => return Ok(place),
-            None | Some(Place::Staged { .. }) if is_staged => {
+            None | Some(Place::Staged { .. }) if placing.is_staged => {
                 // The op that it becomes when the table is shown, after its pass has been reported.
                 placed.ops += u64::from(kind.is_some());
                 return Ok(Place::Staged { data });
@@ -258,10 +256,9 @@ impl Ledger {
             if old.is_none() {
                 placed.differences.add(DifferenceKind::Missing, || lookup_place(&wanted));
             }
-            let is_staged = placing.is_staged && self.definitions.phase(definition) == Some(Phase::Serving);
             wanted.op_id = match old.and_then(|old| old.op_id) {
                 Some(op_id) => Some(op_id),
-                None if is_staged => None,
+                None if placing.is_staged => None,
                 None => Some(self.add_lookup(&wanted, placing.address)),
             };
             after.push(wanted);

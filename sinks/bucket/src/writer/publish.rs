@@ -69,6 +69,9 @@ impl Writer {
     fn withdraw_row(&mut self, address: &[u8], stored: &[u8]) -> Result<(), SinkError> {
         let mut ops = Vec::new();
         let mut state = RowState::decode(stored)?;
+        if state.is_tombstone() {
+            return Ok(());
+        }
         self.ledger.retain_live(&mut state);
         for output in &state.outputs {
             ops.push(match output.place {
@@ -88,8 +91,7 @@ impl Writer {
             self.ledger.remove_lookup(lookup, address);
             lookup.op_id = None;
         }
-        self.ledger.set_row(address, Some(state.encode()));
-        Ok(())
+        self.set_stripped_row(address, &state)
     }
 
     pub(super) fn begin_publishing(&mut self, table: TableKey) -> Result<(), SinkError> {
@@ -133,8 +135,7 @@ impl Writer {
                 lookup.op_id = Some(self.ledger.add_lookup(lookup, address));
             }
         }
-        self.ledger.set_row(address, Some(state.encode()));
-        Ok(())
+        self.set_stripped_row(address, &state)
     }
 
     pub(super) fn end_publishing(&mut self, publishing: &Publishing) {

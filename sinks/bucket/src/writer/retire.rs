@@ -71,12 +71,20 @@ impl Writer {
         if before == (state.outputs.len(), state.lookups.len()) {
             return Ok(());
         }
-        if state.is_tombstone() {
-            self.tables.entry(TableKey::of(address)?).uncount();
-            self.ledger.set_row(address, None);
-        } else {
+        self.set_stripped_row(address, &state)
+    }
+
+    /// Stores what is left of a row without what belongs to former definitions. A row that has nothing left leaves its
+    /// stamp, as a tombstone, where a chunk could still bring back what it was before the stream wrote it.
+    pub(super) fn set_stripped_row(&mut self, address: &[u8], state: &RowState<'_>) -> Result<(), SinkError> {
+        if !state.is_tombstone() {
             self.ledger.set_row(address, Some(state.encode()));
+            return Ok(());
         }
+        let table = self.tables.entry(TableKey::of(address)?);
+        table.uncount();
+        let is_being_read = table.is_being_read(state.generation);
+        self.ledger.set_row(address, is_being_read.then(|| state.encode()));
         Ok(())
     }
 }

@@ -11,7 +11,6 @@ use super::compaction::is_worthwhile;
 use super::jobs::{Progress, Slice};
 use crate::bucket::BucketRecord;
 use crate::key;
-use crate::meta::Phase;
 use crate::store::{Direction, KeyRange, Keyspace};
 
 /// A look at every bucket.
@@ -24,8 +23,8 @@ impl Writer {
     /// Whether there is a survey to begin. It waits until there is nothing else to do.
     pub(super) fn take_survey(&mut self) -> Option<Survey> {
         std::mem::take(&mut self.is_survey_due).then(|| {
-            let serving = self.ledger.definitions.in_phase(Phase::Serving);
-            Survey { left: serving.map(|(definition, _)| key::buckets_of(definition)).collect() }
+            let shown = self.ledger.definitions.shown();
+            Survey { left: shown.map(|(definition, _)| key::buckets_of(definition)).collect() }
         })
     }
 

@@ -105,6 +105,14 @@ impl Table {
         self.is_all_of_pass && self.looked_generation == generation
     }
 
+    /// Whether a pass of this generation may still bring rows. Its record may wait for the commit of a transaction.
+    pub(super) fn is_being_read(&self, generation: u64) -> bool {
+        let is_on_its_way = |record: &TableRecord| {
+            record.generation < generation || (record.pass.is_some() && record.generation == generation)
+        };
+        generation > self.read_generation && self.record.as_deref().is_none_or(is_on_its_way)
+    }
+
     /// Notes that a row isn't stored any more.
     pub(super) fn uncount(&mut self) {
         self.rows = self.rows.saturating_sub(1);

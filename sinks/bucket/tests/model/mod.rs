@@ -5,6 +5,7 @@
 //! `MILLSTREAM_SEED=7 cargo nextest run -p millstream-bucket model` runs one seed; the writer's thread takes its own time,
 //! so a seed gives the same steps, but not the same interleaving. `MILLSTREAM_SEEDS=1000` runs that many.
 
+mod holds;
 mod outcome;
 mod passes;
 mod pipeline;

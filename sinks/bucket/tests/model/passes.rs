@@ -127,8 +127,12 @@ impl Table {
         self.pass = Some(Pass::new(PassMode::Repair, self.record.generation));
     }
 
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.record.state, TableState::Held { .. })
+    }
+
     pub(super) fn resume_pass(&mut self) {
-        let Some(record) = &self.record.pass else { return };
+        let Some(record) = self.record.pass.as_ref().filter(|_| !self.is_held()) else { return };
         let mut pass = Pass::new(PassMode::Repair, self.record.generation);
         if let Some(range) = record.ranges.first() {
             pass.next = range.left.after.as_ref().map(|after| after.0.parse().unwrap());
@@ -149,6 +153,6 @@ impl Pass {
 
 /// Whether what readers see of a table is what the source had.
 pub(super) fn is_right(record: &TableRecord) -> bool {
-    let is_stale = record.visible && record.pass.as_ref().is_some_and(|pass| pass.cause == STALE);
-    record.state == TableState::Live || is_stale
+    let is_stale = record.pass.as_ref().is_some_and(|pass| pass.cause == STALE);
+    record.state == TableState::Live || (record.state == TableState::Reconciling && is_stale)
 }

@@ -1,6 +1,6 @@
 //! A pipeline in small: it keeps the sink's contract and takes every liberty that the contract leaves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millstream_bucket::store::{MemoryStore, Store};
@@ -12,6 +12,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::oneshot;
 
+use super::holds::{Definitions, Hold};
 use super::passes::Table;
 use super::source::{CONFIGS, Event, Identities, Source, TABLES, Values, shape};
 use crate::client::Client;
@@ -34,13 +35,15 @@ pub struct Pipeline {
     pub(super) clients: Vec<Downloads>,
     /// What repairing passes have reported since the last look.
     pub(super) ops_of_passes: u64,
+    /// Of every table that was held, what readers must go on to see of it; a record tells its index.
+    pub(super) holds: Vec<Hold>,
 }
 
 /// What a client has downloaded.
 #[derive(Clone, Default)]
 pub struct Downloads {
     /// The definitions that were shown then.
-    pub(super) serving: BTreeSet<Vec<u8>>,
+    pub(super) shown: Definitions,
     pub(super) buckets: BTreeMap<String, Client>,
 }
 
@@ -80,6 +83,7 @@ impl Pipeline {
             open_until: None,
             clients: vec![Downloads::default(); 3],
             ops_of_passes: 0,
+            holds: Vec::new(),
         };
         pipeline.begin().await;
         pipeline
@@ -88,8 +92,10 @@ impl Pipeline {
     pub async fn step(&mut self) {
         match self.random.random_range(0..100) {
             0..25 => self.source.change_rows(&mut self.random),
-            25..31 => self.source.change_table(&mut self.random),
-            31..55 => self.deliver().await,
+            25..30 => self.source.change_table(&mut self.random),
+            30 => self.hold().await,
+            31 => self.release().await,
+            32..55 => self.deliver().await,
             55..68 => self.read_chunk(),
             68..85 => self.go_on_with_passes().await,
             85..87 => self.begin_verification().await,
@@ -144,7 +150,11 @@ impl Pipeline {
             let name = TABLES.into_iter().find(|name| *name == record.name.name).unwrap();
             let is_stale = stale.contains(&record.name);
             let mut table = Table { record, pass: None };
-            if is_stale {
+            if table.is_held() && self.random.random_bool(0.7) {
+                // It can't be read now either.
+            } else if is_stale {
+                self.holds.iter_mut().filter(|hold| hold.table == name).for_each(|hold| hold.by.clear());
+                table.record.schema = Some(schema_by(name, IDENTITIES[self.source.log[at].identities[name]]));
                 // What is shown of a table that was right before stays right while it is read for a new config.
                 let cause = if table.is_right() { STALE } else { "stale, and not right before" };
                 table.begin_pass(self.generation_floor, cause);
@@ -245,6 +255,9 @@ impl Pipeline {
     fn items(&mut self, events: &[(Event, Identities)]) -> Vec<WriteItem> {
         let mut items = Vec::new();
         for (event, identities) in events {
+            if event.skippable().is_some_and(|name| self.tables.get(name).is_some_and(Table::is_held)) {
+                continue;
+            }
             match event {
                 Event::Upsert { table, id, values, before } => {
                     items.extend(self.row(table, *id, before.as_ref(), Some(values)));
