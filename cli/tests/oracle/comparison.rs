@@ -44,7 +44,7 @@ pub async fn expected(server: &Endpoint, database: &str) -> Vec<Output> {
 }
 
 fn json(data_type: &str, text: String) -> Value {
-    match data_type {
+    match data_type.trim_start_matches("generated ") {
         "int" | "bigint" | "tinyint" | "smallint" | "mediumint" => {
             text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from)
         }

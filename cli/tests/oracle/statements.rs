@@ -10,6 +10,7 @@ use millstream_testkit::{Endpoint, Flavor};
 #[derive(Debug, Clone)]
 pub struct Table {
     pub name: String,
+    /// Names and types; `generated` before the type of those that take no value.
     pub columns: Vec<(String, String)>,
     pub has_key: bool,
     pub partitioned: bool,
@@ -24,7 +25,8 @@ impl Table {
 /// The selected tables of a database, by name.
 pub async fn tables(server: &Endpoint, database: &str) -> Vec<Table> {
     let query = format!(
-        "SELECT t.TABLE_NAME, c.COLUMN_NAME, c.DATA_TYPE, t.CREATE_OPTIONS, \
+        "SELECT t.TABLE_NAME, c.COLUMN_NAME, \
+         IF(c.GENERATION_EXPRESSION <> '', CONCAT('generated ', c.DATA_TYPE), c.DATA_TYPE), t.CREATE_OPTIONS, \
          (SELECT COUNT(*) FROM information_schema.STATISTICS s WHERE s.TABLE_SCHEMA = t.TABLE_SCHEMA \
           AND s.TABLE_NAME = t.TABLE_NAME AND s.INDEX_NAME = 'PRIMARY') \
          FROM information_schema.TABLES t JOIN information_schema.COLUMNS c \
@@ -48,7 +50,7 @@ pub async fn tables(server: &Endpoint, database: &str) -> Vec<Table> {
 }
 
 fn value(random: &mut StdRng, data_type: &str) -> String {
-    if random.random_bool(0.1) {
+    if random.random_bool(0.1) || data_type.starts_with("generated") {
         return "DEFAULT".into();
     }
     match data_type {
@@ -105,8 +107,13 @@ fn update(random: &mut StdRng, table: &Table) -> String {
     }
 }
 
-/// One thing that changes rows; may be several statements.
+/// One thing that changes rows, in a session with settings of its own; may be several statements.
 pub fn rows(random: &mut StdRng, tables: &[Table]) -> String {
+    let language = ["en_US", "de_DE", "ja_JP"].choose(random).expect("not empty");
+    format!("SET lc_time_names = '{language}'; {}", change(random, tables))
+}
+
+fn change(random: &mut StdRng, tables: &[Table]) -> String {
     let Some(table) = tables.choose(random) else { return "DO 0".into() };
     let name = &table.name;
     match random.random_range(0..20) {
@@ -186,6 +193,10 @@ pub fn schema_change(random: &mut StdRng, flavor: Flavor, tables: &[Table]) -> S
             format!("ALTER TABLE `{name}` TRUNCATE PARTITION p{}", random.random_range(0..3))
         }
         28 => format!("ALTER TABLE `{name}` PARTITION BY HASH (id) PARTITIONS 3"),
+        // What the log has of this is what the writer's session makes of it.
+        _ if random.random_bool(0.5) => {
+            format!("ALTER TABLE `{name}` ADD COLUMN `{fresh}` VARCHAR(30) AS (DAYNAME(FROM_DAYS(id)))")
+        }
         _ => match flavor {
             Flavor::MySql => format!("ALTER TABLE `{name}` ADD COLUMN `{fresh}` INT AS (id * 2) VIRTUAL"),
             Flavor::MariaDb => {

@@ -16,7 +16,7 @@ use crate::connect::Connection;
 use crate::discover::{literal, quoted};
 use crate::error::classify_read;
 use crate::version::{Flavor, Version};
-use crate::virtual_columns::{is_never_the_same, session_dependent};
+use crate::virtual_columns::{is_restless, session_dependent};
 
 /// Storage engines whose changes are part of transactions.
 const TRANSACTIONAL: &[&str] = &["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"];
@@ -124,7 +124,7 @@ fn virtual_column_problem(schema: &TableSchema, flavor: Flavor) -> Option<Proble
     let dependent = session_dependent(&schema.columns, flavor);
     let dependent: Vec<&Column> =
         schema.columns.iter().zip(dependent).filter_map(|(column, dependent)| dependent.then_some(column)).collect();
-    let restless: Vec<&Column> = dependent.iter().copied().filter(|column| is_never_the_same(column, flavor)).collect();
+    let restless: Vec<&Column> = dependent.iter().copied().filter(|column| is_restless(column, flavor)).collect();
     let names = |columns: &[&Column]| {
         let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
         names.join(", ")
@@ -145,8 +145,8 @@ fn virtual_column_problem(schema: &TableSchema, flavor: Flavor) -> Option<Proble
         }
         (_, restless) => {
             let found = format!(
-                "what the virtual columns {} give differs between any two reads, so that no copy can equal the table: \
-                 the buckets hold what they gave when the row was last read, and `verify` finds differences",
+                "what the virtual columns {} give may differ between any two reads, so that no copy can equal the \
+                 table: the buckets hold what they gave when the row was last read, and `verify` may find differences",
                 names(restless)
             );
             (found, "Drop them from the table, or leave them out of the queries of the sync config")
