@@ -11,8 +11,8 @@ use rand::seq::IndexedRandom;
 use serde_json::Value;
 
 use super::pipeline::Pipeline;
-use super::source::{CONFIGS, IDENTITIES, TableRows, config, expected_of};
-use crate::world::{Objects, schema, schema_by};
+use super::source::{CONFIGS, TableRows, config, expected_of, shape};
+use crate::world::{Objects, schema};
 
 /// Definitions by their numbers.
 pub type Definitions = BTreeMap<Vec<u8>, Definition>;
@@ -78,7 +78,7 @@ impl Pipeline {
         let table = self.tables.get_mut(name).unwrap();
         // Rows may be stored by this pass that outlast a crash, while the record of its beginning doesn't.
         self.holds.iter_mut().filter(|hold| hold.table == *name).for_each(|hold| hold.by.clear());
-        table.record.schema = Some(schema_by(name, IDENTITIES[identity]));
+        table.record.schema = Some(shape(name, identity));
         table.begin_pass(self.generation_floor, "readable again");
         let item = WriteItem::Table(Box::new(table.record.clone()));
         self.accept_between(vec![item]).await;

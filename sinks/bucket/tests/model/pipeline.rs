@@ -154,7 +154,7 @@ impl Pipeline {
                 // It can't be read now either.
             } else if is_stale {
                 self.holds.iter_mut().filter(|hold| hold.table == name).for_each(|hold| hold.by.clear());
-                table.record.schema = Some(schema_by(name, IDENTITIES[self.source.log[at].identities[name]]));
+                table.record.schema = Some(shape(name, self.source.log[at].identities[name]));
                 // What is shown of a table that was right before stays right while it is read for a new config.
                 let cause = if table.is_right() { STALE } else { "stale, and not right before" };
                 table.begin_pass(self.generation_floor, cause);
