@@ -38,6 +38,8 @@ pub(crate) enum TableFact {
     Sweeping,
     /// Present while staged rows are being published.
     Publishing,
+    /// Present from when a table is taken out of the buckets before anybody has seen it there, until it is shown.
+    Withdrawn,
     /// Under which identity the rows are filed.
     Filing,
 }
@@ -51,17 +53,19 @@ impl TableFact {
             TableFact::Differences => b"differences/",
             TableFact::Sweeping => b"sweeping/",
             TableFact::Publishing => b"publishing/",
+            TableFact::Withdrawn => b"withdrawn/",
             TableFact::Filing => b"filing/",
         }
     }
 
-    pub(crate) const ALL: [TableFact; 7] = [
+    pub(crate) const ALL: [TableFact; 8] = [
         TableFact::Record,
         TableFact::Rows,
         TableFact::Tally,
         TableFact::Differences,
         TableFact::Sweeping,
         TableFact::Publishing,
+        TableFact::Withdrawn,
         TableFact::Filing,
     ];
 

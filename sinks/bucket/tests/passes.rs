@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use millstream_bucket::store::{Batch, Direction, Durability, KeyRange, Keyspace};
+use millstream_bucket::Tuning;
+use millstream_bucket::store::{Batch, Direction, Durability, KeyRange, Keyspace, MemoryStore, Store};
 use millstream_core::schema::{Identity, IdentityKind, TableSchema};
 use millstream_core::sink::{Difference, DifferenceKind, PassMode, Sink, WriteItem};
-use millstream_core::table::{TableId, TableState};
+use millstream_core::table::{PassRecord, TableId, TableRecord, TableState};
 
 use crate::world::*;
 
@@ -254,4 +255,41 @@ async fn equal_rows_without_a_key_are_counted_as_they_are_stored() {
         assert_eq!(world.sweep(ITEMS, generation, mode).await.rows_compared, 2, "{mode:?}");
         assert_eq!(world.sink.stored_rows("db", ITEMS), Some(2));
     }
+}
+
+/// The pass goes on where it was, so that nothing brings rows again which were taken out of the buckets.
+#[tokio::test]
+async fn a_table_held_before_the_first_checkpoint_shows_whole_after_dying_on_the_way() {
+    const ROWS: i64 = 3_000;
+    let tuning = Tuning { slice_rows_max: 1, ..Tuning::default() };
+    let record_of =
+        |state| TableRecord { pass: Some(PassRecord::new("test", None)), ..record(ITEMS, "items", state, 1) };
+    for _ in 0..20 {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let world = World::tuned(Arc::clone(&store), CONFIG, &tuning).await;
+        let rows: Vec<Row> = (0..ROWS).map(|id| (id, "ann", "x")).collect();
+        world
+            .accept(vec![table(record_of(TableState::Loading)), chunk(ITEMS, 1, PassMode::Repair, &rows)], commit(1))
+            .await;
+        world.sink.sync("db").await.unwrap();
+        let held = TableRecord { visible: false, ..record_of(held(ITEMS, "items", 1).state) };
+        let ops = || store.scan(Keyspace::Ops, &KeyRange::all(), Direction::Forward).count();
+        let before = ops();
+        world.accept(vec![table(held)], commit(1)).await;
+        while ops() == before {
+            tokio::task::yield_now().await;
+        }
+        drop(world.sink);
+        let world = World::tuned(Arc::clone(&store), CONFIG, &tuning).await;
+        let was_on_the_way = world.reader().checkpoint().is_none();
+        world.accept(vec![table(record_of(TableState::Loading))], commit(1)).await;
+        world.sweep(ITEMS, 1, PassMode::Repair).await;
+        world.accept(vec![table(record(ITEMS, "items", TableState::Live, 1))], commit(2)).await;
+        world.reach(2).await;
+        assert_eq!(world.bucket("all[]").len() as i64, ROWS);
+        if was_on_the_way {
+            return;
+        }
+    }
+    panic!("it was never on the way");
 }

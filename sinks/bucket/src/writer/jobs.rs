@@ -11,7 +11,7 @@ use super::retire::Retirement;
 use super::survey::Survey;
 use super::sweep::Sweep;
 use crate::key::{BucketId, TableKey};
-use crate::meta::{self, TableFact};
+use crate::meta::{self, Checkpoint, TableFact};
 use crate::sink::Tuning;
 use crate::store::Read;
 
@@ -72,6 +72,11 @@ impl Jobs {
         }
         for (table, ()) in meta::table_facts::<()>(from, TableFact::Publishing)? {
             jobs.queue.push_back(Job::Publish(Publishing::new(table)));
+        }
+        if meta::read::<Checkpoint>(from, meta::CHECKPOINT)?.is_none() {
+            for (table, ()) in meta::table_facts::<()>(from, TableFact::Withdrawn)? {
+                jobs.queue.push_back(Job::Withdraw(Withdrawal::new(table)));
+            }
         }
         Ok(jobs)
     }

@@ -59,7 +59,7 @@ use crate::evaluation::Evaluator;
 use crate::former_keys::FormerKeys;
 use crate::key::{self, BucketId, SourceId, TableKey};
 use crate::kill::{KillPoint, KillPoints};
-use crate::meta::{self, Checkpoint, SourceRecord};
+use crate::meta::{self, Checkpoint, SourceRecord, TableFact};
 use crate::queue::{Accepted, Item, Message, WriterState};
 use crate::rollout::Rollout;
 use crate::sink::Tuning;
@@ -337,6 +337,7 @@ impl Writer {
         if is_visible && !was_visible && has_staged {
             self.jobs.stop_withdrawing(key);
             self.tables.entry(key).is_withdrawn = false;
+            self.ledger.batch.delete(Keyspace::Meta, &TableFact::Withdrawn.key(key));
             self.begin_publishing(key)?;
         }
         Ok(())
@@ -364,7 +365,7 @@ impl Writer {
         self.settle_load()?;
         let is_awaited = sync;
         let sync = (sync || self.last_sync.elapsed() >= SYNC_INTERVAL) && self.awaits_sync();
-        self.withdraw_if_first();
+        self.withdraw_if_first()?;
         let has_switched = self.switch_if_ready()?;
         let checkpoint = self.next_checkpoint(has_switched);
         if self.ledger.is_clean() && checkpoint.is_none() && !sync {

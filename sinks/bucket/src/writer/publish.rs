@@ -40,16 +40,24 @@ pub(super) struct Withdrawal {
     rest: KeyRange,
 }
 
+impl Withdrawal {
+    pub(super) fn new(table: TableKey) -> Withdrawal {
+        Withdrawal { table, rest: table.rows() }
+    }
+}
+
 impl Writer {
     /// Before the first checkpoint: takes out of the buckets what it must not show, tables that couldn't be loaded.
-    pub(super) fn withdraw_if_first(&mut self) {
+    pub(super) fn withdraw_if_first(&mut self) -> Result<(), SinkError> {
         if self.ledger.has_checkpoint() || !self.is_consistent() || !self.is_loaded() {
-            return;
+            return Ok(());
         }
         for table in self.tables.to_withdraw() {
             self.tables.entry(table).is_withdrawn = true;
-            self.jobs.add(Job::Withdraw(Withdrawal { table, rest: table.rows() }));
+            meta::put(&mut self.ledger.batch, &TableFact::Withdrawn.key(table), &())?;
+            self.jobs.add(Job::Withdraw(Withdrawal::new(table)));
         }
+        Ok(())
     }
 
     pub(super) fn withdraw_slice(&mut self, withdrawal: &mut Withdrawal) -> Result<Progress, SinkError> {

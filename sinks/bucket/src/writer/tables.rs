@@ -139,6 +139,9 @@ impl Tables {
             tables.entry(key).or_default().rows = rows;
             counts.set(key, Some(rows));
         }
+        for (key, ()) in meta::table_facts(from, TableFact::Withdrawn)? {
+            tables.entry(key).or_default().is_withdrawn = true;
+        }
         for (key, tally) in meta::table_facts::<Tally>(from, TableFact::Tally)? {
             tables.entry(key).or_default().tally = tally;
         }
