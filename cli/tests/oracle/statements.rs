@@ -109,8 +109,8 @@ fn update(random: &mut StdRng, table: &Table) -> String {
 
 /// One thing that changes rows, in a session with settings of its own; may be several statements.
 pub fn rows(random: &mut StdRng, tables: &[Table]) -> String {
-    let language = ["en_US", "de_DE", "ja_JP"].choose(random).expect("not empty");
-    format!("SET lc_time_names = '{language}'; {}", change(random, tables))
+    let zone = ["+00:00", "+09:00", "-11:30"].choose(random).expect("not empty");
+    format!("SET time_zone = '{zone}'; {}", change(random, tables))
 }
 
 fn change(random: &mut StdRng, tables: &[Table]) -> String {
@@ -195,7 +195,7 @@ pub fn schema_change(random: &mut StdRng, flavor: Flavor, tables: &[Table]) -> S
         28 => format!("ALTER TABLE `{name}` PARTITION BY HASH (id) PARTITIONS 3"),
         // What the log has of this is what the writer's session makes of it.
         _ if random.random_bool(0.5) => {
-            format!("ALTER TABLE `{name}` ADD COLUMN `{fresh}` VARCHAR(30) AS (DAYNAME(FROM_DAYS(id)))")
+            format!("ALTER TABLE `{name}` ADD COLUMN `{fresh}` VARCHAR(30) AS (FROM_UNIXTIME(id * 3600))")
         }
         _ => match flavor {
             Flavor::MySql => format!("ALTER TABLE `{name}` ADD COLUMN `{fresh}` INT AS (id * 2) VIRTUAL"),

@@ -7,9 +7,9 @@
 //!   all those that the stream has delivered.
 //! - MariaDB: a snapshot that is taken consistently with the log tells its own place in it, exactly. The read takes
 //!   place in such a snapshot, which is taken again until it isn't before the stream's place.
-//! - MySQL without GTIDs has no means to tell. Between the two moments there is no waiting for the disk or for another
-//!   machine (unless semi-synchronous replication waits there, which `check` warns of), so a pause after the last
-//!   delivery is what can be done.
+//! - MySQL without GTIDs has no means to tell. Between the two moments there is no waiting for another machine, unless
+//!   semi-synchronous replication waits there, of which `check` warns, and for the disk only as long as the server's
+//!   settings say. So a pause after the last delivery is what can be done.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::position::LogFile;
 use crate::progress::Reached;
 use crate::version::Flavor;
 
-/// How long a transaction is given to become visible where the server can't tell.
+/// How long a transaction is given to become visible where the server can't tell, besides what it waits by its settings.
 const VISIBLE_AFTER: Duration = Duration::from_millis(50);
 /// How long to wait between two snapshots.
 const SNAPSHOT_PAUSE: Duration = Duration::from_millis(2);
@@ -51,10 +51,22 @@ pub(crate) async fn await_visible(
         }
         (Some(GtidSet::MariaDb(_)), _) => await_snapshot(connection, limit, reached).await,
         _ => {
-            sleep(VISIBLE_AFTER.saturating_sub(reached.at.elapsed())).await;
+            let pause = VISIBLE_AFTER + sync_delay(connection, limit).await?;
+            sleep(pause.saturating_sub(reached.at.elapsed())).await;
             Ok(())
         }
     }
+}
+
+/// How long MySQL waits for more transactions before it brings its log to the disk. Where not every transaction is
+/// brought there, that is after the stream has got them.
+async fn sync_delay(connection: &mut Connection<impl Session>, limit: Duration) -> Result<Duration, SourceError> {
+    let statement = "SELECT @@sync_binlog, @@binlog_group_commit_sync_delay";
+    let rows: Vec<(u64, u64)> = connection.rows(limit, "read how the log is brought to the disk", statement).await?;
+    Ok(match rows.first() {
+        Some((1, _)) | None => Duration::ZERO,
+        Some((_, microseconds)) => Duration::from_micros(*microseconds),
+    })
 }
 
 /// MariaDB: leaves a transaction open whose snapshot isn't before the place reached. The caller ends it.

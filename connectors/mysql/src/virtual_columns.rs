@@ -3,7 +3,8 @@
 //! A virtual column is computed by every session that reads or writes its row. The log holds what the writer's session
 //! made of it, a read what ours makes of it, and the two differ where the expression asks the session for its time
 //! zone, its language, its SQL mode or how many digits a division gives. The promise is about what a read gives, so
-//! such a value is never taken from the log: the row is read again by its identity.
+//! such a value is never taken from the log: the row is read again by its identity. A stored column of that kind is what
+//! the writer's session saw, for everybody, until a statement writes the table anew: then it is what that one's saw.
 //!
 //! Which expressions do that is decided from their tokens by a list of what is known not to. Whatever isn't on the
 //! list counts as depending on the session: that costs queries, the opposite error would cost the promise. The server
@@ -14,6 +15,7 @@ use std::iter::Peekable;
 use millstream_core::schema::{Column, Generated};
 
 use crate::ddl::{Lexer, SqlMode, Token};
+use crate::decode::is_period;
 use crate::version::{Flavor, Version};
 
 /// Words that mean the same in every session: operators, types, and functions of their arguments alone.
@@ -88,7 +90,6 @@ const CONSTANT: &[&str] = &[
     "LEAST",
     "LEFT",
     "LENGTH",
-    "LIKE",
     "LOCATE",
     "LOWER",
     "LPAD",
@@ -137,8 +138,8 @@ const CONSTANT: &[&str] = &[
     "XOR",
 ];
 
-/// Words that mean the same in every session as long as they are about nothing but days and moments of a `DATE` or
-/// `DATETIME`: to make one of another value, a session asks its SQL mode which days exist.
+/// Words that mean the same in every session, of one column that is a `DATE` or `DATETIME`: where a day meets a text, or
+/// a moment, a session asks its SQL mode which days exist.
 const CONSTANT_OF_DAYS: &[&str] = &["DAY", "DAYOFMONTH", "HOUR", "MINUTE", "MONTH", "QUARTER", "SECOND", "YEAR"];
 
 /// Words after which a character set or a collation is named.
@@ -174,10 +175,23 @@ const NEVER_THE_SAME: &[&str] = &[
     "UUID_SHORT",
 ];
 
-/// For each column whether its value depends on the session that reads it.
+/// For each column whether it is virtual and its value depends on the session that reads it.
 pub(crate) fn session_dependent(columns: &[Column], flavor: Flavor) -> Vec<bool> {
+    let is_virtual = |column: &Column| matches!(column.generated, Some(Generated::Virtual(_)));
+    columns.iter().zip(dependent(columns, flavor)).map(|(column, dependent)| dependent && is_virtual(column)).collect()
+}
+
+/// Whether a statement that writes a table anew, and changes nothing, may change values all the same: its session
+/// computes the stored columns again.
+pub(crate) fn is_recomputed_otherwise(columns: &[Column], flavor: Flavor) -> bool {
+    let is_stored = |column: &Column| matches!(column.generated, Some(Generated::Stored(_))) && !is_period(column);
+    columns.iter().zip(dependent(columns, flavor)).any(|(column, dependent)| dependent && is_stored(column))
+}
+
+/// For each column whether it is generated and its value depends on the session that computes it.
+fn dependent(columns: &[Column], flavor: Flavor) -> Vec<bool> {
     let expressions: Vec<Option<Expression<'_>>> =
-        columns.iter().map(|column| Some(Expression::read(virtual_expression(column)?, columns, flavor))).collect();
+        columns.iter().map(|column| Some(Expression::read(expression(column)?, columns, flavor))).collect();
     let mut dependent: Vec<bool> = columns
         .iter()
         .zip(&expressions)
@@ -197,19 +211,25 @@ pub(crate) fn session_dependent(columns: &[Column], flavor: Flavor) -> Vec<bool>
     dependent
 }
 
-/// Whether two reads of a column by the same session may differ though nobody changed the row. MySQL gives a quotient
-/// the digits that the session asked for that happened to open the table, which then serves others as well.
+/// What MySQL computes as the session asked for that happened to open the table, which then serves other sessions.
+const OF_WHO_OPENED: &[&str] = &["DAYNAME", "MONTHNAME"];
+
+/// Whether two reads of a column by the same session may differ though nobody changed the row.
 pub(crate) fn is_restless(column: &Column, flavor: Flavor) -> bool {
-    virtual_expression(column).is_some_and(|text| {
-        tokens(text, flavor)
-            .any(|token| token.is_any(NEVER_THE_SAME) || (flavor == Flavor::MySql && token == Token::Symbol('/')))
-    })
+    let is_restless = |token: Token<'_>| {
+        let is_of_who_opened = token.is_any(OF_WHO_OPENED) || token == Token::Symbol('/');
+        token.is_any(NEVER_THE_SAME) || (flavor == Flavor::MySql && is_of_who_opened)
+    };
+    match &column.generated {
+        Some(Generated::Virtual(expression)) => tokens(expression, flavor).any(is_restless),
+        Some(Generated::Stored(_)) | None => false,
+    }
 }
 
-fn virtual_expression(column: &Column) -> Option<&str> {
+fn expression(column: &Column) -> Option<&str> {
     match &column.generated {
-        Some(Generated::Virtual(expression)) => Some(expression),
-        Some(Generated::Stored(_)) | None => None,
+        Some(Generated::Virtual(expression) | Generated::Stored(expression)) => Some(expression),
+        None => None,
     }
 }
 
@@ -225,6 +245,7 @@ struct Expression<'a> {
     columns: Vec<usize>,
     /// Words that aren't names.
     words: Vec<&'a str>,
+    has_text: bool,
     subtracts: bool,
     /// It has something that isn't known to mean the same everywhere.
     is_foreign: bool,
@@ -242,7 +263,7 @@ impl<'a> Expression<'a> {
 
     fn add(&mut self, token: Token<'a>, rest: &mut Peekable<Lexer<'a>>, columns: &[Column]) {
         match token {
-            Token::Text(_) => {}
+            Token::Text(_) => self.has_text = true,
             Token::Quoted(name) => match columns.iter().position(|column| column.name == name) {
                 Some(index) => self.columns.push(index),
                 None => self.is_foreign = true,
@@ -270,12 +291,15 @@ impl<'a> Expression<'a> {
             return false;
         }
         let referred = || self.columns.iter().filter_map(|index| columns.get(*index));
-        let is_about_days = self.words.iter().any(|word| has(CONSTANT_OF_DAYS, word));
+        let of_days = |word: &&str| has(CONSTANT_OF_DAYS, word);
+        let is_about_days = referred().any(is_day) || self.words.iter().any(of_days);
+        let is_of_one = self.columns.iter().all(|column| Some(column) == self.columns.first());
+        let is_plainly_of_days =
+            referred().all(is_day) && is_of_one && self.words.iter().all(of_days) && !self.has_text;
         // A mode decides whether the difference of unsigned numbers may be negative. Many functions give such a number.
-        let is_signed = |column: &Column| is_signed_number(column) || is_day(column);
         referred().all(has_constant_type)
-            && (!is_about_days || referred().all(is_day))
-            && (!self.subtracts || (self.words.is_empty() && referred().all(is_signed)))
+            && (!is_about_days || is_plainly_of_days)
+            && (!self.subtracts || (self.words.is_empty() && referred().all(is_signed_number)))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Rows as the definitions have evaluated them, packed for the way to the writer: a few allocations a slice, none a row.
 
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,6 +14,9 @@ use crate::key::DefinitionId;
 
 /// What the key of a row mostly takes, in bytes.
 const KEY_BYTES: usize = 16;
+
+/// Up to so many outputs of a row are compared one by one.
+const COMPARED_MAX: usize = 32;
 
 /// A slice of rows of one table.
 #[derive(Debug)]
@@ -26,6 +32,9 @@ pub(crate) struct EvaluatedRows {
     text: String,
     /// What the rows were called by keys that their table had before.
     former_keys: Vec<FormerRowKeys>,
+    /// The last output with each hash of an object, of the row that is being built, where it has more than a few.
+    objects: HashMap<u64, usize>,
+    hasher: RandomState,
 }
 
 /// What the rows are called by a former key.
@@ -90,6 +99,13 @@ pub(crate) struct FreshOutput<'a> {
     pub(crate) content_hash: u64,
 }
 
+impl<'a> FreshOutput<'a> {
+    /// What makes it the same object in the same bucket as another.
+    fn object(&self) -> (DefinitionId, &'a str, &'a str, &'a str) {
+        (self.definition, self.bucket, self.object_type, self.object_id)
+    }
+}
+
 /// What a parameter query makes of a row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FreshLookup<'a> {
@@ -109,6 +125,8 @@ impl EvaluatedRows {
             keys: Vec::new(),
             text: String::new(),
             former_keys: Vec::new(),
+            objects: HashMap::new(),
+            hasher: RandomState::new(),
         }
     }
 
@@ -158,17 +176,31 @@ impl EvaluatedRows {
 
     /// Several queries of a definition may put the same object into a bucket: the last one counts, as it would for a
     /// client that got one op for each.
+    ///
+    /// A row may have a hundred thousand, so beyond a few they are found by a hash.
     fn replace_same_object(&mut self, definition: DefinitionId, new: &EvaluatedRow) {
         let start = self.rows.last().map_or(0, |row| row.outputs_end);
-        for output in self.outputs.get_mut(start..).unwrap_or_default() {
-            let fresh = output.fresh(&self.text);
-            if fresh.definition == definition
-                && fresh.object_id == new.object_id
-                && *fresh.object_type == *new.object_type
-                && fresh.bucket == new.bucket
-            {
-                output.is_replaced = true;
+        let object = (definition, &*new.bucket, &*new.object_type, &*new.object_id);
+        let text = &self.text;
+        let is_it = |output: &Output| output.fresh(text).object() == object;
+        let of_row = self.outputs.get_mut(start..).unwrap_or_default();
+        let last = if of_row.len() < COMPARED_MAX {
+            self.objects.clear();
+            of_row.iter().rposition(is_it)
+        } else {
+            if self.objects.is_empty() {
+                let hashes = of_row.iter().map(|output| self.hasher.hash_one(output.fresh(text).object()));
+                self.objects.extend(hashes.zip(0..));
             }
+            match self.objects.insert(self.hasher.hash_one(object), of_row.len()) {
+                // Another object with the same hash hides it, if it is there at all.
+                Some(last) if !of_row.get(last).is_some_and(is_it) => of_row.iter().rposition(is_it),
+                last => last,
+            }
+        };
+        // Those before the last are replaced already.
+        if let Some(output) = last.and_then(|last| of_row.get_mut(last)) {
+            output.is_replaced = true;
         }
     }
 

@@ -30,10 +30,15 @@ pub(crate) struct Output<'a> {
     pub(crate) place: Place<'a>,
 }
 
-impl Output<'_> {
-    /// Whether both are the same object in the same bucket, whatever its content.
+impl<'a> Output<'a> {
+    /// What makes it the same object in the same bucket as another, whatever its content.
+    pub(crate) fn object_in_bucket(&self) -> (BucketId, &'a str, &'a str) {
+        (self.bucket, self.object_type, self.object_id)
+    }
+
+    /// Whether both are the same object in the same bucket.
     pub(crate) fn is_same_object(&self, other: &Output<'_>) -> bool {
-        self.bucket == other.bucket && self.object_type == other.object_type && self.object_id == other.object_id
+        self.object_in_bucket() == other.object_in_bucket()
     }
 }
 
@@ -74,13 +79,10 @@ pub(crate) struct Lookup<'a> {
     pub(crate) op_id: Option<u64>,
 }
 
-impl Lookup<'_> {
-    /// Whether both are the same entry.
-    pub(crate) fn is_same_entry(&self, other: &Lookup<'_>) -> bool {
-        self.definition == other.definition
-            && self.query == other.query
-            && self.lookup == other.lookup
-            && self.output == other.output
+impl<'a> Lookup<'a> {
+    /// What makes it the same entry as another.
+    pub(crate) fn entry(&self) -> (DefinitionId, u32, &'a str, &'a str) {
+        (self.definition, self.query, self.lookup, self.output)
     }
 }
 

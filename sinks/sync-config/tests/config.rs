@@ -557,7 +557,7 @@ bucket_definitions:
     }
 }
 
-const PINNED: (u64, u64) = (10113172207778249281, 15699424355552386213);
+const PINNED: (u64, u64) = (7980468477600868073, 12990649089519057350);
 
 #[test]
 fn events_are_kept() {

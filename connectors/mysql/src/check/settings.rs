@@ -174,6 +174,13 @@ fn gtid_problem(version: Version, variables: &Variables) -> Option<Problem> {
         let place = order.iter().position(|step| step == value).unwrap_or(0);
         *name != "gtid_mode" || place > reached
     });
+    let semi_synchronous = ["rpl_semi_sync_source_enabled", "rpl_semi_sync_master_enabled"];
+    let too_early = match semi_synchronous.iter().any(|name| variables.is(name, "ON")) {
+        true => {
+            ", and while semi-synchronous replication waits for a replica, rows that the log tells of are read as they were before"
+        }
+        false => "",
+    };
     let persist = if version.at_least(8, 0, 0) { "PERSIST" } else { "GLOBAL" };
     let statements: Vec<String> = left.map(|(name, value)| format!("SET {persist} {name} = {value};")).collect();
     let lasting =
@@ -181,7 +188,7 @@ fn gtid_problem(version: Version, variables: &Variables) -> Option<Problem> {
     Some(problem(
         Severity::Warning,
         "gtid_mode",
-        format!("{mode}: after a failover to another server everything has to be read again"),
+        format!("{mode}: after a failover to another server everything has to be read again{too_early}"),
         format!(
             "{}{lasting} (one by one, looking for warnings in the server's log before the second)",
             statements.join(" ")

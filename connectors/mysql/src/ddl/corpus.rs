@@ -113,6 +113,7 @@ fn words(statement: &Statement) -> Result<String, (&'static str, &Suspects)> {
         }
         Statement::DropDatabase { database } => format!("drop database {database}"),
         Statement::Truncate { table } => format!("truncate {table}"),
+        Statement::Optimize { tables: optimized } => format!("optimize{}", tables(optimized)),
         Statement::Rename { pairs } => {
             pairs.iter().fold("rename".to_owned(), |text, (from, to)| format!("{text} {from}>{to}"))
         }

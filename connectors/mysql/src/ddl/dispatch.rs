@@ -32,7 +32,6 @@ const NOISE: &[&str] = &[
     "INSTALL",
     "KILL",
     "LOCK",
-    "OPTIMIZE",
     "PREPARE",
     "PURGE",
     "RESET",
@@ -164,6 +163,12 @@ fn concerning(cursor: &Cursor<'_>) -> Option<Statement> {
             ahead.eat_wait();
             ahead.at_end().then_some(Statement::Truncate { table })
         }
+        () if first.is("OPTIMIZE") => {
+            ahead.eat_any(&["LOCAL", "NO_WRITE_TO_BINLOG"]);
+            let tables = ahead.eat_any(&["TABLE", "TABLES"]).then(|| ahead.tables())??;
+            ahead.eat_wait();
+            ahead.at_end().then_some(Statement::Optimize { tables })
+        }
         () if first.is("RENAME") => rename_tables(&mut ahead),
         // IMPORT TABLE FROM 'file': the names are in files on the server.
         () if first.is("IMPORT") => Some(Statement::Unknown(Suspects::Everything)),
@@ -292,7 +297,7 @@ fn has_undecodable_name(statement: &Statement) -> bool {
         | Statement::Dml(_)
         | Statement::Unknown(_) => false,
         Statement::Create(create) => bad_table(&create.table) || create.like.as_ref().is_some_and(bad_table),
-        Statement::Drop { tables, .. } => tables.iter().any(bad_table),
+        Statement::Drop { tables, .. } | Statement::Optimize { tables } => tables.iter().any(bad_table),
         Statement::DropDatabase { database } => bad(database),
         Statement::Truncate { table } => bad_table(table),
         Statement::Rename { pairs } => pairs.iter().any(|(from, to)| bad_table(from) || bad_table(to)),

@@ -30,6 +30,11 @@ pub(crate) enum Statement {
         /// Which.
         table: TableName,
     },
+    /// Tables are written anew as they are (`OPTIMIZE TABLE`).
+    Optimize {
+        /// Which.
+        tables: Vec<TableName>,
+    },
     /// Tables get other names, all at once: each pair's first name denoted before the statement what its second denotes
     /// after it. No two pairs share a first or a second name.
     Rename {
@@ -181,6 +186,7 @@ impl Statement {
             Statement::Drop { tables, temporary } => !temporary && tables.contains(table),
             Statement::DropDatabase { database } => *database == table.schema,
             Statement::Truncate { table: truncated } => truncated == table,
+            Statement::Optimize { tables } => tables.contains(table),
             Statement::Rename { pairs } => pairs.iter().any(|(from, to)| from == table || to == table),
             Statement::Alter(alter) => {
                 alter.table == *table || alter.rename_to.as_ref() == Some(table) || alter.others.contains(table)

@@ -34,7 +34,7 @@ pub(crate) use column::push_unsigned;
 pub(crate) use row_decoder::{Decoded, RowDecoder};
 pub(crate) use rows::{RowsEvent, RowsKind};
 pub(crate) use table_map::{TableMap, TableMapHead};
-pub(crate) use versioning::is_row_end;
+pub(crate) use versioning::{is_period, is_row_end};
 
 use millstream_core::row::ValueTooLong;
 

@@ -23,7 +23,7 @@ pub(super) fn has_ended(row_end: &[u8]) -> bool {
 }
 
 /// Whether a column is one of the two, as the schema tells.
-pub(super) fn is_period(column: &Column) -> bool {
+pub(crate) fn is_period(column: &Column) -> bool {
     matches!(&column.generated, Some(Generated::Stored(moment)) if moment == "ROW START") || is_row_end(column)
 }
 

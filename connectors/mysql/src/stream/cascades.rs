@@ -162,6 +162,7 @@ pub(super) fn may_change_foreign_keys(statement: &Statement) -> bool {
         | Statement::Transaction(_)
         | Statement::StoredObjects(_)
         | Statement::Truncate { .. }
+        | Statement::Optimize { .. }
         | Statement::Dml(_) => false,
         Statement::Create(create) => !create.temporary && (create.foreign_keys || create.or_replace),
         Statement::Drop { temporary, .. } => !temporary,

@@ -36,6 +36,7 @@ use crate::ddl::values_kept;
 use crate::discover;
 use crate::log::{self, Head};
 use crate::position::LogPlace;
+use crate::virtual_columns::is_recomputed_otherwise;
 
 /// How long after the catalog couldn't tell it is asked again: of a table whose rows don't fit its shape, of what
 /// statements set off.
@@ -270,8 +271,10 @@ impl Follower {
             None => None,
         };
         let strict = matches!(question.reason, Reason::Altered { strict: true, .. });
+        let flavor = self.server.version.flavor;
         let altered = |before: &TableSchema, schema: Arc<TableSchema>, rows_replaced: bool| {
             let values_kept = values_kept(before, &schema, strict);
+            let rows_replaced = rows_replaced || is_recomputed_otherwise(&schema.columns, flavor);
             SchemaChangeKind::Altered { schema, values_kept, rows_replaced }
         };
         match (question.reason, known) {

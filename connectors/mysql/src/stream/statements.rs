@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream_core::schema::TableName;
+use millstream_core::schema::{TableName, TableSchema};
 use millstream_core::schema_change::SchemaChangeKind;
 
 use super::event::Query;
@@ -11,6 +11,7 @@ use super::settle::{Question, Reason};
 use super::tables::Standing;
 use crate::connect::Server;
 use crate::ddl::{self, Context, SqlMode, Statement, Suspects, Transaction};
+use crate::virtual_columns::is_recomputed_otherwise;
 
 /// How much of a statement the history keeps, in characters.
 const STATEMENT_CHARS_MAX: usize = 4_000;
@@ -49,7 +50,8 @@ pub(super) fn may_reshape(statement: &Statement, name: &TableName) -> bool {
         | Statement::Transaction(_)
         | Statement::StoredObjects(_)
         | Statement::Dml(_)
-        | Statement::Truncate { .. } => false,
+        | Statement::Truncate { .. }
+        | Statement::Optimize { .. } => false,
         Statement::Alter(alter) if alter.table == *name => alter.shape || alter.rename_to.is_some(),
         Statement::Create(_)
         | Statement::Drop { .. }
@@ -58,6 +60,11 @@ pub(super) fn may_reshape(statement: &Statement, name: &TableName) -> bool {
         | Statement::Alter(_)
         | Statement::Unknown(_) => statement.concerns(name),
     }
+}
+
+/// The table looks as before.
+fn altered_alike(schema: Arc<TableSchema>, rows_replaced: bool) -> SchemaChangeKind {
+    SchemaChangeKind::Altered { schema, values_kept: Vec::new(), rows_replaced }
 }
 
 impl Follower {
@@ -95,6 +102,16 @@ impl Follower {
             Statement::Truncate { table } if whole => {
                 if matches!(self.tables.get(&table), Some(Standing::Known(_))) {
                     self.change(&table, SchemaChangeKind::Truncated, Some(&text));
+                }
+            }
+            Statement::Optimize { .. } if whole => {
+                for name in concerned {
+                    if let Some(Standing::Known(schema)) = self.tables.get(&name)
+                        && is_recomputed_otherwise(&schema.columns, self.server.version.flavor)
+                    {
+                        let kind = altered_alike(Arc::clone(schema), true);
+                        self.change(&name, kind, Some(&text));
+                    }
                 }
             }
             statement => {
@@ -137,9 +154,9 @@ impl Follower {
                     match self.tables.get(&name) {
                         // Said again, so that it is in the history.
                         Some(Standing::Known(schema)) if !alter.shape => {
-                            let schema = Arc::clone(schema);
-                            let values_kept = Vec::new();
-                            let kind = SchemaChangeKind::Altered { schema, values_kept, rows_replaced: alter.rows };
+                            let flavor = self.server.version.flavor;
+                            let rows_replaced = alter.rows || is_recomputed_otherwise(&schema.columns, flavor);
+                            let kind = altered_alike(Arc::clone(schema), rows_replaced);
                             self.change(&name, kind, Some(text));
                             continue;
                         }

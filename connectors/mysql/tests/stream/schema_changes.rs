@@ -170,6 +170,27 @@ scenario!(
     }
 );
 
+// A table that is written anew has its stored columns computed by the session that does it.
+scenario!(
+    stored_columns_that_another_session_computes_otherwise,
+    Scenario {
+        setup: "CREATE TABLE t (id INT PRIMARY KEY, q VARCHAR(30) AS (id / 7) STORED);
+                CREATE TABLE u (id INT PRIMARY KEY, q INT AS (id + 7) STORED)",
+        steps: &[
+            ("ALTER TABLE t COMMENT 'x'", &["t altered (id,q) and rows"]),
+            ("ALTER TABLE u COMMENT 'x'", &["u altered (id,q)"]),
+            ("OPTIMIZE TABLE u, t", &["t altered (id,q) and rows"]),
+            ("ALTER TABLE t ADD c INT", &["t altered (id,q,c) and rows"]),
+        ],
+        lagging: &[
+            "t altered (id,q) and rows",
+            "u altered (id,q)",
+            "t altered (id,q) and rows",
+            "t altered (id,q,c) and rows",
+        ],
+    }
+);
+
 scenario!(
     statements_that_keep_the_shape,
     Scenario {

@@ -6,7 +6,7 @@ use millstream_testkit::Flavor;
 
 use super::bed::Bed;
 
-on_servers!(constant_columns, dependent_columns, dependent_keyless_tables, quotients);
+on_servers!(constant_columns, dependent_columns, dependent_keyless_tables, columns_of_who_opened_the_table);
 on_one!(MySql, identities_without_dependent_columns);
 on_one!(MariaDb, restless_columns);
 
@@ -48,7 +48,7 @@ const CONSTANT: &[&str] = &[
     "INT AS (ROUND(m))",
     "DECIMAL(6,2) AS (m)",
     "INT AS (`odd ``\"'name` + 1) VIRTUAL",
-    "INT AS (CASE WHEN a > 3 AND s LIKE 'x%' THEN 1 WHEN a IS NULL THEN 2 ELSE NULL END)",
+    "INT AS (CASE WHEN a > 3 AND s = 'xaX' THEN 1 WHEN a IS NULL THEN 2 ELSE NULL END)",
     "INT AS (IF(s IN ('xaX', 'b'), a, CAST(s AS SIGNED)))",
     "INT AS (a BETWEEN 1 AND 9 XOR NOT (a <=> u))",
     "INT AS (s COLLATE utf8mb4_bin = 'XAX')",
@@ -77,14 +77,18 @@ const DEPENDENT: &[&str] = &[
     "DATE AS (DATE(ts))",
     "VARCHAR(30) AS (CONCAT(ts))",
     "INT AS (HOUR(ts))",
-    "VARCHAR(20) AS (DAYNAME(d))",
+    "VARCHAR(30) AS (FROM_UNIXTIME(n))",
     "VARCHAR(20) AS (DATE_FORMAT(dt, '%M'))",
     "VARCHAR(20) AS (CONCAT(c, '|'))",
     "DATETIME AS (dt)",
     "DATE AS (CAST(s AS DATE))",
     "INT AS (YEAR(s))",
     "DATETIME AS (ti)",
-    "VARCHAR(20) AS (DAYNAME(d)), w VARCHAR(20) AS (UPPER(v))",
+    "INT AS (d > s)",
+    "INT AS (s BETWEEN d AND dt)",
+    "VARCHAR(40) AS (COALESCE(d, dt))",
+    "INT AS (s LIKE 'a\\\\_b')",
+    "VARCHAR(20) AS (DATE_FORMAT(dt, '%W')), w VARCHAR(20) AS (UPPER(v))",
 ];
 
 async fn constant_columns(bed: &Bed) {
@@ -157,13 +161,14 @@ async fn dependent_keyless_tables(bed: &Bed) {
     assert!(bed.told(&from, &schema).await.replaced);
 }
 
-/// A quotient has the digits that whoever opened the table asked for.
-async fn quotients(bed: &Bed) {
-    let (from, schema) = bed.create("id INT PRIMARY KEY, q DECIMAL(30,12) AS (id / 7))").await;
-    bed.sql("SET div_precision_increment = 9; INSERT INTO t (id) VALUES (1)").await;
+/// A quotient has the digits, and a day the language, of whoever opened the table.
+async fn columns_of_who_opened_the_table(bed: &Bed) {
+    let columns = "id INT PRIMARY KEY, q DECIMAL(30,12) AS (id / 7), l VARCHAR(20) AS (DAYNAME(FROM_DAYS(id))))";
+    let (from, schema) = bed.create(columns).await;
+    bed.sql("SET div_precision_increment = 9, lc_time_names = 'de_DE'; INSERT INTO t (id) VALUES (1)").await;
     assert_eq!(bed.told(&from, &schema).await.lines, ["? 1"]);
     let problems = bed.source.check(&bed.selection()).await.unwrap();
-    let found = problems.iter().find(|problem| problem.found.contains("virtual columns `q` give may d"));
+    let found = problems.iter().find(|problem| problem.found.contains("virtual columns `q`, `l` give may d"));
     assert!(found.is_some(), "{problems:?}");
 }
 

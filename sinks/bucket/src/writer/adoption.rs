@@ -27,6 +27,7 @@ use std::sync::Arc;
 use millstream_core::error::SinkError;
 
 use super::ledger::Ledger;
+use super::matching::Matching;
 use super::placing::{Placed, Placing};
 use crate::evaluated::{EvaluatedRows, FreshRow};
 use crate::key::{self, BucketId, IdentityNumber, TableKey};
@@ -121,12 +122,13 @@ impl Ledger {
     ) -> Result<Vec<Option<Adopted>>, SinkError> {
         let table = TableKey::of(placing.address)?;
         let mut all = Vec::new();
+        let mut matching = Matching::new(&before.outputs);
         for output in fresh.outputs() {
             let mut adopted = None;
             if self.definitions.is_live(output.definition) {
                 let slot = self.bucket(output.definition, output.bucket)?;
                 let wanted = self.wanted(slot, &output)?;
-                if !before.outputs.iter().any(|old| old.is_same_object(&wanted))
+                if matching.find(&wanted).is_none()
                     && let Some(from) = self.find_left(table, placing.adopting, &wanted)?
                 {
                     adopted = self.adopt(placing.address, &from, &wanted, placed)?;

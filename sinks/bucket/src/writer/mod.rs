@@ -22,6 +22,7 @@ mod filing;
 mod jobs;
 mod known_rows;
 mod ledger;
+mod matching;
 mod placing;
 mod publish;
 mod retire;

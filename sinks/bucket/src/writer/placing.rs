@@ -1,11 +1,14 @@
 //! From a row's fresh outputs to ops: only what differs from what is stored is written.
 
+use std::collections::HashSet;
+
 use millstream_core::error::SinkError;
 use millstream_core::sink::{DIFFERENCES_SHOWN_MAX, DifferenceKind};
 
 use super::adoption::Adopting;
 use super::buckets::Slot;
 use super::ledger::{Ledger, Put};
+use super::matching::Matching;
 use crate::evaluated::{FreshLookup, FreshOutput, FreshRow};
 use crate::key::BucketId;
 use crate::op::ObjectRef;
@@ -133,20 +136,19 @@ impl Ledger {
         };
         let mut after = RowState::tombstone(placing.generation);
         let mut kept = vec![false; before.outputs.len()];
+        let mut matching = Matching::new(&before.outputs);
         for (index, output) in fresh.into_iter().flat_map(FreshRow::outputs).enumerate() {
             if !self.definitions.is_live(output.definition) {
                 continue;
             }
             let slot = self.bucket(output.definition, output.bucket)?;
             let wanted = self.wanted(slot, &output)?;
-            let found = find(&before.outputs, index, |old| old.is_same_object(&wanted));
-            if let Some((at, _)) = found
-                && let Some(kept) = kept.get_mut(at)
-            {
+            let found = matching.find(&wanted);
+            if let Some(kept) = found.and_then(|at| kept.get_mut(at)) {
                 *kept = true;
             }
             let come_over = adopted.get(index).and_then(Option::as_ref).map(|adopted| adopted.output(&wanted));
-            let old = found.map(|(_, old)| *old).or(come_over);
+            let old = found.and_then(|at| before.outputs.get(at)).copied().or(come_over);
             let place = self.place_output(placing, slot, &wanted, output.data, old, &mut placed)?;
             after.outputs.push(Output { place, ..wanted });
         }
@@ -246,13 +248,15 @@ impl Ledger {
         placed: &mut Placed,
     ) -> Vec<Lookup<'a>> {
         let mut after: Vec<Lookup<'a>> = Vec::new();
+        let mut entries = HashSet::new();
+        let mut matching = Matching::new(&before.lookups);
         for fresh in fresh {
             let FreshLookup { definition, query, lookup, output } = fresh;
             let mut wanted = Lookup { definition, query, lookup, output, op_id: None };
-            if !self.definitions.is_live(definition) || after.iter().any(|other| other.is_same_entry(&wanted)) {
+            if !self.definitions.is_live(definition) || !entries.insert(wanted.entry()) {
                 continue;
             }
-            let old = before.lookups.iter().find(|old| old.is_same_entry(&wanted));
+            let old = matching.find(&wanted).and_then(|at| before.lookups.get(at));
             if old.is_none() {
                 placed.differences.add(DifferenceKind::Missing, || lookup_place(&wanted));
             }
@@ -264,7 +268,7 @@ impl Ledger {
             after.push(wanted);
         }
         for old in &before.lookups {
-            if !after.iter().any(|lookup| lookup.is_same_entry(old)) {
+            if !entries.contains(&old.entry()) {
                 placed.differences.add(DifferenceKind::Extra, || lookup_place(old));
                 self.remove_lookup(old, placing.address);
             }
@@ -285,12 +289,4 @@ impl Ledger {
 
 fn lookup_place(lookup: &Lookup<'_>) -> DifferencePlace {
     DifferencePlace::Lookup(format!("lookup {}", lookup.lookup))
-}
-
-/// The first element that fits. A row's outputs mostly come in the same order every time, so `hint` is tried first.
-fn find<T>(elements: &[T], hint: usize, fits: impl Fn(&T) -> bool) -> Option<(usize, &T)> {
-    match elements.get(hint) {
-        Some(element) if fits(element) => Some((hint, element)),
-        _ => elements.iter().enumerate().find(|(_, element)| fits(element)),
-    }
 }

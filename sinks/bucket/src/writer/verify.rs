@@ -10,6 +10,7 @@ use millstream_core::sink::DifferenceKind;
 use serde_json::Value;
 
 use super::Writer;
+use super::matching::Matching;
 use super::placing::{DifferencePlace, Differences};
 use crate::evaluated::{EvaluatedRows, FreshOutput, FreshRow};
 use crate::key::{self, TableKey};
@@ -53,17 +54,14 @@ impl Writer {
         differences: &mut Differences,
     ) -> Result<(), SinkError> {
         let mut seen = vec![false; state.outputs.len()];
+        let mut matching = Matching::new(&state.outputs);
         for fresh in
             row.outputs().filter(|output| self.ledger.definitions.is_live(output.definition)).collect::<Vec<_>>()
         {
             let slot = self.ledger.bucket(fresh.definition, fresh.bucket)?;
-            let Some(bucket) = self.ledger.buckets.id(slot) else { continue };
-            let found = state.outputs.iter().position(|output| {
-                output.bucket == bucket
-                    && output.object_type == fresh.object_type
-                    && output.object_id == fresh.object_id
-            });
-            let kind = match found.and_then(|at| Some((at, state.outputs.get(at)?))) {
+            let wanted = self.ledger.wanted(slot, &fresh)?;
+            let bucket = wanted.bucket;
+            let kind = match matching.find(&wanted).and_then(|at| Some((at, state.outputs.get(at)?))) {
                 Some((at, output)) => {
                     if let Some(seen) = seen.get_mut(at) {
                         *seen = true;
@@ -114,6 +112,7 @@ impl Writer {
     ) -> Result<(), SinkError> {
         let place = |lookup: &str| DifferencePlace::Lookup(format!("lookup {lookup}"));
         let mut seen = vec![false; state.lookups.len()];
+        let mut matching = Matching::new(&state.lookups);
         for fresh in row.lookups().filter(|lookup| self.ledger.definitions.is_live(lookup.definition)) {
             let wanted = Lookup {
                 definition: fresh.definition,
@@ -122,7 +121,7 @@ impl Writer {
                 output: fresh.output,
                 op_id: None,
             };
-            let found = state.lookups.iter().zip(&mut seen).find(|(lookup, _)| lookup.is_same_entry(&wanted));
+            let found = matching.find(&wanted).and_then(|at| state.lookups.get(at).zip(seen.get_mut(at)));
             let is_there = match found {
                 Some((lookup, seen)) => {
                     *seen = true;

@@ -77,7 +77,7 @@ fn a_newer_format_is_refused_with_both_versions() {
     drop(FjallStore::open(directory.path()).unwrap());
     fs::write(directory.path().join("format"), "millstream bucket store\nformat 7\nand more\n").unwrap();
     let error = refused(directory.path());
-    assert!(matches!(error, StoreError::NewerFormat { found: 7, supported: 2, .. }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 7, supported: 3, .. }), "{error}");
     let error = SinkError::from(error);
     assert!(error.diagnosis.contains("format 7") && error.remedy.contains("release"), "{error}");
 }

@@ -28,9 +28,9 @@ fn pairs(store: &dyn Read, keyspace: Keyspace) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
-fn a_store_of_format_2_opens_with_all_that_it_had() {
+fn a_store_of_format_3_opens_with_all_that_it_had() {
     let directory = tempfile::tempdir().unwrap();
-    copy(&fixture(2), directory.path());
+    copy(&fixture(3), directory.path());
     let store = FjallStore::open(directory.path()).unwrap();
     let (tables, journal) = content();
     let expected = millstream_bucket::store::MemoryStore::new();
@@ -46,7 +46,7 @@ fn a_store_of_format_2_opens_with_all_that_it_had() {
 #[test]
 #[ignore = "writes the fixture of a new format"]
 fn write_the_fixture() {
-    let path = fixture(2);
+    let path = fixture(3);
     assert!(!path.exists(), "{} is there; the fixture of a released format stays as it is", path.display());
     let (tables, journal) = content();
     let store = FjallStore::open(&path).unwrap();
