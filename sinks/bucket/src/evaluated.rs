@@ -398,6 +398,23 @@ mod tests {
     }
 
     #[test]
+    fn each_of_many_objects_counts_once_and_the_last_time() {
+        let mut rows = EvaluatedRows::new(schema());
+        for objects in [COMPARED_MAX * 3, 2, COMPARED_MAX * 2] {
+            for round in ["old", "new"] {
+                for id in 0..objects {
+                    rows.push_output(DefinitionId(1), &output("b[]", &id.to_string(), &format!("{round} {id}")));
+                }
+            }
+            rows.end_row(b"k", false);
+        }
+        for (row, objects) in rows.rows().zip([COMPARED_MAX * 3, 2, COMPARED_MAX * 2]) {
+            let all: Vec<_> = row.outputs().map(|output| output.data.to_owned()).collect();
+            assert_eq!(all, (0..objects).map(|id| format!("new {id}")).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn rows_come_back_as_they_were_packed() {
         let (first, second) = (DefinitionId(1), DefinitionId(2));
         let lookup = EvaluatedLookup { definition: 0, query: 3, lookup: "[1]".into(), output: "{\"l\":1}".into() };

@@ -257,6 +257,7 @@ fn faults_of_data_queries_point_at_the_place() {
             "SELECT id, order FROM t",
             "4:20: error: found the keyword `order` where an expression is expected (write \"order\" in double quotes if it is a name)",
         ),
+        ("SELECT `id` FROM t", "4:16: error: names aren't quoted by backticks (write \"name\", in double quotes)"),
         (
             "SELECT * FROM group",
             "4:23: error: found the keyword `group` where a table is expected (write \"group\" in double quotes if it is a name)",

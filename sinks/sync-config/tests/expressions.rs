@@ -324,6 +324,7 @@ fn json_functions() {
         ("json_extract(j, '$.a.b')", r#""[1,2.0,\"x\",true,null]""#),
         ("json_extract(j, '$.absent')", "null"),
         ("json_extract('[1,2]', '$')", r#""[1,2]""#),
+        ("json_extract('[0.9009004917506227]', '$[0]')", "0.9009004917506227"),
         ("json_extract(n, '$')", "null"),
         ("json_array_length('[1,2]')", "2"),
         ("json_array_length('{}')", "0"),

@@ -73,3 +73,28 @@ impl<'e, T: Identified> Matching<'e, T> {
         self.elements.iter().position(|element| element.identity() == wanted.identity())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::DefinitionId;
+
+    fn lookup(text: &str) -> Lookup<'_> {
+        Lookup { definition: DefinitionId(1), query: 0, lookup: text, output: "", op_id: None }
+    }
+
+    /// In order, backwards, with some left out and some that aren't there, among few and among many.
+    #[test]
+    fn every_element_is_found_whatever_the_order() {
+        for elements in [3, COMPARED_MAX, COMPARED_MAX * 5] {
+            let texts: Vec<String> = (0..elements * 2).map(|number| number.to_string()).collect();
+            let stored: Vec<_> = texts.iter().take(elements).map(|text| lookup(text)).collect();
+            let asked = (0..elements * 2).chain((0..elements * 2).rev()).chain((0..elements * 2).step_by(3));
+            let mut matching = Matching::new(&stored);
+            for number in asked {
+                let wanted = lookup(&texts[number]);
+                assert_eq!(matching.find(&wanted), (number < elements).then_some(number), "{number} of {elements}");
+            }
+        }
+    }
+}

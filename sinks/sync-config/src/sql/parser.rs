@@ -158,6 +158,9 @@ impl Parser {
             "case" => missing("CASE", "use iif(condition, then, else)"),
             "between" => missing("BETWEEN", "write x >= a AND x <= b"),
             "like" | "ilike" | "similar" => missing("LIKE", "use instr(text, part) > 0 or substring()"),
+            _ if *token == Sql::Char('`') => {
+                SyntaxFault::new(at, "names aren't quoted by backticks").suggesting("write \"name\", in double quotes")
+            }
             _ if *token == Sql::Overlap => missing("&&", "use bucket.name IN column"),
             _ if *token == Sql::DoubleEq => SyntaxFault::new(at, "`==` isn't an operator").suggesting("write `=`"),
             _ if *token == Sql::Comma && wanted == "the end of the query" => {
