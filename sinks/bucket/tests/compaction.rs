@@ -56,6 +56,15 @@ async fn what_is_written_while_a_bucket_is_compacted_is_compacted_then() {
     assert_eq!(world.bucket("all[]").len(), 3);
 }
 
+/// As it is where each op is larger than a slice may be: the dead ops at the front become one CLEAR all the same.
+#[tokio::test]
+async fn ops_that_fill_a_slice_each_are_compacted_together() {
+    let world = live(&Tuning { slice_rows_max: 1, ..tuning(2) }).await;
+    change(&world, 50).await;
+    shrink(&world, &["all[]".to_owned()], 6).await;
+    assert_eq!(world.bucket("all[]").len(), 3);
+}
+
 #[tokio::test]
 async fn what_a_process_had_not_come_to_is_compacted_by_the_next() {
     let world = live(&tuning(u64::MAX)).await;

@@ -172,7 +172,10 @@ impl Writer {
                 }
                 Fate::Replaced { .. } | Fate::Removal => compaction.left += 1,
             }
-            if self.is_over_after(&pair, &mut slice) {
+            // One op alone, however large, would stand for itself by a CLEAR, and the run would end there: clients forget at a
+            // CLEAR all sums before it.
+            let can_pause = !compaction.is_leading || run.keys.len() > 1;
+            if self.is_over_after(&pair, &mut slice) && can_pause {
                 progress = Progress::More;
                 break;
             }
@@ -183,7 +186,7 @@ impl Writer {
             saved.bytes_before += run.bytes;
             saved.bytes_after += self.rewrite(last, run.checksum, OpKind::Clear { target: run.target });
             // The run may go on in the next slice: from the op that stands for it now.
-            if compaction.is_leading && !before.is_empty() && progress == Progress::More {
+            if compaction.is_leading && progress == Progress::More {
                 compaction.next = key::op_id(last)?;
             } else {
                 compaction.left += 1;
