@@ -175,6 +175,9 @@ const NEVER_THE_SAME: &[&str] = &[
     "UUID_SHORT",
 ];
 
+/// What MySQL computes as the session asked for that happened to open the table, which then serves other sessions.
+const OF_WHO_OPENED: &[&str] = &["DAYNAME", "MONTHNAME"];
+
 /// For each column whether it is virtual and its value depends on the session that reads it.
 pub(crate) fn session_dependent(columns: &[Column], flavor: Flavor) -> Vec<bool> {
     let is_virtual = |column: &Column| matches!(column.generated, Some(Generated::Virtual(_)));
@@ -210,9 +213,6 @@ fn dependent(columns: &[Column], flavor: Flavor) -> Vec<bool> {
     }
     dependent
 }
-
-/// What MySQL computes as the session asked for that happened to open the table, which then serves other sessions.
-const OF_WHO_OPENED: &[&str] = &["DAYNAME", "MONTHNAME"];
 
 /// Whether two reads of a column by the same session may differ though nobody changed the row.
 pub(crate) fn is_restless(column: &Column, flavor: Flavor) -> bool {
