@@ -68,12 +68,8 @@ fn as_json(status: &StatusReport) -> Value {
             several.iter().map(|(name, position)| (name.clone(), json!(position))).collect();
         checkpoint.insert("positions".into(), positions.into());
     }
-    let waiting = |waiting: &WaitingReport| {
-        let WaitingReport { definition, source, table, reason } = waiting;
-        json!({"definition": definition, "source": source, "table": table, "reason": reason})
-    };
     if let (false, Some(object)) = (status.waiting.is_empty(), all.as_object_mut()) {
-        object.insert("waiting".into(), status.waiting.iter().map(waiting).collect());
+        object.insert("waiting".into(), json!(status.waiting));
     }
     if let (false, Some(object)) = (status.outdated_files.is_empty(), all.as_object_mut()) {
         object.insert("outdated_files".into(), json!(status.outdated_files));

@@ -36,6 +36,11 @@ impl Definitions {
         self.records.get(&id).is_some_and(|record| record.phase != Phase::Retired)
     }
 
+    /// What a definition is called; `None` if it is gone.
+    pub(crate) fn name(&self, id: DefinitionId) -> Option<&str> {
+        self.records.get(&id).map(|record| record.name.as_str())
+    }
+
     /// The live definition of a wording.
     pub(crate) fn live(&self, fingerprint: u64) -> Option<DefinitionId> {
         let is_it = |record: &DefinitionRecord| record.fingerprint == fingerprint && record.phase != Phase::Retired;

@@ -15,8 +15,8 @@ use crate::key::DefinitionId;
 /// What the key of a row mostly takes, in bytes.
 const KEY_BYTES: usize = 16;
 
-/// Up to so many outputs of a row are compared one by one.
-const COMPARED_MAX: usize = 32;
+/// Up to so many outputs or lookups of a row are compared one by one.
+pub(crate) const COMPARED_MAX: usize = 32;
 
 /// A slice of rows of one table.
 #[derive(Debug)]

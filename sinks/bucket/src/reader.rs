@@ -1,6 +1,6 @@
 //! What readers see: the buckets at the newest checkpoint.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::key::{self, BucketId, SourceId, TableKey};
 use crate::meta::{self, Checkpoint, SourceRecord, TableFact};
 use crate::op::{ObjectRef, Op, OpKind};
 use crate::record::Malformed;
-use crate::rollout::Filling;
+use crate::rollout::Step;
 use crate::store::{Direction, FjallStore, Keyspace, Read, Store};
 use crate::writer::LOOKUP_PRESENT;
 
@@ -333,28 +333,20 @@ impl BucketReader {
             meta::table_facts(&*self.read, TableFact::Record)?.into_iter().collect();
         let sources: HashMap<SourceId, String> =
             meta::sources(&*self.read)?.into_iter().map(|(name, record)| (record.id, name)).collect();
-        let mut replaced_later = HashSet::new();
-        for (_, definition, pending) in self.definitions.deploying() {
-            let Filling::Waiting(tables) = Filling::of(pending, |table| records.get(&table)) else {
-                progress.is_under_way = true;
-                continue;
+        let step = Step::of(&self.definitions, |table| records.get(&table));
+        progress.is_under_way = step.is_under_way();
+        progress.waiting.extend(step.waiting().filter_map(|(id, table)| {
+            let TableRecord { name, state: TableState::Held { reason, remedy }, .. } = records.get(&table)? else {
+                return None;
             };
-            replaced_later.insert(definition.name.as_str());
-            progress.waiting.extend(tables.iter().filter_map(|table| {
-                let TableRecord { name, state: TableState::Held { reason, remedy }, .. } = records.get(table)? else {
-                    return None;
-                };
-                Some(WaitingDefinition {
-                    definition: definition.name.clone(),
-                    source: sources.get(&table.source)?.clone(),
-                    table: name.clone(),
-                    reason: reason.clone(),
-                    remedy: remedy.clone(),
-                })
-            }));
-        }
-        let mut leaving = self.definitions.leaving();
-        progress.is_under_way |= leaving.any(|(_, record)| !replaced_later.contains(record.name.as_str()));
+            Some(WaitingDefinition {
+                definition: self.definitions.name(id)?.to_owned(),
+                source: sources.get(&table.source)?.clone(),
+                table: name.clone(),
+                reason: reason.clone(),
+                remedy: remedy.clone(),
+            })
+        }));
         Ok(progress)
     }
 

@@ -52,7 +52,7 @@ pub(crate) struct Rollout {
 
 /// How far a definition that is being filled in has come.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Filling {
+enum Filling {
     /// A table is still to be read.
     Reading,
     /// Only held tables are, and without these rows would vanish from readers.
@@ -61,9 +61,11 @@ pub(crate) enum Filling {
     Done,
 }
 
-/// What can be done now.
+/// What can be done, by what is known of the tables.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
+    /// Whether some definition has tables that are still to be read, for which all others wait.
+    is_reading: bool,
     shown: Vec<DefinitionId>,
     removed: Vec<DefinitionId>,
     waiting: BTreeSet<(DefinitionId, TableKey)>,
@@ -98,7 +100,7 @@ impl Configs {
 }
 
 impl Filling {
-    pub(crate) fn of<'t>(pending: &[PendingTable], record_of: impl Fn(TableKey) -> Option<&'t TableRecord>) -> Filling {
+    fn of<'t>(pending: &[PendingTable], record_of: impl Fn(TableKey) -> Option<&'t TableRecord>) -> Filling {
         let mut waiting = Vec::new();
         for pending in pending {
             // A table without a record has no rows.
@@ -139,25 +141,11 @@ impl Rollout {
         record_of: impl Fn(TableKey) -> Option<&'t TableRecord>,
         mut loading: impl Iterator<Item = (TableKey, &'t TableRecord)>,
     ) -> Option<Step> {
-        let mut step = Step::default();
-        let mut replaced_later = BTreeSet::new();
-        for (id, record, pending) in definitions.deploying() {
-            match Filling::of(pending, &record_of) {
-                Filling::Reading => return None,
-                Filling::Waiting(tables) => {
-                    step.waiting.extend(tables.into_iter().map(|table| (id, table)));
-                    replaced_later.insert(record.name.as_str());
-                }
-                Filling::Done => step.shown.push(id),
-            }
-        }
+        let step = Step::of(definitions, record_of);
         // Those that were there before are pending; of these nothing has been read at all.
-        if loading.any(|(table, record)| self.reads.values().any(|reads| reads_table(reads, table, record))) {
-            return None;
-        }
-        let leaving = definitions.leaving().filter(|(_, record)| !replaced_later.contains(record.name.as_str()));
-        step.removed = leaving.map(|(id, _)| id).collect();
-        Some(step)
+        let mut is_loading =
+            || loading.any(|(table, record)| self.reads.values().any(|reads| reads_table(reads, table, record)));
+        (!step.is_reading && !is_loading()).then_some(step)
     }
 
     /// Notes what waits. Gives what didn't before.
@@ -199,6 +187,34 @@ impl Rollout {
 }
 
 impl Step {
+    pub(crate) fn of<'t>(definitions: &Definitions, record_of: impl Fn(TableKey) -> Option<&'t TableRecord>) -> Step {
+        let mut step = Step::default();
+        let mut replaced_later = BTreeSet::new();
+        for (id, record, pending) in definitions.deploying() {
+            match Filling::of(pending, &record_of) {
+                Filling::Reading => step.is_reading = true,
+                Filling::Waiting(tables) => {
+                    step.waiting.extend(tables.into_iter().map(|table| (id, table)));
+                    replaced_later.insert(record.name.as_str());
+                }
+                Filling::Done => step.shown.push(id),
+            }
+        }
+        let leaving = definitions.leaving().filter(|(_, record)| !replaced_later.contains(record.name.as_str()));
+        step.removed = leaving.map(|(id, _)| id).collect();
+        step
+    }
+
+    /// Whether anything is to be expected before a held table can be read again.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.is_reading || !self.is_empty()
+    }
+
+    /// The definitions that wait, each with a held table.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (DefinitionId, TableKey)> + '_ {
+        self.waiting.iter().copied()
+    }
+
     /// Whether there is nothing to be done.
     pub(crate) fn is_empty(&self) -> bool {
         self.shown.is_empty() && self.removed.is_empty()

@@ -56,25 +56,27 @@ async fn what_is_written_while_a_bucket_is_compacted_is_compacted_then() {
     assert_eq!(world.bucket("all[]").len(), 3);
 }
 
-/// As it is where each op is larger than a slice may be: the dead ops at the front become one CLEAR all the same.
-#[tokio::test]
-async fn ops_that_fill_a_slice_each_are_compacted_together() {
-    let world = live(&Tuning { slice_rows_max: 1, ..tuning(2) }).await;
+/// Fills a bucket that isn't compacted, and opens it again with settings by which it is.
+async fn is_compacted_by_the_next(tuning_of_next: &Tuning) {
+    let world = live(&tuning(u64::MAX)).await;
     change(&world, 50).await;
+    assert_eq!(world.ops("all[]"), 50);
+    let store = Arc::clone(&world.store);
+    drop(world);
+    let world = World::tuned(store, CONFIG, tuning_of_next).await;
     shrink(&world, &["all[]".to_owned()], 6).await;
     assert_eq!(world.bucket("all[]").len(), 3);
 }
 
 #[tokio::test]
 async fn what_a_process_had_not_come_to_is_compacted_by_the_next() {
-    let world = live(&tuning(u64::MAX)).await;
-    change(&world, 50).await;
-    assert_eq!(world.ops("all[]"), 50);
-    let store = Arc::clone(&world.store);
-    drop(world);
-    let world = World::tuned(store, CONFIG, &tuning(2)).await;
-    shrink(&world, &["all[]".to_owned()], 6).await;
-    assert_eq!(world.bucket("all[]").len(), 3);
+    is_compacted_by_the_next(&tuning(2)).await;
+}
+
+/// As it is where each op is larger than a slice may be: the dead ops at the front become one CLEAR all the same.
+#[tokio::test]
+async fn ops_that_fill_a_slice_each_are_compacted_together() {
+    is_compacted_by_the_next(&Tuning { slice_rows_max: 1, ..tuning(2) }).await;
 }
 
 #[tokio::test]

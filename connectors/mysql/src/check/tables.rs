@@ -119,7 +119,7 @@ fn key_problem(schema: &TableSchema, version: Version) -> Option<Problem> {
     ))
 }
 
-/// Columns that are never taken from the log, at the price of queries; on MariaDB also those that no two reads agree on.
+/// Columns that are never taken from the log, at the price of queries, and among them those that no two reads agree on.
 fn virtual_column_problem(schema: &TableSchema, flavor: Flavor) -> Option<Problem> {
     let dependent = session_dependent(&schema.columns, flavor);
     let dependent: Vec<&Column> =

@@ -93,8 +93,7 @@ async fn cut_connections_lose_and_repeat_nothing() {
             }
             position = follow.position;
         }
-        // How many depends on how much was on its way when each was set.
-        assert!(cuts > 0, "nothing was cut");
+        assert!(cuts > 3, "only {cuts} cuts");
         assert_eq!(model.changes, changes, "{flavor}");
         let rows = server.rows(&format!("SELECT id, a FROM {}.t", fixture.database)).await.unwrap();
         let expected: BTreeMap<i64, i64> = rows

@@ -203,10 +203,7 @@ async fn type_widened() {
     world.settle().await;
     world.expect("EXISTS (SELECT 1 FROM cdc.ddl_history WHERE required_column_update = 1)");
     assert_eq!(world.rows("t"), ["(a='before', id=1)", "(a='twelve chars', id=2)"]);
-    // A look at the catalog between the statement and its capture tells of it as well.
-    let mut news = world.news();
-    news.dedup();
-    assert_eq!((news, world.cost()), (vec!["t altered keep".to_owned()], 2));
+    assert_eq!((world.news(), world.cost()), (vec!["t altered keep".to_owned()], 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,8 +47,7 @@ impl Writer {
     }
 
     fn tell_waiting(&self, id: DefinitionId, table: TableKey) {
-        let definition = self.ledger.definitions.iter().find(|(other, _)| *other == id);
-        let definition = definition.map(|(_, record)| record.name.as_str()).unwrap_or_default();
+        let definition = self.ledger.definitions.name(id).unwrap_or_default();
         let source = self.sources.get(&table.source).map(|source| source.name.as_str()).unwrap_or_default();
         let record = self.tables.get(table).and_then(|table| table.record.as_deref());
         let Some(TableRecord { name, state: TableState::Held { reason, remedy }, .. }) = record else { return };

@@ -5,79 +5,69 @@
 //! hash, as comparing each with each would hold up every other table.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 
+use crate::evaluated::COMPARED_MAX;
+use crate::key::{BucketId, DefinitionId};
 use crate::row_state::{Lookup, Output};
-
-/// Up to so many are compared one by one.
-const COMPARED_MAX: usize = 32;
 
 /// What is told apart by a part of itself.
 pub(super) trait Identified {
+    type Identity: Hash + Eq;
+
     /// That part: of two equal ones, no row has both.
-    fn identity(&self) -> impl Hash + PartialEq + '_;
+    fn identity(&self) -> Self::Identity;
 }
 
-impl Identified for Output<'_> {
-    fn identity(&self) -> impl Hash + PartialEq + '_ {
+impl<'a> Identified for Output<'a> {
+    type Identity = (BucketId, &'a str, &'a str);
+
+    fn identity(&self) -> Self::Identity {
         self.object_in_bucket()
     }
 }
 
-impl Identified for Lookup<'_> {
-    fn identity(&self) -> impl Hash + PartialEq + '_ {
+impl<'a> Identified for Lookup<'a> {
+    type Identity = (DefinitionId, u32, &'a str, &'a str);
+
+    fn identity(&self) -> Self::Identity {
         self.entry()
     }
 }
 
 /// Elements that are looked for.
-pub(super) struct Matching<'e, T> {
+pub(super) struct Matching<'e, T: Identified> {
     elements: &'e [T],
     next: usize,
-    /// Their places by the hashes of their identities, once they have been needed. Of several with the same hash the last.
-    by_hash: Option<HashMap<u64, usize>>,
-    hasher: RandomState,
+    /// The place of each, once they have been needed.
+    places: Option<HashMap<T::Identity, usize>>,
 }
 
 impl<'e, T: Identified> Matching<'e, T> {
     pub(super) fn new(elements: &'e [T]) -> Self {
-        Self { elements, next: 0, by_hash: None, hasher: RandomState::new() }
+        Self { elements, next: 0, places: None }
     }
 
     /// The place of the element that is the same as this one.
     pub(super) fn find(&mut self, wanted: &T) -> Option<usize> {
-        let is_at = |at: usize| self.elements.get(at).is_some_and(|element| element.identity() == wanted.identity());
-        let found = if is_at(self.next) {
+        let wanted = wanted.identity();
+        let elements = self.elements;
+        let found = if elements.get(self.next).is_some_and(|element| element.identity() == wanted) {
             Some(self.next)
-        } else if self.elements.len() <= COMPARED_MAX {
-            self.position(wanted)
+        } else if elements.len() <= COMPARED_MAX {
+            elements.iter().position(|element| element.identity() == wanted)
         } else {
-            let hash = self.hasher.hash_one(wanted.identity());
-            let elements = self.elements;
-            let by_hash = self.by_hash.get_or_insert_with(|| {
-                let hashes = elements.iter().map(|element| self.hasher.hash_one(element.identity()));
-                hashes.zip(0..).collect()
-            });
-            match by_hash.get(&hash).copied() {
-                // Another with the same hash hides it, if it is there at all.
-                Some(at) if !is_at(at) => self.position(wanted),
-                found => found,
-            }
+            let all = || elements.iter().map(T::identity).zip(0..).collect();
+            self.places.get_or_insert_with(all).get(&wanted).copied()
         };
         self.next = found.map_or(self.next, |at| at + 1);
         found
-    }
-
-    fn position(&self, wanted: &T) -> Option<usize> {
-        self.elements.iter().position(|element| element.identity() == wanted.identity())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::DefinitionId;
 
     fn lookup(text: &str) -> Lookup<'_> {
         Lookup { definition: DefinitionId(1), query: 0, lookup: text, output: "", op_id: None }
